@@ -1,0 +1,1 @@
+"""Plans a diagnosis, judges facts, ranks causes. No I/O but through ports."""

@@ -1,0 +1,173 @@
+"""Which pods are one workload, and is a pod in the mesh?
+
+A workload is named by its controller: a ReplicaSet's owner when it is known, else the pod name
+without the hashes that Kubernetes appends (pilot/pkg/util GetDeployMetaFromPod does the same).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from meshdoctor.model.kubernetes import Container, Pod, Workload
+from meshdoctor.model.subjects import WorkloadSubject
+
+PROXY = "istio-proxy"
+_POD_HASH = re.compile(r"-[a-z0-9]{5,10}$")
+_RS_HASH = re.compile(r"-[a-z0-9]{6,10}$")
+CONTROLLERS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet", "CronJob")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadPods:
+    """One workload: its controller when it was read, its live pods oldest first.
+
+    `template_labels` are those a new pod would get; from the controller, else from a pod.
+    """
+
+    subject: WorkloadSubject
+    controller: Workload | None
+    pods: tuple[Pod, ...]
+
+    @property
+    def pod(self) -> Pod | None:
+        """The pod that speaks for the workload: a ready one if there is one, else the newest."""
+        ready = [p for p in self.pods if is_ready(p)]
+        candidates = ready or list(self.pods)
+        return candidates[-1] if candidates else None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels that policies select on: a pod's, else the template's."""
+        if self.pod is not None:
+            return self.pod.labels
+        return self.controller.spec.template.metadata.labels if self.controller else {}
+
+    @property
+    def service_account(self) -> str:
+        """Kubernetes fills in `default`."""
+        if self.pod is not None:
+            return self.pod.spec.service_account_name or "default"
+        if self.controller is not None:
+            return self.controller.spec.template.spec.service_account_name or "default"
+        return "default"
+
+
+def owner_of(pod: Pod) -> WorkloadSubject:
+    """The workload a pod belongs to, from its owner references alone."""
+    owner = next((o for o in pod.metadata.owner_references if o.controller), None)
+    if owner is None and pod.metadata.owner_references:
+        owner = pod.metadata.owner_references[0]
+    if owner is None:
+        return WorkloadSubject(pod.namespace, pod.name, "Pod")
+    if owner.kind == "ReplicaSet":
+        digest = pod.labels.get("pod-template-hash", "")
+        name = owner.name.removesuffix(f"-{digest}") if digest else _RS_HASH.sub("", owner.name)
+        kind = "Deployment" if name != owner.name else "ReplicaSet"
+        return WorkloadSubject(pod.namespace, name, kind)
+    if owner.kind == "Job":
+        name = re.sub(r"-\d{8,}$", "", owner.name)
+        return WorkloadSubject(pod.namespace, name, "CronJob" if name != owner.name else "Job")
+    return WorkloadSubject(pod.namespace, owner.name, owner.kind)
+
+
+def group(
+    pods: Iterable[Pod], controllers: Iterable[Workload] = ()
+) -> dict[tuple[str, str], WorkloadPods]:
+    """Workloads by (namespace, name); a controller without pods is a workload too.
+
+    ReplicaSets and Jobs that another controller owns are not workloads of their own, nor are
+    pods that ended (Succeeded, or Failed by eviction).
+    """
+    members: dict[tuple[str, str], list[Pod]] = defaultdict(list)
+    subjects: dict[tuple[str, str], WorkloadSubject] = {}
+    for pod in pods:
+        if pod.status.phase == "Succeeded" and pod.spec.restart_policy == "Always":
+            continue
+        subject = owner_of(pod)
+        key = (subject.namespace, subject.name)
+        subjects.setdefault(key, subject)
+        members[key].append(pod)
+    known: dict[tuple[str, str], Workload] = {}
+    for controller in controllers:
+        if any(o.controller or o.kind in CONTROLLERS for o in controller.metadata.owner_references):
+            continue
+        key = (controller.namespace, controller.name)
+        if key in known and controller.kind == "ReplicaSet":
+            continue
+        known[key] = controller
+        subjects[key] = WorkloadSubject(controller.namespace, controller.name, controller.kind)
+    return {
+        key: WorkloadPods(
+            subject=subject,
+            controller=known.get(key),
+            pods=tuple(sorted(members.get(key, ()), key=_age)),
+        )
+        for key, subject in sorted(subjects.items())
+    }
+
+
+def _age(pod: Pod) -> tuple[str, str]:
+    created: datetime | None = pod.metadata.creation_timestamp
+    return (created.isoformat() if created else "", pod.name)
+
+
+def is_ready(pod: Pod) -> bool:
+    """Whether the pod's Ready condition is True; an absent condition is not ready."""
+    condition = pod.condition("Ready")
+    return condition is not None and condition.status == "True"
+
+
+def proxy_container(pod: Pod) -> Container | None:
+    """The istio-proxy container, native sidecar (init container) or not; None: no proxy."""
+    return pod.container(PROXY)
+
+
+def has_proxy(pod: Pod) -> bool:
+    """Whether the pod has an Istio proxy container: sidecar, gateway, waypoint or ztunnel."""
+    return proxy_container(pod) is not None
+
+
+def proxy_type(pod: Pod) -> str:
+    """sidecar, router (gateway), waypoint, ztunnel or "" (no proxy); from the proxy's arguments."""
+    container = proxy_container(pod)
+    if container is None:
+        return ""
+    args = container.args
+    if "ztunnel" in args or pod.labels.get("app") == "ztunnel":
+        return "ztunnel"
+    if (
+        "waypoint" in args
+        or "gateway.istio.io/managed" in pod.labels
+        and pod.labels["gateway.istio.io/managed"].endswith("mesh-controller")
+    ):
+        return "waypoint"
+    if "router" in args:
+        return "router"
+    return "sidecar"
+
+
+def is_sidecar(pod: Pod) -> bool:
+    """Whether the pod's proxy is a sidecar."""
+    return proxy_type(pod) == "sidecar"
+
+
+def is_native_sidecar(pod: Pod) -> bool:
+    """Whether the proxy is an init container that restarts (Kubernetes native sidecar)."""
+    return any(c.name == PROXY and c.restart_policy == "Always" for c in pod.spec.init_containers)
+
+
+def tls_mode_label(pod: Pod) -> str:
+    """`istio` makes clients use mTLS to this endpoint (label security.istio.io/tlsMode)."""
+    return pod.labels.get("security.istio.io/tlsMode", "")
+
+
+def app_containers(pod: Pod) -> tuple[Container, ...]:
+    """The application's own containers, without Istio's."""
+    return tuple(c for c in pod.spec.containers if c.name not in (PROXY, "istio-init"))
+
+
+def principal(trust_domain: str, namespace: str, service_account: str) -> str:
+    """The identity without scheme: `td/ns/NS/sa/SA`."""
+    return f"{trust_domain}/ns/{namespace}/sa/{service_account or 'default'}"

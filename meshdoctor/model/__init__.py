@@ -1,0 +1,1 @@
+"""Frozen structs: what Kubernetes, Istio and the report look like. No I/O."""

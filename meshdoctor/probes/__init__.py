@@ -1,0 +1,1 @@
+"""One file, one question: read through `View`, ask `mesh/`, return facts."""
