@@ -1,0 +1,21 @@
+"""How does untrusted text become safe to show?
+
+Log lines, annotations and API messages may hold terminal escapes, control characters, bidi
+overrides and megabytes. What passes here is printable, single-line and bounded.
+"""
+
+import re
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
+
+
+def strip_ansi(text: str) -> str:
+    """The text without ANSI escape sequences; line breaks stay."""
+    return _ANSI.sub("", text)
+
+
+def clean(text: str, limit: int = 300) -> str:
+    """One printable line of at most `limit` characters; control characters become a space."""
+    line = _CONTROL.sub(" ", strip_ansi(text[: limit * 8])).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"
