@@ -1,0 +1,95 @@
+"""Which protocol does Istio speak on a service port?
+
+Mirrors pkg/config/kube/conversion.go ConvertProtocol and pkg/config/protocol/instance.go Parse
+(1.18 to 1.32-dev): appProtocol first, else the port name up to the first `-`, else well-known
+server-first ports are TCP, else the proxy sniffs.
+"""
+
+from dataclasses import dataclass
+
+from meshdoctor.model.kubernetes import ServicePort
+
+HTTP = "HTTP"
+HTTP2 = "HTTP2"
+GRPC = "GRPC"
+GRPC_WEB = "GRPC-Web"
+HTTPS = "HTTPS"
+TLS = "TLS"
+TCP = "TCP"
+UDP = "UDP"
+AUTO = "auto"
+
+_APP_ONLY = {"kubernetes.io/h2c": HTTP2, "kubernetes.io/ws": HTTP, "kubernetes.io/wss": HTTPS}
+_NAMES = {
+    "tcp": TCP,
+    "udp": UDP,
+    "grpc": GRPC,
+    "grpc-web": GRPC_WEB,
+    "http": HTTP,
+    "http_proxy": "HTTP_PROXY",
+    "http2": HTTP2,
+    "https": HTTPS,
+    "tls": TLS,
+    "mongo": "Mongo",
+    "redis": "Redis",
+    "mysql": "MySQL",
+}
+_WELL_KNOWN_TCP = frozenset({25, 53, 3306, 27017})
+_HTTP = frozenset({HTTP, HTTP2, GRPC, GRPC_WEB, "HTTP_PROXY"})
+_SERVER_FIRST = frozenset({21, 22, 25, 110, 143, 587, 3306, 27017})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """A protocol and what chose it: `appProtocol`, `name`, `well-known port` or `sniffing`."""
+
+    protocol: str
+    by: str
+
+    @property
+    def http(self) -> bool:
+        """Declared HTTP of any kind: an HTTP filter chain without sniffing."""
+        return self.protocol in _HTTP
+
+    @property
+    def sniffed(self) -> bool:
+        """Neither declared nor well known: the proxy waits for the client's first bytes."""
+        return self.protocol == AUTO
+
+    @property
+    def opaque(self) -> bool:
+        """Declared TCP of any kind, TLS included: bytes pass as they are."""
+        return not self.http and not self.sniffed and self.protocol != UDP
+
+
+def select(port: ServicePort) -> Selected:
+    """The protocol of a Service port."""
+    return select_raw(port.port, port.name, port.app_protocol, port.protocol)
+
+
+def select_raw(number: int, name: str, app_protocol: str = "", transport: str = "TCP") -> Selected:
+    """The protocol of a port given by number, name, appProtocol and transport."""
+    if transport.upper() == UDP:
+        return Selected(protocol=UDP, by="transport")
+    if app_protocol in _APP_ONLY:
+        return Selected(protocol=_APP_ONLY[app_protocol], by="appProtocol")
+    wanted, by = (app_protocol, "appProtocol") if app_protocol else (name, "name")
+    parsed = _parse(wanted)
+    if parsed:
+        return Selected(protocol=parsed, by=by)
+    if number in _WELL_KNOWN_TCP:
+        return Selected(protocol=TCP, by="well-known port")
+    return Selected(protocol=AUTO, by="sniffing")
+
+
+def _parse(name: str) -> str:
+    lowered = name.lower()
+    if lowered.startswith("grpc-web"):
+        return GRPC_WEB
+    return _NAMES.get(lowered.partition("-")[0], "")
+
+
+def server_speaks_first(number: int) -> bool:
+    """Ports whose usual protocol has the server send the first bytes (SMTP, SSH, FTP, POP3, IMAP,
+    MySQL), or that istio.io names beside them (MongoDB): sniffing them costs its timeout."""
+    return number in _SERVER_FIRST
