@@ -33,6 +33,16 @@ class View(Protocol):
     @property
     def request(self) -> Request: ...
 
+    @property
+    def istio_namespace(self) -> str:
+        """Where istiod runs."""
+        ...
+
+    @property
+    def namespaces(self) -> tuple[str, ...] | None:
+        """The namespaces that bound this run; None: the whole mesh."""
+        ...
+
     def objects(self, kind: str, type_: type[O], namespace: str | None = None) -> tuple[O, ...]:
         """All objects of a kind (`kinds.Kind.name`) in a namespace; None: in every namespace
         of the run's scope."""

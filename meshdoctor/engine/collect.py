@@ -1,0 +1,121 @@
+"""What are the facts about one subject?
+
+Runs the probes of a playbook's steps; a probe whose evidence cannot be had leaves its facts
+unavailable, with the reason. Reads that all subjects share are made first, side by side.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from meshdoctor.engine.evidence import WIDE, Evidence, RecordingView
+from meshdoctor.engine.playbook import Playbook, Step
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import Scalar
+from meshdoctor.model.kinds import BY_NAME
+from meshdoctor.model.subjects import EdgeSubject, MeshSubject, NamespaceSubject, Subject
+from meshdoctor.ports import EvidenceError
+
+
+@dataclass(slots=True)
+class FactSet:
+    """Facts of one playbook on one subject: `step.fact` -> value, or why there is none."""
+
+    bound: dict[str, Scalar] = field(default_factory=dict)
+    unavailable: dict[str, Unavailable] = field(default_factory=dict)
+    commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    pending: set[str] = field(default_factory=set)
+
+
+def project(subject: Subject, on: str) -> Subject | None:
+    """The part of a subject that a step judges; None when this subject has none."""
+    if on == "mesh":
+        return MeshSubject()
+    if on == "namespace":
+        name = getattr(subject, "namespace", "")
+        return NamespaceSubject(name) if name else None
+    if on and isinstance(subject, EdgeSubject):
+        return {"client": subject.client, "server": subject.server, "service": subject.service}[on]
+    return subject
+
+
+class Collector:
+    """Runs probes, each once per subject it judges."""
+
+    def __init__(self, evidence: Evidence, *, strict: bool = False) -> None:
+        self.evidence = evidence
+        self.strict = strict
+
+    def prefetch(self, playbooks: Iterable[Playbook], workers: int) -> None:
+        """Read every declared kind of the scope side by side; failures are remembered."""
+        kinds = {r for b in playbooks for s in b.steps for r in s.probe.reads if r in BY_NAME}
+        spaces = self.evidence.namespaces or (None,)
+        jobs = [
+            (kind, ns if BY_NAME[kind].namespaced and kind not in WIDE else None)
+            for kind in sorted(kinds)
+            for ns in spaces
+        ]
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            list(pool.map(lambda job: self._try(*job), dict.fromkeys(jobs)))
+
+    def _try(self, kind: str, namespace: str | None) -> None:
+        try:
+            self.evidence.answer(kind, namespace)
+        except EvidenceError:
+            return
+
+    def facts(self, playbook: Playbook, subject: Subject) -> FactSet:
+        """The facts of all steps but the costly ones, which stay pending."""
+        out = FactSet()
+        for step in playbook.steps:
+            if step.probe.costly:
+                out.pending.add(step.name)
+            else:
+                self.add(out, step, subject)
+        return out
+
+    def add(self, out: FactSet, step: Step, subject: Subject) -> None:
+        """Run one step and put its facts into `out`."""
+        out.pending.discard(step.name)
+        names = [d.name for d in step.probe.declares]
+        target = project(subject, step.on)
+        if target is None:
+            why = Unavailable(
+                reason=Reason.NOT_ASKED,
+                what=f"the {step.on} of {subject}",
+                remedy=f"name it with --{'from' if step.on == 'client' else 'to'}",
+            )
+            out.unavailable.update({f"{step.name}.{n}": why for n in names})
+            return
+        values, commands = self.evidence.once(
+            ("memo", "probe", step.probe.name, target), lambda: self._run(step, target)
+        )
+        out.commands[step.name] = commands
+        if isinstance(values, Unavailable):
+            out.unavailable.update({f"{step.name}.{n}": values for n in names})
+            return
+        for name in names:
+            value = getattr(values, name)
+            if isinstance(value, Unavailable):
+                out.unavailable[f"{step.name}.{name}"] = value
+            else:
+                out.bound[f"{step.name}.{name}"] = value
+
+    def _run(self, step: Step, target: Subject) -> tuple[object, tuple[str, ...]]:
+        view = RecordingView(self.evidence)
+        try:
+            return step.probe.run(view, target), tuple(view.commands)
+        except EvidenceError as error:
+            return error.unavailable, tuple(view.commands)
+        except Exception as error:
+            if self.strict:
+                raise
+            return (
+                Unavailable(
+                    reason=Reason.UNPARSABLE,
+                    what=f"probe {step.probe.name} on {target}",
+                    detail=f"internal error: {type(error).__name__}: {error}"[:200],
+                    remedy="please report this with the bundle (meshdoctor collect)",
+                ),
+                tuple(view.commands),
+            )

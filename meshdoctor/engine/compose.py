@@ -1,0 +1,307 @@
+"""How does a run become a report? Pure but for look-ups of objects already read."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from meshdoctor import __version__
+from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.engine.rank import Ranked, rank
+from meshdoctor.engine.tree import Judgement, fill, plain
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import proxy_container
+from meshdoctor.model import report as r
+from meshdoctor.model.cause import Exit, Verdict
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.kubernetes import Object
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.reading import workloads
+
+if TYPE_CHECKING:
+    from meshdoctor.engine.diagnose import Run
+
+_HARMLESS = frozenset({Reason.NOT_FOUND, Reason.NOT_SERVED, Reason.NOT_ASKED})
+MOST_ALSO_ON = 20
+
+
+def compose(run: "Run") -> r.Report:
+    """The report of a run: ranked findings, what was ruled out, what could not be seen."""
+    changes = Changes(run.evidence)
+    ranked = rank(run.judgements, run.resolved.asked, changes.time)
+    findings = [_finding(one, position, changes) for position, one in enumerate(ranked, 1)]
+    unseen = _unseen(run, findings)
+    exit_ = _exit(run, ranked, unseen)
+    reads, objects = run.evidence.counts()
+    return r.Report(
+        schema=r.SCHEMA,
+        tool_version=__version__,
+        generated_at=_text(run.evidence.now),
+        observed_at=_text(run.evidence.now),
+        source=run.source.describe(),
+        scope=str(run.scope),
+        exit=int(exit_),
+        summary=_summary(findings, exit_),
+        partial=run.partial,
+        healthy=exit_ is Exit.HEALTHY,
+        versions=_versions(run),
+        findings=findings,
+        ruled_out=_ruled_out(run.judgements),
+        unseen=unseen,
+        symptoms=[],
+        changes=changes.listed(
+            ref for f in findings if f.group != "undecided" for ref in f.objects
+        ),
+        coverage=r.Coverage(
+            subjects={k.value: len(v) for k, v in sorted(run.resolved.subjects.items()) if v},
+            reads=reads,
+            objects=objects,
+            set_aside=[
+                clean(f"{a.ref} in {a.where}: {a.problem}") for a in run.evidence.set_aside()
+            ],
+        ),
+        timings=run.timings,
+    )
+
+
+class Changes:
+    """When was an object last written, and by whom?"""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+
+    def time(self, ref: str) -> datetime | None:
+        """The last write to an object's spec or metadata that was seen; None when unknown."""
+        found = self._last(ref)
+        return found[0] if found else None
+
+    def _last(self, ref: str) -> tuple[datetime, str, str] | None:
+        obj = self._evidence.known_object(ref)
+        return last_change(obj) if obj is not None else None
+
+    def note(self, ref: str) -> r.ChangeNote | None:
+        """The same as the report says it."""
+        found = self._last(ref)
+        if found is None:
+            return None
+        at, by, what = found
+        return r.ChangeNote(object=ref, at=_text(at), by=clean(by, 60), what=what)
+
+    def listed(self, refs: Iterable[str]) -> list[r.ChangeNote]:
+        """Newest first, each object once."""
+        notes = [n for n in map(self.note, dict.fromkeys(refs)) if n is not None]
+        return sorted(notes, key=lambda n: n.at, reverse=True)
+
+
+def last_change(obj: Object) -> tuple[datetime, str, str] | None:
+    """(time, manager, created or changed) of the newest write outside status."""
+    writes = [
+        (m.time, m.manager)
+        for m in obj.metadata.managed_fields
+        if m.time is not None and m.subresource != "status"
+    ]
+    created = obj.metadata.creation_timestamp
+    if not writes:
+        return (created, "", "created") if created else None
+    at, by = max(writes, key=lambda w: w[0])
+    return at, by, "created" if created and abs((at - created).total_seconds()) < 2 else "changed"
+
+
+def _finding(one: Ranked, position: int, changes: Changes) -> r.Finding:
+    lead = one.lead
+    cause = lead.cause
+    return r.Finding(
+        code=cause.code,
+        name=cause.name,
+        title=cause.title,
+        verdict=lead.verdict.value,
+        strength=lead.strength.value,
+        severity=cause.severity.value,
+        subject_kind=lead.subject.kind.value,
+        subject=str(lead.subject),
+        group=one.group,
+        rank=position,
+        mesh=cause.mesh,
+        objects=list(lead.objects),
+        because=clean(fill(cause.because, lead.facts), 800),
+        observed=_observed(lead),
+        trail=_trail(lead),
+        explains=list(cause.explains),
+        folded=[f"{f.lead.cause.code} {f.lead.cause.title} ({f.lead.subject})" for f in one.folded],
+        also_on=[str(m.subject) for m in one.members[1 : MOST_ALSO_ON + 1]],
+        changes=changes.listed(lead.objects),
+        missing=[missing(m) for m in lead.missing] if lead.verdict is Verdict.UNDECIDED else [],
+        fix=clean(fill(cause.fix, lead.facts), 2000),
+        by_hand=clean(fill(cause.by_hand, lead.facts), 500),
+        verify=r.VerifyStep(
+            run=clean(fill(cause.verify.run, lead.facts), 1000),
+            expect=clean(fill(cause.verify.expect, lead.facts), 300),
+        ),
+        docs=cause.docs,
+        fingerprint=fingerprint(cause.code, str(lead.subject)),
+    )
+
+
+def fingerprint(code: str, subject: str) -> str:
+    """Code and subject, hashed: the same across restarts and message changes."""
+    return hashlib.sha256(f"{code}\n{subject}".encode()).hexdigest()[:16]
+
+
+def missing(why: Unavailable) -> r.Missing:
+    """Evidence that could not be had, as the report says it."""
+    return r.Missing(
+        what=clean(why.what, 200),
+        reason=why.reason.value,
+        detail=clean(why.detail, 300),
+        remedy=clean(why.remedy, 300),
+    )
+
+
+def _trail(lead: Judgement) -> list[r.TrailStep]:
+    return [
+        r.TrailStep(
+            ask=step.ask,
+            condition=step.condition.text,
+            holds=step.holds,
+            values={n: _value(lead, n) for n in step.condition.uses},
+            commands=_commands(lead, step.condition.uses),
+        )
+        for step in lead.trail
+    ]
+
+
+def _value(lead: Judgement, name: str) -> str | int | bool | None:
+    value = lead.facts.bound.get(name)
+    if value is None or isinstance(value, bool | int):
+        return value
+    return clean(plain(value))
+
+
+def _commands(lead: Judgement, uses: Sequence[str]) -> list[str]:
+    steps = dict.fromkeys(name.partition(".")[0] for name in uses)
+    found = (c for s in steps for c in lead.facts.commands.get(s, ()))
+    return list(dict.fromkeys(found))[:8]
+
+
+def _observed(lead: Judgement) -> str:
+    """What was seen, from the observed facts that hold: the trail's values in words."""
+    declared = lead.playbook.facts
+    seen: list[tuple[str, str]] = []
+    for step in lead.trail:
+        for name in step.condition.uses:
+            value = lead.facts.bound.get(name)
+            if declared[name].observed and value and name not in (s[0] for s in seen):
+                seen.append((name, plain(value)))
+    words = [v if not v.isdigit() and v != "true" else f"{n}={v}" for n, v in seen]
+    return clean("; ".join(words), 300)
+
+
+def _unseen(run: "Run", findings: Sequence[r.Finding]) -> list[r.Missing]:
+    """Reads that failed, and what undecided findings miss; each once."""
+    out = {
+        why.what: missing(why)
+        for why in (*run.evidence.failures(), *run.source.failed_reads())
+        if why.reason not in _HARMLESS
+    }
+    for finding in findings:
+        for one in finding.missing:
+            out.setdefault(one.what, one)
+    return [out[what] for what in sorted(out)]
+
+
+def _exit(run: "Run", ranked: Sequence[Ranked], unseen: Sequence[r.Missing]) -> Exit:
+    threshold = run.options.fail_on.rank
+    confirmed = [
+        one
+        for one in ranked
+        if one.lead.verdict is Verdict.CONFIRMED and one.lead.cause.severity.rank <= threshold
+    ]
+    if confirmed:
+        return Exit.CONFIRMED
+    undecided = any(one.lead.verdict is Verdict.UNDECIDED for one in ranked)
+    if undecided or unseen or run.partial or not run.judgements:
+        return Exit.INCOMPLETE
+    return Exit.HEALTHY
+
+
+def _summary(findings: Sequence[r.Finding], exit_: Exit) -> str:
+    main = [f for f in findings if f.group == "main"]
+    undecided = sum(f.group == "undecided" for f in findings)
+    if main:
+        return f"{len(main)} cause{'s' if len(main) > 1 else ''} confirmed"
+    if exit_ is Exit.HEALTHY:
+        return "healthy: everything was seen, nothing is wrong"
+    if undecided:
+        return f"nothing confirmed, {undecided} undecided"
+    return "nothing confirmed, but not everything could be seen"
+
+
+def _ruled_out(judgements: Iterable[Judgement]) -> list[r.RuledOut]:
+    by_code: dict[str, list[Judgement]] = defaultdict(list)
+    for one in judgements:
+        by_code[one.cause.code].append(one)
+    out = []
+    for code in sorted(by_code):
+        some = by_code[code]
+        if all(j.verdict is Verdict.RULED_OUT for j in some):
+            text, values = _why_not(some[0])
+            out.append(
+                r.RuledOut(
+                    code=code,
+                    name=some[0].cause.name,
+                    subjects=len(some),
+                    because=text,
+                    values=values,
+                )
+            )
+    return out
+
+
+def _why_not(one: Judgement) -> tuple[str, dict[str, str | int | bool | None]]:
+    """The first condition that is false, and the values that it read."""
+    rule, bound = one.rule, one.facts.bound
+    conditions = [q.when for p in rule.paths[:1] for q in p if q.when]
+    if rule.when is not None:
+        conditions.append(rule.when)
+    for condition in conditions or [rule.whole]:
+        if condition.holds(bound) is False:
+            return condition.text, {n: _value(one, n) for n in condition.uses if n in bound}
+    return rule.whole.text, {n: _value(one, n) for n in rule.whole.uses if n in bound}
+
+
+def _versions(run: "Run") -> dict[str, str]:
+    out = dict(run.source.defaults().versions)
+    try:
+        from_pods = _image_versions(run)
+    except EvidenceError:
+        from_pods = {}
+    return {**out, **from_pods}
+
+
+def _image_versions(run: "Run") -> dict[str, str]:
+    control: set[str] = set()
+    data: set[str] = set()
+    for workload in workloads(RecordingView(run.evidence)).values():
+        for pod in workload.pods:
+            for container in pod.spec.containers:
+                if container.name == "discovery":
+                    control.add(_tag(container.image))
+            proxy = proxy_container(pod)
+            if proxy is not None:
+                data.add(_tag(proxy.image))
+    out = {}
+    if control - {""}:
+        out["istiod"] = ", ".join(sorted(control - {""}))
+    if data - {""}:
+        out["proxies"] = ", ".join(sorted(data - {""}))
+    return out
+
+
+def _tag(image: str) -> str:
+    name = image.partition("@")[0].rpartition("/")[2]
+    return clean(name.partition(":")[2].partition("-distroless")[0], 40)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,181 @@
+"""From a source and a scope to a report: the short story that calls the rest."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from meshdoctor.engine.collect import Collector, FactSet
+from meshdoctor.engine.compose import compose
+from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.engine.playbook import Playbook
+from meshdoctor.engine.scope import Scope, namespace_of
+from meshdoctor.engine.subjects import Resolved, resolve
+from meshdoctor.engine.tree import Judgement, judge, needs
+from meshdoctor.engine.triage import failing_edges
+from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
+from meshdoctor.model.cause import Severity
+from meshdoctor.model.kubernetes import ConfigMap
+from meshdoctor.model.report import Report, Timing
+from meshdoctor.model.subjects import Subject
+from meshdoctor.ports import EvidenceError, Progress, Source
+
+ISTIO_NAMESPACE = "istio-system"
+
+
+class Quiet:
+    """A Progress that says nothing."""
+
+    def step(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Ignore it."""
+
+
+class Stopwatch(Protocol):
+    """Seconds since some fixed moment; wall clocks live in sources/."""
+
+    def __call__(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run. `workers` 1 runs everything in the calling thread; `strict` lets a probe's
+    programming error through."""
+
+    istio_namespace: str = ISTIO_NAMESPACE
+    fail_on: Severity = Severity.DEGRADED
+    workers: int = 1
+    strict: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything a report is composed from."""
+
+    source: Source
+    scope: Scope
+    options: Options
+    evidence: Evidence
+    resolved: Resolved
+    judgements: list[Judgement]
+    partial: bool
+    timings: list[Timing]
+
+
+def diagnose(
+    source: Source,
+    playbooks: Iterable[Playbook],
+    scope: Scope,
+    options: Options | None = None,
+    *,
+    progress: Progress | None = None,
+    stopwatch: Stopwatch = lambda: 0.0,
+) -> Report:
+    """Judge a scope and report. Raises SourceError when nothing at all can be read, and
+    ScopeError when the scope names nothing; Ctrl-C gives what is known so far."""
+    options = options or Options()
+    progress = progress or Quiet()
+    playbooks = tuple(playbooks)
+    timings: list[Timing] = []
+    clock = _laps(stopwatch, timings)
+    evidence = Evidence(
+        source, scope.request, _namespaces(source, scope, options), options.istio_namespace
+    )
+    collector = Collector(evidence, strict=options.strict)
+    progress.step("reading objects")
+    collector.prefetch(playbooks, max(options.workers, 1))
+    clock("objects")
+    view = RecordingView(evidence)
+    progress.step("finding subjects")
+    edges = [] if scope.pair else failing_edges(view)
+    resolved = resolve(view, scope, edges)
+    clock("subjects")
+    judgements: list[Judgement] = []
+    partial = False
+    try:
+        _judge_all(collector, playbooks, resolved, judgements, options, progress)
+    except KeyboardInterrupt:
+        partial = True
+    clock("judgement")
+    return compose(
+        Run(
+            source=source,
+            scope=scope,
+            options=options,
+            evidence=evidence,
+            resolved=resolved,
+            judgements=judgements,
+            partial=partial,
+            timings=timings,
+        )
+    )
+
+
+def _laps(stopwatch: Stopwatch, timings: list[Timing]) -> Callable[[str], None]:
+    last = [stopwatch()]
+
+    def lap(name: str) -> None:
+        now = stopwatch()
+        timings.append(Timing(step=name, seconds=round(now - last[0], 3)))
+        last[0] = now
+
+    return lap
+
+
+def _namespaces(source: Source, scope: Scope, options: Options) -> tuple[str, ...] | None:
+    """The namespaces that a pair or --namespace concerns: both ends, istiod's and the root's.
+
+    None: the whole mesh.
+    """
+    if not scope.pair and not scope.namespaces:
+        return None
+    spaces = {options.istio_namespace, *scope.namespaces}
+    home = namespace_of(scope.from_, "default")
+    spaces |= {home, namespace_of(scope.to, home or "default")} - {""}
+    try:
+        found = source.get("ConfigMap", options.istio_namespace, "istio")
+        config = parse_mesh_config(found if isinstance(found, ConfigMap) else None)
+        spaces.add(config.root_namespace)
+    except EvidenceError:
+        pass
+    return tuple(sorted(spaces))
+
+
+def _judge_all(
+    collector: Collector,
+    playbooks: tuple[Playbook, ...],
+    resolved: Resolved,
+    out: list[Judgement],
+    options: Options,
+    progress: Progress,
+) -> None:
+    jobs = [(b, s) for b in playbooks for s in resolved.subjects.get(b.subject, ())]
+
+    def collect(job: tuple[Playbook, Subject]) -> FactSet:
+        return gather(collector, *job)
+
+    if options.workers <= 1:
+        for done, job in enumerate(jobs):
+            if done % 50 == 0:
+                progress.step("judging", done, len(jobs))
+            out += judge(*job, collect(job))
+        return
+    pool = ThreadPoolExecutor(max_workers=options.workers)
+    try:
+        for done, (job, facts) in enumerate(zip(jobs, pool.map(collect, jobs), strict=True)):
+            progress.step("judging", done, len(jobs))
+            out += judge(*job, facts)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def gather(collector: Collector, playbook: Playbook, subject: Subject) -> FactSet:
+    """Facts of one subject: the cheap steps, then those costly ones that could still decide."""
+    facts = collector.facts(playbook, subject)
+    while facts.pending:
+        wanted = needs(playbook, facts)
+        if not wanted:
+            break
+        for step in playbook.steps:
+            if step.name in wanted:
+                collector.add(facts, step, subject)
+    return facts

@@ -1,0 +1,262 @@
+"""What has been read so far, and what could not be?
+
+One per run. Every read happens once, whoever asks; a failure is remembered and raised again.
+Each probe gets a recording view, so that every fact carries the commands that reproduce it.
+"""
+
+import threading
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from meshdoctor.model.evidence import SetAside, Unavailable
+from meshdoctor.model.kinds import BY_NAME
+from meshdoctor.model.kubernetes import Object
+from meshdoctor.model.snapshot import Snapshot
+from meshdoctor.model.subjects import Request
+from meshdoctor.ports import Answer, EvidenceError, NotServedError, Source, Text
+from meshdoctor.probes.view import View
+
+WIDE = frozenset({"VirtualService", "ServiceEntry", "DestinationRule"})
+"""Kinds that matter to a pair from any namespace: exported routes and hosts apply across
+namespaces, and a rule in a third namespace is what "it has no effect" is about."""
+
+T = TypeVar("T")
+O = TypeVar("O", bound=Object)
+
+
+class Evidence:
+    """Memoised reads of one source. `namespaces` bounds a run's scope; None is the whole mesh."""
+
+    def __init__(
+        self,
+        source: Source,
+        request: Request,
+        namespaces: tuple[str, ...] | None,
+        istio_namespace: str = "istio-system",
+    ) -> None:
+        self.source = source
+        self.request = request
+        self.namespaces = namespaces
+        self.istio_namespace = istio_namespace
+        self.now = source.now()
+        self._lock = threading.Lock()
+        self._done: dict[Hashable, Future[Any]] = {}
+        self._commands: dict[Hashable, tuple[str, ...]] = {}
+        self._touched: dict[Hashable, str] = {}
+
+    def once(self, key: Hashable, read: Callable[[], T]) -> T:
+        """`read()` the first time, its value or EvidenceError ever after."""
+        with self._lock:
+            future = self._done.get(key)
+            mine = future is None
+            if future is None:
+                future = self._done[key] = Future()
+        if mine:
+            try:
+                future.set_result(read())
+            except BaseException as error:
+                future.set_exception(error)
+        return cast(T, future.result())
+
+    def answer(self, kind: str, namespace: str | None) -> Answer:
+        """One kind in one namespace; a kind that the API does not serve has no objects."""
+        if not BY_NAME[kind].namespaced:
+            namespace = None
+
+        def read() -> Answer:
+            try:
+                return self.source.list(kind, namespace)
+            except NotServedError:
+                return Answer(objects=(), command=f"kubectl api-resources | grep {kind}")
+
+        return self.once(("list", kind, namespace), read)
+
+    def snapshot(self, kind: str, namespace: str | None) -> Snapshot:
+        """The same, indexed."""
+        return self.once(
+            ("snapshot", kind, namespace), lambda: Snapshot(self.answer(kind, namespace).objects)
+        )
+
+    def objects(self, kind: str, namespace: str | None) -> tuple[tuple[Object, ...], list[str]]:
+        """Objects of a kind and the commands that show them."""
+        if self._whole(kind):
+            answer = self.answer(kind, None)
+            found = answer.objects
+            if namespace is not None and BY_NAME[kind].namespaced:
+                found = self.snapshot(kind, None).list(kind, namespace)
+            return found, [answer.command]
+        spaces = (self.namespaces or ()) if namespace is None else (namespace,)
+        answers = [self.answer(kind, ns) for ns in spaces]
+        return tuple(o for a in answers for o in a.objects), [a.command for a in answers]
+
+    def _whole(self, kind: str) -> bool:
+        return self.namespaces is None or kind in WIDE or not BY_NAME[kind].namespaced
+
+    def object(self, kind: str, namespace: str, name: str) -> tuple[Object | None, list[str]]:
+        """One object by name, from a list already read or by itself."""
+        row = BY_NAME[kind]
+        whole = self._whole(kind)
+        key = ("list", kind, None if whole else namespace)
+        command = f"kubectl get {row.resource} {name} -o yaml"
+        if row.namespaced:
+            command = f"kubectl -n {namespace} get {row.resource} {name} -o yaml"
+        if key in self._done or whole:
+            snapshot = self.snapshot(kind, None if whole else namespace)
+            return snapshot.get(kind, namespace if row.namespaced else "", name), [command]
+
+        def read() -> Object | None:
+            try:
+                return self.source.get(kind, namespace, name)
+            except NotServedError:
+                return None
+
+        return self.once(("get", kind, namespace, name), read), [command]
+
+    def failures(self) -> list[Unavailable]:
+        """Every read that failed so far, each once."""
+        out: dict[str, Unavailable] = {}
+        for future in list(self._done.values()):
+            error = future.exception() if future.done() else None
+            if isinstance(error, EvidenceError):
+                out.setdefault(error.unavailable.what, error.unavailable)
+        return [out[what] for what in sorted(out)]
+
+    def set_aside(self) -> list[SetAside]:
+        """Malformed objects of every list read so far."""
+        out: list[SetAside] = []
+        for key, future in list(self._done.items()):
+            if isinstance(key, tuple) and key[0] == "list" and future.exception() is None:
+                out += cast(Answer, future.result()).set_aside
+        return out
+
+    def counts(self) -> tuple[int, int]:
+        """(reads made, objects read)."""
+        reads = objects = 0
+        for key, future in list(self._done.items()):
+            if not isinstance(key, tuple) or key[0] in ("memo", "snapshot"):
+                continue
+            reads += 1
+            if key[0] == "list" and future.exception() is None:
+                objects += len(cast(Answer, future.result()).objects)
+        return reads, objects
+
+    def known_object(self, ref: str) -> Object | None:
+        """The object of a `Kind/ns/name` reference if a list or get already read it."""
+        kind, _, rest = ref.partition("/")
+        namespace, _, name = rest.partition("/")
+        for row in (kind, f"K8s{kind}"):
+            for key in (("list", row, None), ("list", row, namespace)):
+                future = self._done.get(key)
+                if future is not None and future.done() and future.exception() is None:
+                    found = self.snapshot(row, key[2]).get(row, namespace, name)
+                    if found is not None:
+                        return found
+            future = self._done.get(("get", row, namespace, name))
+            if future is not None and future.done() and future.exception() is None:
+                return cast("Object | None", future.result())
+        return None
+
+
+class RecordingView:
+    """What one probe sees; `commands` lists what it read, in order."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self.commands: dict[str, None] = {}
+        self.reads: set[str] = set()
+
+    @property
+    def now(self) -> datetime:
+        return self._evidence.now
+
+    @property
+    def request(self) -> Request:
+        return self._evidence.request
+
+    @property
+    def istio_namespace(self) -> str:
+        return self._evidence.istio_namespace
+
+    @property
+    def namespaces(self) -> tuple[str, ...] | None:
+        return self._evidence.namespaces
+
+    def _note(self, what: str, commands: Iterable[str]) -> None:
+        self.reads.add(what)
+        for command in commands:
+            if command:
+                self.commands[command] = None
+
+    def objects(self, kind: str, type_: type[O], namespace: str | None = None) -> tuple[O, ...]:
+        self.reads.add(kind)
+        found, commands = self._evidence.objects(kind, namespace)
+        self._note(kind, commands)
+        return cast("tuple[O, ...]", found)
+
+    def object(self, kind: str, type_: type[O], namespace: str, name: str) -> O | None:
+        self.reads.add(kind)
+        found, commands = self._evidence.object(kind, namespace, name)
+        self._note(kind, commands)
+        return cast("O | None", found)
+
+    def _text(self, what: str, key: Hashable, read: Callable[[], Text]) -> Text:
+        self.reads.add(what)
+        text = self._evidence.once(key, read)
+        self._note(what, [text.command])
+        return text
+
+    def log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Text:
+        return self._text(
+            "log",
+            ("log", namespace, pod, container, previous),
+            lambda: self._evidence.source.log(namespace, pod, container, previous=previous),
+        )
+
+    def proxy_status(self) -> Text:
+        return self._text("proxy-status", ("proxy-status",), self._evidence.source.proxy_status)
+
+    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+        return self._text(
+            "proxy-config",
+            ("proxy-config", what, namespace, pod),
+            lambda: self._evidence.source.proxy_config(what, namespace, pod),
+        )
+
+    def authz_check(self, namespace: str, pod: str) -> Text:
+        return self._text(
+            "authz-check",
+            ("authz-check", namespace, pod),
+            lambda: self._evidence.source.authz_check(namespace, pod),
+        )
+
+    def analyze(self) -> Text:
+        return self._text("analyze", ("analyze",), self._evidence.source.analyze)
+
+    def version(self) -> Text:
+        return self._text("version", ("version",), self._evidence.source.version)
+
+    def debug(self, path: str, namespace: str, pod: str) -> Text:
+        return self._text(
+            "debug",
+            ("debug", path, namespace, pod),
+            lambda: self._evidence.source.debug(path, namespace, pod),
+        )
+
+    def metrics(self, namespace: str, pod: str) -> Text:
+        return self._text(
+            "metrics",
+            ("metrics", namespace, pod),
+            lambda: self._evidence.source.metrics(namespace, pod),
+        )
+
+    def memo(self, key: Hashable, build: Callable[[View], T]) -> T:
+        def run() -> tuple[T, dict[str, None], set[str]]:
+            inner = RecordingView(self._evidence)
+            return build(inner), inner.commands, inner.reads
+
+        value, commands, reads = self._evidence.once(("memo", key), run)
+        self.commands.update(commands)
+        self.reads |= reads
+        return value

@@ -1,0 +1,157 @@
+"""In which order do causes explain what is seen, and which are consequences?
+
+Pure. Sort key: verdict, strength of evidence, whether it concerns the subject asked about,
+severity, nearness of the last change to the objects at fault, code.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from meshdoctor.engine.tree import Judgement
+from meshdoctor.model.cause import Severity, Strength, Verdict
+from meshdoctor.model.subjects import EdgeSubject, MeshSubject, NodeSubject, Subject
+
+LastChange = Callable[[str], datetime | None]
+
+
+@dataclass(slots=True)
+class Ranked:
+    """A group of judgements that are one finding: same cause, same objects at fault."""
+
+    lead: Judgement
+    members: list[Judgement]
+    asked: bool
+    changed: datetime | None
+    group: str = "main"
+    folded: list["Ranked"] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        cause = self.lead.cause
+        return (
+            self.lead.verdict.rank,
+            self.lead.strength.rank,
+            not self.asked,
+            cause.severity.rank,
+            -(self.changed.timestamp() if self.changed else 0.0),
+            cause.code,
+            str(self.lead.subject),
+        )
+
+
+def rank(
+    judgements: Iterable[Judgement], asked: frozenset[str], last_change: LastChange
+) -> list[Ranked]:
+    """Findings in order; consequences folded under their cause, advice marked also_noticed."""
+    ranked = sorted(_grouped(judgements, asked, last_change), key=lambda r: r.key)
+    confirmed = [r for r in ranked if r.lead.verdict is Verdict.CONFIRMED]
+    _fold(confirmed)
+    _demote([r for r in confirmed if r.group == "main"])
+    for one in ranked:
+        if one.lead.verdict is Verdict.UNDECIDED:
+            one.group = "undecided"
+    order = {"main": 0, "folded": 1, "also_noticed": 2, "undecided": 3}
+    return sorted(ranked, key=lambda r: (order[r.group], r.key))
+
+
+def _grouped(
+    judgements: Iterable[Judgement], asked: frozenset[str], last_change: LastChange
+) -> list[Ranked]:
+    groups: dict[tuple[object, ...], list[Judgement]] = defaultdict(list)
+    for one in judgements:
+        if one.verdict is Verdict.RULED_OUT:
+            continue
+        objects = one.objects or (str(one.subject),)
+        what = objects if one.verdict is Verdict.CONFIRMED else tuple(m.what for m in one.missing)
+        groups[(one.cause.code, one.verdict, what)].append(one)
+    out = []
+    for members in groups.values():
+        members.sort(
+            key=lambda j: (j.strength.rank, not _is_asked(j.subject, asked), str(j.subject))
+        )
+        lead = members[0]
+        changes = [c for c in map(last_change, lead.objects) if c is not None]
+        out.append(
+            Ranked(
+                lead=lead,
+                members=members,
+                asked=not asked or any(_is_asked(m.subject, asked) for m in members),
+                changed=max(changes, default=None),
+            )
+        )
+    return out
+
+
+def _is_asked(subject: Subject, asked: frozenset[str]) -> bool:
+    return str(subject) in asked
+
+
+def _fold(confirmed: list[Ranked]) -> None:
+    """A finding that another one explains, on related subjects, goes under it."""
+    for one in confirmed:
+        parents = [
+            p
+            for p in confirmed
+            if p is not one
+            and one.lead.cause.code in p.lead.cause.explains
+            and not _below(p, one)
+            and _related(p, one)
+        ]
+        if parents:
+            one.group = "folded"
+            parents[0].folded.append(one)
+
+
+def _below(child: Ranked, ancestor: Ranked) -> bool:
+    """Whether `child` is already folded somewhere under `ancestor`: no cycles."""
+    return any(f is child or _below(child, f) for f in ancestor.folded)
+
+
+def _related(parent: Ranked, child: Ranked) -> bool:
+    """Same object at fault, a subject in common, or a parent as wide as a mesh or a node."""
+    if isinstance(parent.lead.subject, MeshSubject | NodeSubject):
+        return True
+    if set(parent.lead.objects) & set(child.lead.objects):
+        return True
+    return bool(_touched(parent) & _touched(child))
+
+
+def _touched(one: Ranked) -> set[str]:
+    out: set[str] = set()
+    for member in one.members:
+        subject = member.subject
+        out.add(str(subject))
+        if isinstance(subject, EdgeSubject):
+            out |= {str(s) for s in (subject.client, subject.server, subject.service) if s}
+        namespace = getattr(subject, "namespace", "")
+        if namespace:
+            out.add(namespace)
+    return out
+
+
+def _ends(one: Ranked) -> set[str]:
+    out: set[str] = set()
+    for member in one.members:
+        subject = member.subject
+        out.add(str(subject))
+        if isinstance(subject, EdgeSubject):
+            out |= {str(s) for s in (subject.client, subject.server, subject.service) if s}
+    return out
+
+
+def _demote(main: list[Ranked]) -> None:
+    """Advice, and derived causes beside an observed one on the same subject: also noticed."""
+    observed: set[str] = set()
+    for one in main:
+        if (
+            one.lead.strength is Strength.OBSERVED
+            and one.lead.cause.severity is not Severity.HYGIENE
+        ):
+            observed |= _ends(one)
+    for one in main:
+        advice = one.lead.cause.severity is Severity.HYGIENE
+        seen = one.lead.strength is Strength.OBSERVED
+        if advice or (not seen and _ends(one) & observed):
+            one.group = "also_noticed"

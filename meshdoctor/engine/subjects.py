@@ -1,0 +1,271 @@
+"""Which subjects does a scope have?
+
+A pair is one edge with its workloads, namespaces, service, proxies, nodes, and the configuration
+of those namespaces. No scope is the whole mesh. Reads go through the same view as probes'.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshdoctor.engine.scope import Scope, ScopeError, Target
+from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
+from meshdoctor.model.kinds import BY_NAME
+from meshdoctor.model.kubernetes import (
+    Namespace,
+    Node,
+    Service,
+    WebhookConfiguration,
+)
+from meshdoctor.model.subjects import (
+    ConfigSubject,
+    EdgeSubject,
+    MeshSubject,
+    NamespaceSubject,
+    NodeSubject,
+    ProxySubject,
+    ServiceSubject,
+    Subject,
+    SubjectKind,
+    WebhookSubject,
+    WorkloadSubject,
+)
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.reading import workloads
+from meshdoctor.probes.view import View
+
+CONFIG_KINDS = (
+    "AuthorizationPolicy",
+    "DestinationRule",
+    "EnvoyFilter",
+    "GRPCRoute",
+    "Gateway",
+    "HTTPRoute",
+    "K8sGateway",
+    "PeerAuthentication",
+    "RequestAuthentication",
+    "ServiceEntry",
+    "Sidecar",
+    "TCPRoute",
+    "TLSRoute",
+    "Telemetry",
+    "VirtualService",
+    "WasmPlugin",
+)
+MAX_EDGES = 8
+
+Subjects = dict[SubjectKind, tuple[Subject, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The subjects of a run, and those asked about by name (their identities)."""
+
+    subjects: Subjects
+    asked: frozenset[str]
+    edges: tuple[EdgeSubject, ...]
+
+
+def resolve(view: View, scope: Scope, edges: Iterable[EdgeSubject] = ()) -> Resolved:
+    """Subjects of a scope; `edges` are those seen failing (whole-mesh triage).
+
+    Raises ScopeError when --from or --to names nothing that exists.
+    """
+    if scope.pair:
+        return _pair(view, scope)
+    found = workloads(view)
+    subjects = _surroundings(view, found.values())
+    spaces = set(scope.namespaces)
+    if spaces:
+        subjects = {
+            kind: tuple(s for s in some if getattr(s, "namespace", "") in spaces | {""})
+            for kind, some in subjects.items()
+        }
+        subjects[SubjectKind.NAMESPACE] = tuple(NamespaceSubject(ns) for ns in sorted(spaces))
+    seen = tuple(dict.fromkeys(edges))
+    subjects[SubjectKind.EDGE] = seen
+    return Resolved(subjects=subjects, asked=frozenset(), edges=seen)
+
+
+def _pair(view: View, scope: Scope) -> Resolved:
+    found = workloads(view)
+    client = _workload(view, found, scope.from_, "--from") if scope.from_ else None
+    edges = tuple(_edges(view, found, scope, client)) if scope.to else ()
+    ends = {e.server for e in edges if e.server} | ({client} if client else set())
+    near = [found[(w.namespace, w.name)] for w in ends if (w.namespace, w.name) in found]
+    subjects = _surroundings(view, near)
+    services = {e.service for e in edges if e.service}
+    if client is not None and not edges:
+        services |= set(_services_of(view, found[(client.namespace, client.name)]))
+    subjects[SubjectKind.EDGE] = edges
+    subjects[SubjectKind.SERVICE] = tuple(sorted(services, key=str))
+    asked = {str(s) for s in (*edges, *ends, *services)}
+    return Resolved(subjects=subjects, asked=frozenset(asked), edges=edges)
+
+
+def _services_of(view: View, workload: WorkloadPods) -> Iterable[ServiceSubject]:
+    for service in view.objects("Service", Service, workload.subject.namespace):
+        if any(p in workload.pods for p in selected_pods(service, workload.pods)):
+            yield ServiceSubject(service.namespace, service.name)
+
+
+def _surroundings(view: View, near: Iterable[WorkloadPods]) -> Subjects:
+    near = list(near)
+    pods = [p for w in near for p in w.pods]
+    nodes = {p.spec.node_name for p in pods if p.spec.node_name}
+    return {
+        SubjectKind.MESH: (MeshSubject(),),
+        SubjectKind.NAMESPACE: _namespaces(view),
+        SubjectKind.WORKLOAD: tuple(w.subject for w in near),
+        SubjectKind.PROXY: tuple(
+            ProxySubject(p.namespace, p.name, w.subject.name)
+            for w in near
+            for p in w.pods
+            if has_proxy(p)
+        ),
+        SubjectKind.SERVICE: _all_services(view),
+        SubjectKind.WEBHOOK: _webhooks(view),
+        SubjectKind.NODE: _nodes(view, nodes),
+        SubjectKind.CONFIG: _config(view),
+        SubjectKind.EDGE: (),
+    }
+
+
+def _namespaces(view: View) -> tuple[Subject, ...]:
+    try:
+        names = {n.name for n in view.objects("Namespace", Namespace)}
+    except EvidenceError:
+        names = set()
+    held = {w.subject.namespace for w in workloads(view).values()}
+    scoped = view.namespaces
+    if scoped is not None:
+        return tuple(NamespaceSubject(n) for n in sorted(set(scoped) & (names | held)))
+    return tuple(NamespaceSubject(n) for n in sorted(names | held))
+
+
+def _all_services(view: View) -> tuple[Subject, ...]:
+    try:
+        return tuple(ServiceSubject(s.namespace, s.name) for s in view.objects("Service", Service))
+    except EvidenceError:
+        return ()
+
+
+def _webhooks(view: View) -> tuple[Subject, ...]:
+    out: list[Subject] = []
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        try:
+            for config in view.objects(kind, WebhookConfiguration):
+                out += [WebhookSubject(kind, config.name, w.name) for w in config.webhooks]
+        except EvidenceError:
+            continue
+    return tuple(out)
+
+
+def _nodes(view: View, names: set[str]) -> tuple[Subject, ...]:
+    try:
+        known = {n.name for n in view.objects("Node", Node)}
+    except EvidenceError:
+        known = set()
+    return tuple(NodeSubject(n) for n in sorted(names | (known if not names else set())))
+
+
+def _config(view: View) -> tuple[Subject, ...]:
+    out: list[Subject] = []
+    for kind in CONFIG_KINDS:
+        try:
+            objects = view.objects(kind, BY_NAME[kind].type)
+        except EvidenceError:
+            continue
+        out += [ConfigSubject(kind, o.namespace, o.name) for o in objects]
+    return tuple(out)
+
+
+def _workload(
+    view: View, found: dict[tuple[str, str], WorkloadPods], target: Target, option: str
+) -> WorkloadSubject:
+    """By workload name, pod name, `app` label, or the one workload behind a service."""
+    namespace, name = target.namespace or "default", target.name
+    if (namespace, name) in found:
+        return found[(namespace, name)].subject
+    local = {key: w for key, w in found.items() if key[0] == namespace}
+    for workload in local.values():
+        if any(p.name == name for p in workload.pods):
+            return workload.subject
+    for workload in local.values():
+        if name in (workload.labels.get("app"), workload.labels.get("app.kubernetes.io/name")):
+            return workload.subject
+    service = view.object("Service", Service, namespace, name)
+    if service is not None:
+        for workload in local.values():
+            if selected_pods(service, workload.pods):
+                return workload.subject
+    raise ScopeError(_nothing(option, f"{namespace}/{name}", namespace, local))
+
+
+def _nothing(
+    option: str, wanted: str, namespace: str, local: dict[tuple[str, str], WorkloadPods]
+) -> str:
+    if not local:
+        return f"{option} {wanted}: namespace {namespace} has no workloads, or does not exist"
+    names = ", ".join(sorted(name for _, name in local)[:8])
+    return f"{option} {wanted}: no such workload or service. {namespace} has: {names}"
+
+
+def _edges(
+    view: View,
+    found: dict[tuple[str, str], WorkloadPods],
+    scope: Scope,
+    client: WorkloadSubject | None,
+) -> Iterable[EdgeSubject]:
+    target = scope.to
+    assert target is not None
+    home = client.namespace if client else "default"
+    where = (target.namespace, target.name)
+    if not target.namespace:
+        where = named_by_client(target.name, home) or ("", target.name)
+    service = view.object("Service", Service, *where) if where[0] else None
+    if service is None and not target.namespace:
+        yield EdgeSubject(
+            client=client, server=None, host=target.name, port=target.port, request=scope.request
+        )
+        return
+    if service is None:
+        server = _workload(view, found, target, "--to")
+        yield EdgeSubject(
+            client=client, server=server, host="", port=target.port, request=scope.request
+        )
+        return
+    if target.port and port_of(service, target.port) is None:
+        behind = list(_behind(found, service))
+        if not any(_serves(service, w, target.port) for w in behind):
+            ports = ", ".join(str(p.port) for p in service.spec.ports) or "none"
+            raise ScopeError(
+                f"--to {target}: service {service.namespace}/{service.name} has no port "
+                f"{target.port} (it has: {ports})"
+            )
+    numbers = [target.port] if target.port else [p.port for p in service.spec.ports][:3] or [0]
+    servers: list[WorkloadSubject | None] = [w.subject for w in _behind(found, service)]
+    if not servers:
+        same = found.get((service.namespace, service.name))
+        servers = [same.subject if same else None]
+    subject = ServiceSubject(service.namespace, service.name)
+    pairs = [(one, number) for one in servers for number in numbers][:MAX_EDGES]
+    for one, number in pairs:
+        yield EdgeSubject(
+            client=client,
+            server=one,
+            service=subject,
+            host=f"{service.name}.{service.namespace}.svc.cluster.local",
+            port=number,
+            request=scope.request,
+        )
+
+
+def _behind(found: dict[tuple[str, str], WorkloadPods], service: Service) -> Iterable[WorkloadPods]:
+    for (namespace, _), workload in found.items():
+        if namespace == service.namespace and selected_pods(service, workload.pods):
+            yield workload
+
+
+def _serves(service: Service, workload: WorkloadPods, port: int) -> bool:
+    return any(target_port(p, workload.pod) == port for p in service.spec.ports)

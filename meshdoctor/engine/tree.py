@@ -1,0 +1,166 @@
+"""Which causes do the facts confirm, rule out, or leave undecided?
+
+Pure: facts in, judgements out. Every branch is walked; a tree orders questions, it never hides a
+second cause.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from meshdoctor.engine.collect import FactSet
+from meshdoctor.engine.conditions import Condition
+from meshdoctor.engine.playbook import PLACEHOLDER, Playbook, Question, Rule
+from meshdoctor.model.cause import Cause, Strength, Verdict
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import Scalar
+from meshdoctor.model.subjects import Subject
+
+NOT_SEEN = "(not seen)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailStep:
+    ask: str
+    condition: Condition
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One cause on one subject, with the trail that led there."""
+
+    playbook: Playbook
+    rule: Rule
+    subject: Subject
+    verdict: Verdict
+    strength: Strength
+    facts: FactSet
+    trail: tuple[TrailStep, ...]
+
+    @property
+    def cause(self) -> Cause:
+        return self.rule.cause
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """References at fault, most guilty first; facts that name none are left out."""
+        refs = []
+        for ref in self.cause.at_fault:
+            if ref.startswith("'"):
+                text = fill(ref.strip("'"), self.facts)
+                refs.append("" if NOT_SEEN in text else text)
+            else:
+                refs.append(str(self.facts.bound.get(ref, "")))
+        return tuple(dict.fromkeys(r for r in refs if r))
+
+    @property
+    def missing(self) -> tuple[Unavailable, ...]:
+        """The unavailable evidence that keeps the verdict open."""
+        out: dict[str, Unavailable] = {}
+        for step in self.trail:
+            if step.holds is None:
+                for name in step.condition.uses:
+                    if name in self.facts.unavailable:
+                        why = self.facts.unavailable[name]
+                        out.setdefault(why.what, why)
+        return tuple(out.values())
+
+
+def judge(playbook: Playbook, subject: Subject, facts: FactSet) -> list[Judgement]:
+    """Every cause of a playbook on one subject."""
+    return [_judge(playbook, rule, subject, facts) for rule in playbook.rules]
+
+
+def needs(playbook: Playbook, facts: FactSet) -> set[str]:
+    """Pending (costly) steps that a still unknown cause asks for."""
+    wanted: set[str] = set()
+    for rule in playbook.rules:
+        if rule.whole.holds(facts.bound) is None:
+            wanted |= {n.partition(".")[0] for n in rule.whole.uses} & facts.pending
+    for rule in playbook.rules:
+        if rule.observed is not None and rule.whole.holds(facts.bound):
+            wanted |= {n.partition(".")[0] for n in rule.observed.uses} & facts.pending
+    return wanted
+
+
+def _judge(playbook: Playbook, rule: Rule, subject: Subject, facts: FactSet) -> Judgement:
+    holds = rule.whole.holds(facts.bound)
+    verdict = {
+        True: Verdict.CONFIRMED,
+        False: Verdict.RULED_OUT,
+        None: Verdict.UNDECIDED,
+    }[holds]
+    trail: tuple[TrailStep, ...] = ()
+    strength = Strength.DERIVED
+    if holds is not False:
+        trail = _trail(rule, facts.bound)
+        strength = _strength(rule, facts)
+    return Judgement(
+        playbook=playbook,
+        rule=rule,
+        subject=subject,
+        verdict=verdict,
+        strength=strength,
+        facts=facts,
+        trail=trail,
+    )
+
+
+def _strength(rule: Rule, facts: FactSet) -> Strength:
+    if rule.cause.suspected:
+        return Strength.SUSPECTED
+    if rule.observed is not None and rule.observed.holds(facts.bound):
+        return Strength.OBSERVED
+    if rule.observed_by_itself and rule.observed is None:
+        return Strength.OBSERVED
+    return Strength.DERIVED
+
+
+def _trail(rule: Rule, bound: Mapping[str, Scalar]) -> tuple[TrailStep, ...]:
+    path = _path(rule, bound)
+    steps = [
+        TrailStep(ask=q.ask, condition=q.when, holds=q.when.holds(bound)) for q in path if q.when
+    ]
+    if rule.when is not None:
+        last = path[-1].ask if path else rule.cause.title
+        steps.append(TrailStep(ask=last, condition=rule.when, holds=rule.when.holds(bound)))
+    if rule.observed is not None:
+        steps.append(
+            TrailStep(
+                ask="Is it seen happening?",
+                condition=rule.observed,
+                holds=rule.observed.holds(bound),
+            )
+        )
+    return tuple(steps)
+
+
+def _path(rule: Rule, bound: Mapping[str, Scalar]) -> tuple[Question, ...]:
+    """The way through the tree that holds, else the first that is not false."""
+    open_: tuple[Question, ...] = ()
+    for path in rule.paths:
+        results = [q.when.holds(bound) for q in path if q.when]
+        if all(r is True for r in results):
+            return path
+        if not open_ and not any(r is False for r in results):
+            open_ = path
+    return open_ or (rule.paths[0] if rule.paths else ())
+
+
+def fill(template: str, facts: FactSet) -> str:
+    """A template with its facts' values; an unavailable fact reads `(not seen)`."""
+
+    def value(match: "object") -> str:
+        name = match.group(1)  # type: ignore[attr-defined]
+        return plain(facts.bound[name]) if name in facts.bound else NOT_SEEN
+
+    return PLACEHOLDER.sub(value, template)
+
+
+def plain(value: Scalar) -> str:
+    """A fact as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if hasattr(value, "isoformat"):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)

@@ -1,0 +1,142 @@
+"""Which edges are observably failing, when nobody named one?
+
+Reads the access logs of at most `MOST_LOGS` proxies: gateways and pods in trouble first, one pod
+per workload. A line with a failure becomes an edge: the log's owner is the client when the
+cluster is outbound, the server when the listener refused; peers are found by service host and
+pod IP.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from meshdoctor.mesh.access_log import Line, parse
+from meshdoctor.mesh.services import named_by_client, selected_pods
+from meshdoctor.mesh.workloads import PROXY, WorkloadPods, has_proxy, is_ready, owner_of, proxy_type
+from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.reading import workloads
+from meshdoctor.probes.view import View
+
+MOST_LOGS = 60
+_QUIET = frozenset({"-", "DC", ""})
+
+
+def pods_to_read(view: View) -> list[Pod]:
+    """Proxies whose logs triage reads, most telling first, at most MOST_LOGS."""
+    candidates: list[tuple[tuple[int, str, str], Pod]] = []
+    for workload in workloads(view).values():
+        pods = [p for p in workload.pods if has_proxy(p) and proxy_type(p) != "ztunnel"]
+        if not pods:
+            continue
+        pod = workload.pod if workload.pod in pods else pods[-1]
+        trouble = 1 if any(not is_ready(p) for p in pods) else 2
+        first = 0 if proxy_type(pods[-1]) == "router" else trouble
+        candidates.append(((first, pod.namespace, pod.name), pod))
+    return [pod for _, pod in sorted(candidates, key=lambda c: c[0])[:MOST_LOGS]]
+
+
+def failing_edges(view: View) -> list[EdgeSubject]:
+    """Edges that the logs show failing; empty when none does. Unreadable logs are skipped here:
+    the probes of the edge playbooks report them."""
+    edges: dict[str, EdgeSubject] = {}
+    by_ip = view.memo("workload-by-ip", _by_ip)
+    for pod in pods_to_read(view):
+        try:
+            text = view.log(pod.namespace, pod.name, PROXY).text
+        except EvidenceError:
+            continue
+        for line in parse(text).lines:
+            if failed(line):
+                for edge in _edge(view, pod, line, by_ip):
+                    edges.setdefault(str(edge), edge)
+    return list(edges.values())
+
+
+def failed(line: Line) -> bool:
+    """A line that a person would call a failure: a flag other than DC, 5xx, 401/403, or a TCP
+    connection that a filter refused."""
+    if line.flags - _QUIET:
+        return True
+    return line.code >= 500 or line.code in (401, 403) or line.termination.startswith("rbac_")
+
+
+def _by_ip(view: View) -> dict[str, WorkloadSubject]:
+    out = {}
+    for pod in view.objects("Pod", Pod):
+        if pod.status.pod_ip and not pod.spec.host_network:
+            out[pod.status.pod_ip] = owner_of(pod)
+    return out
+
+
+def _edge(
+    view: View, pod: Pod, line: Line, by_ip: dict[str, WorkloadSubject]
+) -> Iterator[EdgeSubject]:
+    owner = owner_of(pod)
+    parts = line.upstream_cluster.split("|")
+    if parts[0] == "outbound" and len(parts) == 4:
+        yield from _to_service(view, owner, parts[3], int(parts[1] or 0))
+    elif line.upstream_cluster == "PassthroughCluster":
+        address, _, port = line.upstream_host.rpartition(":")
+        yield EdgeSubject(
+            client=owner,
+            server=by_ip.get(address),
+            host=line.authority or address,
+            port=int(port) if port.isdigit() else 0,
+        )
+    elif parts[0] == "inbound" or not line.upstream_cluster:
+        yield from _to_server(view, owner, line, by_ip)
+
+
+def _to_service(view: View, client: WorkloadSubject, host: str, port: int) -> Iterator[EdgeSubject]:
+    name = named_by_client(host, client.namespace) if ".svc." in host else None
+    service = view.object("Service", Service, *name) if name else None
+    if service is None:
+        yield EdgeSubject(client=client, server=None, host=host, port=port)
+        return
+    servers: list[WorkloadSubject | None] = list(_behind(view, service))
+    servers = servers or [None]
+    for server in servers[:3]:
+        yield EdgeSubject(
+            client=client,
+            server=server,
+            service=ServiceSubject(service.namespace, service.name),
+            host=host,
+            port=port,
+        )
+
+
+def _behind(view: View, service: Service) -> Iterable[WorkloadSubject]:
+    for workload in workloads(view).values():
+        if workload.subject.namespace == service.namespace and selected_pods(
+            service, workload.pods
+        ):
+            yield workload.subject
+
+
+def _to_server(
+    view: View, server: WorkloadSubject, line: Line, by_ip: dict[str, WorkloadSubject]
+) -> Iterator[EdgeSubject]:
+    port_text = line.downstream_local.rpartition(":")[2]
+    port = int(port_text) if port_text.isdigit() else 0
+    peer = line.downstream_remote.rpartition(":")[0]
+    client = by_ip.get(peer)
+    workload: WorkloadPods | None = workloads(view).get((server.namespace, server.name))
+    service = None
+    service_port = port
+    if workload is not None:
+        for candidate in view.objects("Service", Service, server.namespace):
+            if not selected_pods(candidate, workload.pods):
+                continue
+            for declared in candidate.spec.ports:
+                if declared.port == port or declared.target_port == port:
+                    service = candidate
+                    service_port = declared.port
+                    break
+    yield EdgeSubject(
+        client=client,
+        server=server,
+        service=ServiceSubject(service.namespace, service.name) if service else None,
+        host=f"{service.name}.{service.namespace}.svc.cluster.local" if service else "",
+        port=service_port,
+        client_ip="" if client else peer,
+    )

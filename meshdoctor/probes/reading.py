@@ -1,0 +1,89 @@
+"""Which reads do many probes share? Each is made once per run, whoever asks.
+
+Not a probe: it judges nothing.
+"""
+
+from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
+from meshdoctor.mesh.services import selected_pods
+from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group
+from meshdoctor.model.istio import MeshConfig
+from meshdoctor.model.kubernetes import ConfigMap, Pod, Service, Workload
+from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
+from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.probes.view import View
+
+
+def mesh_config(view: View) -> MeshConfig:
+    """The mesh config of ConfigMap `istio` (or of the only `istio-REV`) in istiod's namespace.
+
+    Istio's defaults when istiod's namespace holds none.
+    """
+    return view.memo("mesh-config", _mesh_config)
+
+
+def _mesh_config(view: View) -> MeshConfig:
+    return parse_mesh_config(_config_map(view))
+
+
+def _config_map(view: View) -> ConfigMap | None:
+    maps = view.objects("ConfigMap", ConfigMap, view.istio_namespace)
+    named = {m.name: m for m in maps if "mesh" in m.data}
+    if "istio" in named:
+        return named["istio"]
+    revisions = sorted(n for n in named if n.startswith("istio-"))
+    return named[revisions[0]] if revisions else None
+
+
+def mesh_config_ref(view: View) -> str:
+    """`ConfigMap/ns/name` of the mesh config; "" when istiod's namespace holds none."""
+    found = view.memo("mesh-config-map", _config_map)
+    return found.ref if found is not None else ""
+
+
+def root_namespace(view: View) -> str:
+    """The namespace whose policies apply mesh-wide."""
+    return mesh_config(view).root_namespace
+
+
+def workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
+    """All workloads of the run's scope, by (namespace, name).
+
+    Controllers that may not be read leave the pods' owners to name the workloads.
+    """
+    return view.memo("workloads", _workloads)
+
+
+def _workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
+    controllers: list[Workload] = []
+    for kind in CONTROLLERS:
+        if kind in ("CronJob", "ReplicaSet"):
+            continue
+        try:
+            controllers += view.objects(kind, Workload)
+        except EvidenceError:
+            continue
+    return group(view.objects("Pod", Pod), controllers)
+
+
+def workload(view: View, subject: WorkloadSubject) -> WorkloadPods:
+    """One workload with its pods; raises MissingError when the scope holds no such workload."""
+    found = workloads(view).get((subject.namespace, subject.name))
+    if found is None:
+        raise MissingError(f"workload {subject}", "it is not among the objects read")
+    return found
+
+
+def service(view: View, subject: ServiceSubject) -> Service | None:
+    """One service; None when it does not exist."""
+    return view.object("Service", Service, subject.namespace, subject.name)
+
+
+def pods_of_service(view: View, found: Service) -> tuple[Pod, ...]:
+    """Pods that the service selects, in its own namespace."""
+    return selected_pods(found, view.objects("Pod", Pod, found.namespace))
+
+
+def istiod_pods(view: View) -> tuple[Pod, ...]:
+    """Running or not: every pod labelled app=istiod in istiod's namespace."""
+    pods = view.objects("Pod", Pod, view.istio_namespace)
+    return tuple(p for p in pods if p.labels.get("app") == "istiod")
