@@ -8,6 +8,7 @@ it still does not fit. Secret values are dropped here, before anything can hold 
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -44,17 +45,27 @@ def page(body: bytes, kind: Kind, where: str) -> tuple[list[Object], list[SetAsi
         raise msgspec.ValidationError("the answer has no items")
     objects: list[Object] = []
     aside: list[SetAside] = []
-    decoder = msgspec.json.Decoder(kind.type)
     for raw in head.items:
-        try:
-            objects.append(_finish(decoder.decode(raw), kind))
-        except (msgspec.ValidationError, RecursionError):
-            one = convert(msgspec.json.decode(raw), where, kind)
-            if isinstance(one, SetAside):
-                aside.append(one)
-            elif one is not None:
-                objects.append(one)
+        one = item(raw, kind, where)
+        if isinstance(one, SetAside):
+            aside.append(one)
+        else:
+            objects.append(one)
     return objects, aside, head.metadata.continue_
+
+
+@cache
+def _decoder(type_: type[Object]) -> "msgspec.json.Decoder[Object]":
+    return msgspec.json.Decoder(type_)
+
+
+def item(raw: bytes | msgspec.Raw, kind: Kind, where: str) -> Object | SetAside:
+    """One object from its JSON bytes."""
+    try:
+        return _finish(_decoder(kind.type).decode(raw), kind)
+    except (msgspec.ValidationError, RecursionError):
+        one = convert(msgspec.json.decode(raw), where, kind)
+        return one if one is not None else SetAside(where=where, ref="?", problem="not read")
 
 
 def convert(data: Any, where: str, kind: Kind | None = None) -> Object | SetAside | None:
