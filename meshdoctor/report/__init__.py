@@ -1,1 +1,1 @@
-"""Pure renderers of one Report."""
+"""How is a report shown? Pure renderers of one Report; `render.render` is the only entry."""
