@@ -1,0 +1,83 @@
+"""Can istiod turn a CUSTOM policy's provider into an ext_authz filter?
+
+Mirrors authz/builder/extauthz.go processExtensionProvider and getExtAuthz, and
+validation/agent/extensionprovider.go. What it cannot build becomes a DENY of the policy's own
+rules, suffixed `-deny-due-to-bad-CUSTOM-action` (the whole workload up to 1.19).
+"""
+
+import re
+
+from meshdoctor.mesh.authz_call import Settings
+from meshdoctor.model.istio import ExtensionProvider, ProviderService
+
+BAD_SUFFIX = "-deny-due-to-bad-CUSTOM-action"
+_STATUS = frozenset(
+    {100, *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 418)}
+    | {421, 422, 423, 424, 426, 428, 429, 431, *range(500, 509), 510, 511}
+)
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def service_of(provider: ExtensionProvider) -> ProviderService | None:
+    """The provider's ext_authz settings; None when it is a provider of another sort."""
+    return provider.envoy_ext_authz_http or provider.envoy_ext_authz_grpc
+
+
+def find(name: str, settings: Settings) -> ExtensionProvider | None:
+    """The ext_authz provider of that name; None when mesh config has none."""
+    named = (p for p in settings.providers if p.name == name)
+    return next((p for p in named if service_of(p) is not None), None)
+
+
+def provider_problem(name: str, settings: Settings) -> str:
+    """Why istiod refuses the provider; "" when it can use it.
+
+    A host missing from the registry counts only when `known_hosts` were read.
+    """
+    provider = find(name, settings)
+    if provider is None:
+        known = sorted(p.name for p in settings.providers if service_of(p) is not None)
+        return f"available providers are [{' '.join(known)}] but found {name!r}"
+    service = service_of(provider)
+    if service is None:
+        return f"{name} is no ext_authz provider"
+    if sum(p.name == name for p in settings.providers if service_of(p) is not None) > 1:
+        return f"extension provider name must be unique, found duplicate: {name}"
+    if settings.since(30) and not _NAME.fullmatch(name):
+        return f"invalid provider name {name!r}"
+    return _service_problem(service, settings) or _http_problem(provider.envoy_ext_authz_http)
+
+
+def _service_problem(service: ProviderService, settings: Settings) -> str:
+    if not 1 <= service.port <= 65535:
+        return f"port must be in the range [1, 65535], found: {service.port}"
+    if not service.service:
+        return "service must not be empty"
+    code = service.status_on_error
+    if code and not (code.isdigit() and int(code) in _STATUS):
+        return f"unsupported statusOnError {code}"
+    host = service.service.rpartition("/")[2]
+    if settings.known_hosts is not None and host not in settings.known_hosts:
+        return f"could not find service {service.service} in Istio service registry"
+    return ""
+
+
+def _http_problem(service: ProviderService | None) -> str:
+    if service is None:
+        return ""
+    if service.path_prefix and not service.path_prefix.startswith("/"):
+        return f"pathPrefix must begin with `/`, found: {service.path_prefix}"
+    lists = (
+        service.include_request_headers_in_check,
+        service.include_headers_in_check,
+        service.headers_to_upstream_on_allow,
+    )
+    if any("*" in one for one in lists):
+        return 'a single wildcard ("*") is not supported in a header list'
+    return ""
+
+
+def applies_to_tcp(name: str, settings: Settings) -> bool:
+    """Only a gRPC provider can be asked about a TCP connection; an HTTP one is ignored there."""
+    provider = find(name, settings)
+    return provider is None or provider.envoy_ext_authz_grpc is not None
