@@ -605,9 +605,21 @@ class ProviderRef(Partial, frozen=True):
     name: str = ""
 
 
+class LogSelector(Partial, frozen=True):
+    """`mode`: CLIENT, SERVER or CLIENT_AND_SERVER."""
+
+    mode: str = "CLIENT_AND_SERVER"
+
+
+class LogFilter(Partial, frozen=True):
+    expression: str = ""
+
+
 class AccessLogging(Partial, frozen=True):
     providers: tuple[ProviderRef, ...] = ()
     disabled: bool | None = None
+    match: LogSelector | None = None
+    filter: LogFilter | None = None
 
 
 class TelemetrySpec(Partial, frozen=True):
@@ -842,6 +854,10 @@ class CertificateData(Partial, frozen=True):
     trust_domains: tuple[str, ...] = ()
 
 
+class DefaultProviders(Partial, frozen=True):
+    access_logging: tuple[str, ...] = ()
+
+
 class TlsConfig(Partial, frozen=True):
     min_protocol_version: str = ""
     ecdh_curves: tuple[str, ...] = ()
@@ -866,6 +882,7 @@ class MeshConfig(Partial, frozen=True):
     access_log_file: str = ""
     access_log_encoding: str = "TEXT"
     access_log_format: str = ""
+    default_providers: DefaultProviders = DefaultProviders()
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy(mode="ALLOW_ANY")
     discovery_selectors: tuple[LabelSelector, ...] = ()
     extension_providers: tuple[ExtensionProvider, ...] = ()

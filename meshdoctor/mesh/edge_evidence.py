@@ -1,0 +1,175 @@
+"""What do the logs of the client's and the server's pods say about one edge?
+
+Client side: lines for `outbound|PORT|SUBSET|HOST` of the service asked about, plus calls that went
+past it (pod IP, BlackHole, no route). Server side: lines of the workload port, matched to the
+client by source address: the listener's own `NR` lines carry nothing else. A server that fails a
+TLS handshake writes no line at all, so an empty server side proves nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from meshdoctor.mesh import tls_errors
+from meshdoctor.mesh.access_log import AccessLog, Line, address
+
+NOT_A_FAILURE = frozenset({"DC", "DI", "FI", "RFCF", "LR"})
+PASSTHROUGH, BLACK_HOLE = "PassthroughCluster", "BlackHoleCluster"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the client calls. `hosts`: names of the service, lower-case; one that ends in `.svc`
+    stands for it under every cluster domain. `addresses`: its cluster IPs and the server's pod
+    IPs. `port` is the service port, `workload_port` the pod's; 0 is any."""
+
+    hosts: frozenset[str]
+    addresses: frozenset[str] = frozenset()
+    port: int = 0
+    workload_port: int = 0
+
+    def is_host(self, host: str) -> bool:
+        """Whether a cluster's host or an authority (without port) means this service."""
+        host = host.lower().rstrip(".")
+        return host in self.hosts or any(
+            known.endswith(".svc") and host.startswith(f"{known}.") for known in self.hosts
+        )
+
+
+def of_client(log: AccessLog, target: Target) -> tuple[Line, ...]:
+    """The client's lines of this edge: to its cluster, or past it to its addresses or name."""
+    return tuple(line for line in log.lines if _is_call(line, target))
+
+
+def _is_call(line: Line, target: Target) -> bool:
+    if line.is_outbound:
+        return target.is_host(line.cluster_host) and target.port in (0, line.cluster_port)
+    if line.is_inbound or (line.is_tcp and not line.upstream_cluster):
+        return False
+    if line.upstream_cluster and line.upstream_cluster not in (PASSTHROUGH, BLACK_HOLE):
+        return False
+    called, port = address(line.upstream_host or line.downstream_local)
+    if port and port not in (target.port, target.workload_port) and target.port:
+        return False
+    if called in target.addresses:
+        return True
+    name = line.authority.rsplit(":", 1)[0] if not line.authority.startswith("[") else ""
+    return target.is_host(name)
+
+
+def of_server(log: AccessLog, target: Target) -> tuple[Line, ...]:
+    """The server's lines on the workload port: inbound calls and the listener's refusals."""
+    return tuple(
+        line
+        for line in log.lines
+        if (line.is_inbound or line.is_listener)
+        and target.workload_port in (0, line.cluster_port or line.local_port)
+    )
+
+
+def failed(line: Line) -> bool:
+    """Whether a line tells of a failure that a proxy or the answer shows: a failure flag, a code of
+    400 or more, a refused connection. A client that hung up (`DC`) is none."""
+    if line.code >= 400 or "rbac_access_denied" in line.termination:
+        return True
+    return bool(line.flags - NOT_A_FAILURE)
+
+
+def refused(line: Line) -> bool:
+    """Whether the listener closed the connection because no filter chain takes it."""
+    return line.is_listener and "NR" in line.flags and "filter_chain_not_found" in line.details
+
+
+def by_upstream(line: Line) -> bool:
+    """Whether the answer came from beyond this proxy: not this proxy's doing."""
+    return line.details == "via_upstream"
+
+
+def text_of(line: Line) -> str:
+    """The reason texts of a line: details, termination and transport failure."""
+    return " ".join(t for t in (line.details, line.termination, line.transport_failure) if t)
+
+
+def tls_word(line: Line) -> str:
+    """`tls_errors.word` of the line; "" unless the upstream connection failed."""
+    return tls_errors.word(line.transport_failure or line.details) if failed(line) else ""
+
+
+def connect_word(line: Line) -> str:
+    """How the upstream connection failed before TLS; only for `UF` lines."""
+    return tls_errors.connect_word(text_of(line)) if "UF" in line.flags else ""
+
+
+def count(given: Iterable[Line], test: Callable[[Line], bool]) -> int:
+    """How many lines pass."""
+    return sum(1 for line in given if test(line))
+
+
+def most_common(texts: Iterable[str]) -> str:
+    """The text seen most often, the first of equals; "" when there is none."""
+    counted = Counter(text for text in texts if text)
+    return counted.most_common(1)[0][0] if counted else ""
+
+
+def typical(given: Iterable[Line]) -> Line | None:
+    """The latest line of the most frequent kind of failure; None without failures."""
+    bad = [line for line in given if failed(line)]
+    if not bad:
+        return None
+    kinds = Counter(_kind(line) for line in bad)
+    kind = kinds.most_common(1)[0][0]
+    return next(line for line in reversed(bad) if _kind(line) == kind)
+
+
+def _kind(line: Line) -> tuple[int, frozenset[str], str, str]:
+    return (line.code, line.flags, line.details, tls_errors.reason(line.transport_failure))
+
+
+def in_words(line: Line) -> str:
+    """Code, flags and details as the log writes them: `503 UF,URX upstream_reset…`."""
+    parts = [str(line.code), ",".join(sorted(line.flags)) or "-", line.details or "-"]
+    if line.termination:
+        parts.append(line.termination)
+    return " ".join(parts)
+
+
+def span(given: Iterable[Line]) -> tuple[datetime | None, datetime | None]:
+    """First start and last end; a line's time is its start, so its duration is added."""
+    starts = [(line.start, line) for line in given if line.start is not None]
+    if not starts:
+        return (None, None)
+    ends = [start + timedelta(milliseconds=min(line.duration_ms, 10**9)) for start, line in starts]
+    return (min(start for start, _ in starts), max(ends))
+
+
+def peers(given: Iterable[Line]) -> tuple[str, ...]:
+    """Source addresses, most frequent first."""
+    return tuple(
+        ip for ip, _ in Counter(line.peer_ip for line in given if line.peer_ip).most_common()
+    )
+
+
+def from_peers(given: Iterable[Line], ips: frozenset[str]) -> tuple[Line, ...]:
+    """Lines whose connection came from one of these addresses; all when none is known."""
+    return tuple(line for line in given if not ips or line.peer_ip in ips)
+
+
+def denied_policy(line: Line) -> str:
+    """`namespace/policy` that denied the call, `none` when no ALLOW matched, "" otherwise.
+
+    Envoy names it `ns[NS]-policy[NAME]-rule[I]`; for CUSTOM an id of the provider stands first.
+    """
+    text = line.details if "rbac_access_denied" in line.details else line.termination
+    _, found, inner = text.partition("rbac_access_denied_matched_policy[")
+    if not found:
+        return ""
+    namespace = inner.partition("ns[")[2].partition("]")[0]
+    policy = inner.partition("policy[")[2].partition("]")[0]
+    return f"{namespace}/{policy}" if policy else "none"
+
+
+def jwt_reason(line: Line) -> str:
+    """Why a token was not accepted, in words; "" when the line is no JWT denial."""
+    _, found, inner = line.details.partition("jwt_authn_access_denied{")
+    return inner.rstrip("}").replace("_", " ") if found else ""

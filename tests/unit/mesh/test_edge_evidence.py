@@ -1,0 +1,180 @@
+"""Which log lines belong to one edge, and what they tell."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh.access_log import Line, parse
+
+TARGET = ev.Target(
+    hosts=frozenset({"pay.shop.svc", "pay.shop", "pay"}),
+    addresses=frozenset({"10.0.0.2", "172.20.0.9"}),
+    port=8080,
+    workload_port=9090,
+)
+
+
+def text(
+    *,
+    request: str = "GET / HTTP/1.1",
+    code: int = 503,
+    flags: str = "-",
+    details: str = "-",
+    termination: str = "-",
+    failure: str = "-",
+    authority: str = "-",
+    host: str = "-",
+    cluster: str = "-",
+    local: str = "172.20.0.9:8080",
+    remote: str = "10.0.0.1:5000",
+    sni: str = "-",
+    at: str = "2026-11-18T09:24:00.000Z",
+    duration: int = 0,
+) -> str:
+    return (
+        f'[{at}] "{request}" {code} {flags} {details} {termination} "{failure}" 0 0 {duration} - '
+        f'"-" "-" "-" "{authority}" "{host}" {cluster} - {local} {remote} {sni} -'
+    )
+
+
+def line(**fields: object) -> Line:
+    (found,) = parse(text(**fields)).lines  # type: ignore[arg-type]
+    return found
+
+
+OUT = "outbound|8080||pay.shop.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("fields", "belongs"),
+    [
+        ({"cluster": OUT}, True),
+        ({"cluster": "outbound|8080|v2|pay.shop.svc.corp.example"}, True),
+        ({"cluster": "outbound|8081||pay.shop.svc.cluster.local"}, False),
+        ({"cluster": "outbound|8080||pay.other.svc.cluster.local"}, False),
+        ({"cluster": "PassthroughCluster", "host": "10.0.0.2:9090"}, True),
+        ({"cluster": "PassthroughCluster", "host": "10.0.0.2:7"}, False),
+        ({"cluster": "PassthroughCluster", "host": "10.9.9.9:8080"}, False),
+        ({"cluster": "BlackHoleCluster", "authority": "pay.shop:8080"}, True),
+        ({"authority": "pay.shop:8080", "flags": "NR", "code": 404}, True),
+        ({"authority": "other:8080", "flags": "NR", "local": "1.1.1.1:8080"}, False),
+        ({"cluster": "inbound|9090||", "authority": "pay.shop"}, False),
+        ({"cluster": "outbound|8080||a.b.svc.x", "authority": "pay.shop:8080"}, False),
+        ({"request": "- - -", "code": 0, "local": "10.0.0.2:9090", "flags": "NR"}, False),
+    ],
+)
+def test_client_lines(fields: dict[str, object], belongs: bool) -> None:
+    assert bool(ev.of_client(parse(text(**fields)), TARGET)) is belongs  # type: ignore[arg-type]
+
+
+NR = {
+    "request": "- - -",
+    "code": 0,
+    "flags": "NR",
+    "details": "filter_chain_not_found",
+    "local": "10.0.0.2:9090",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "belongs"),
+    [
+        (NR, True),
+        (NR | {"local": "10.0.0.2:1"}, False),
+        ({"cluster": "inbound|9090||"}, True),
+        ({"cluster": "inbound|1||"}, False),
+        ({"cluster": "InboundPassthroughCluster", "local": "10.0.0.2:9090"}, True),
+        ({"cluster": OUT, "local": "10.0.0.2:9090"}, False),
+    ],
+)
+def test_server_lines(fields: dict[str, object], belongs: bool) -> None:
+    assert bool(ev.of_server(parse(text(**fields)), TARGET)) is belongs  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "fails", "is_refused"),
+    [
+        (NR, True, True),
+        ({"code": 200, "details": "via_upstream"}, False, False),
+        ({"code": 404, "details": "via_upstream"}, True, False),
+        ({"code": 0, "flags": "DC"}, False, False),
+        ({"code": 0, "request": "- - -", "flags": "-", "cluster": "inbound|9090||"}, False, False),
+        (
+            {
+                "code": 0,
+                "request": "- - -",
+                "termination": "rbac_access_denied_matched_policy[none]",
+                "cluster": "inbound|9090||",
+            },
+            True,
+            False,
+        ),
+        ({"code": 404, "flags": "NR", "details": "route_not_found"}, True, False),
+    ],
+)
+def test_failed_and_refused(fields: dict[str, object], fails: bool, is_refused: bool) -> None:
+    one = line(**fields)
+    assert (ev.failed(one), ev.refused(one)) == (fails, is_refused)
+
+
+def test_typical_failure_is_the_most_frequent() -> None:
+    log = parse(
+        "\n".join(
+            [
+                text(code=200),
+                text(flags="UC", cluster=OUT),
+                text(flags="UF,URX", cluster=OUT, remote="10.0.0.1:1"),
+                text(flags="URX,UF", cluster=OUT, remote="10.0.0.1:2"),
+            ]
+        )
+    )
+    found = ev.typical(log.lines)
+    assert found is not None and found.downstream_remote == "10.0.0.1:2"
+    assert ev.in_words(found) == "503 UF,URX -"
+    assert ev.typical(log.lines[:1]) is None
+    assert ev.count(log.lines, ev.failed) == 3
+    assert ev.peers(log.lines) == ("10.0.0.1",)
+    assert len(ev.from_peers(log.lines, frozenset({"10.0.0.9"}))) == 0
+
+
+def test_span_adds_the_duration() -> None:
+    one = line(duration=600_000)
+    assert ev.span([one]) == (
+        datetime(2026, 11, 18, 9, 24, tzinfo=UTC),
+        datetime(2026, 11, 18, 9, 34, tzinfo=UTC),
+    )
+    assert ev.span([]) == (None, None)
+
+
+def test_words() -> None:
+    wvn = "TLS_error:|268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end"
+    assert ev.tls_word(line(flags="UF,URX", failure=wvn)) == "wrong_version"
+    assert ev.connect_word(line(flags="UF", failure=wvn)) == ""
+    assert ev.connect_word(line(flags="UF", failure="delayed_connect_error:_111")) == "refused"
+    assert ev.most_common(["", "a", "b", "b"]) == "b"
+    assert ev.most_common([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("details", "policy"),
+    [
+        ("rbac_access_denied_matched_policy[none]", "none"),
+        ("rbac_access_denied_matched_policy[ns[shop]-policy[deny-all]-rule[0]]", "shop/deny-all"),
+        (
+            "rbac_access_denied_matched_policy[istio-ext-authz-p1-ns[a]-policy[b]-rule[0]-deny-due-"
+            "to-bad-CUSTOM-action]",
+            "a/b",
+        ),
+        ("via_upstream", ""),
+    ],
+)
+def test_denied_policy(details: str, policy: str) -> None:
+    assert ev.denied_policy(line(code=403, details=details)) == policy
+    assert ev.denied_policy(line(code=0, termination=details)) == policy
+
+
+def test_jwt_reason() -> None:
+    found = line(code=401, details="jwt_authn_access_denied{Jwt_is_expired}")
+    assert ev.jwt_reason(found) == "Jwt is expired"
+    assert ev.jwt_reason(line()) == ""
