@@ -1,0 +1,22 @@
+# Targets of the lab: a real Istio mesh on this machine (see tests/lab/README.md).
+LAB_PYTHON ?= $(if $(PYTHON),$(PYTHON),python3)
+
+.PHONY: lab-build lab-up lab-down lab-status lab-test bench-live
+
+lab-build: ## build the lab's binaries into a cache outside the checkout
+	$(LAB_PYTHON) -m tests.lab.build
+
+lab-up: ## start the lab's mesh
+	$(LAB_PYTHON) -m tests.lab up
+
+lab-down: ## stop the lab's mesh
+	$(LAB_PYTHON) -m tests.lab down
+
+lab-status: ## say what runs in the lab
+	$(LAB_PYTHON) -m tests.lab status
+
+lab-test: ## prove diagnoses, fixes and verify commands on the live mesh
+	$(LAB_PYTHON) -m tests.lab test
+
+bench-live: ## measure on a large mesh in the lab's API server
+	$(LAB_PYTHON) -m tests.lab bench
