@@ -1,0 +1,184 @@
+"""The small application of the lab's pods: what does a workload answer?
+
+Standard library only, one process, one thread per connection:
+
+--http PORT      answers 200 with its name; /status/CODE, /delay/SECONDS, /close, /headers
+--https PORT     the same behind TLS (needs --cert)
+--tcp PORT       sends back each line with its name in front
+--greet PORT     speaks first, as MySQL and SMTP do
+--bind ADDRESS   listens on that address only
+--answer CODE    answers every HTTP request with CODE
+--check          an authorization service: 200 unless the path or header x-deny asks for 403
+--call URL       calls URL every --every seconds, for ever (http://… or tcp://host:port)
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.server
+import json
+import os
+import signal
+import socket
+import socketserver
+import ssl
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+OPTIONS = argparse.Namespace()
+STARTED = time.monotonic()
+
+
+def say(text: str) -> None:
+    """One line of the application's own log."""
+    print(text, flush=True)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers as the path says."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 120
+
+    def answer(self) -> None:
+        """Read the request's body, look at the path, answer."""
+        length = int(self.headers.get("content-length") or 0)
+        self.rfile.read(min(length, 1 << 20))
+        parts = self.path.split("?")[0].strip("/").split("/")
+        code = OPTIONS.answer
+        if OPTIONS.check:
+            code = 403 if self.headers.get("x-deny") or "deny" in parts else 200
+        elif parts[0] == "status" and len(parts) > 1 and parts[1].isdigit():
+            code = int(parts[1])
+        elif parts[0] == "delay" and len(parts) > 1:
+            time.sleep(min(float(parts[1]), 60))
+        elif parts[0] == "close":
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        body = f"{OPTIONS.name}\n"
+        if parts[0] == "headers":
+            body = json.dumps({name.lower(): value for name, value in self.headers.items()})
+        if OPTIONS.jwks and parts[0] == "jwks":
+            body = OPTIONS.jwks
+        data = body.encode()
+        self.send_response(code)
+        self.send_header("content-type", "text/plain")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = answer
+
+    def log_message(self, format: str, *args: object) -> None:
+        """One line for each request but the probes' own."""
+        if "/healthz" not in str(args[0]):
+            say(f"{self.client_address[0]} {format % args}")
+
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    """One thread per connection; a failed handshake ends only its own."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection that breaks is one log line, as in any server."""
+        say(f"error on connection from {client_address}: {sys.exc_info()[1]}")
+
+
+class Echo(socketserver.StreamRequestHandler):
+    """Sends each line back."""
+
+    def handle(self) -> None:
+        """Until the peer closes."""
+        for line in self.rfile:
+            self.wfile.write(OPTIONS.name.encode() + b" " + line)
+
+
+class Greeter(socketserver.StreamRequestHandler):
+    """Speaks first."""
+
+    def handle(self) -> None:
+        """Greet, then echo."""
+        self.wfile.write(b"220 " + OPTIONS.name.encode() + b"\n")
+        for line in self.rfile:
+            self.wfile.write(line)
+
+
+class TcpServer(socketserver.ThreadingTCPServer):
+    """A TCP server whose threads end with it."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+
+def call(url: str, every: float) -> None:
+    """Call one address for ever; every failure is a log line."""
+    while True:
+        time.sleep(every)
+        try:
+            if url.startswith("tcp://"):
+                host, port = url[6:].rsplit(":", 1)
+                with socket.create_connection((host, int(port)), timeout=5) as peer:
+                    peer.sendall(b"hello\n")
+                    if not peer.recv(100):
+                        raise OSError("closed without an answer")
+            else:
+                request = urllib.request.Request(url, headers={"user-agent": OPTIONS.name})
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    answer.read(1000)
+        except (OSError, ValueError) as error:
+            say(f"call {url}: {error}")
+
+
+def serve(server: socketserver.BaseServer) -> None:
+    """Serve in a thread of its own."""
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def main() -> None:
+    """Start what the arguments ask for and wait for the end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--name", default=os.environ.get("POD_NAME", "app"))
+    parser.add_argument("--http", type=int, action="append", default=[])
+    parser.add_argument("--https", type=int, action="append", default=[])
+    parser.add_argument("--tcp", type=int, action="append", default=[])
+    parser.add_argument("--greet", type=int, action="append", default=[])
+    parser.add_argument("--bind", default="0.0.0.0")
+    parser.add_argument("--answer", type=int, default=200)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--cert", default="")
+    parser.add_argument("--jwks", default="")
+    parser.add_argument("--call", action="append", default=[])
+    parser.add_argument("--every", type=float, default=3.0)
+    parser.parse_args(namespace=OPTIONS)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    for port in OPTIONS.http:
+        serve(Server((OPTIONS.bind, port), Handler))
+    for port in OPTIONS.https:
+        server = Server((OPTIONS.bind, port), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(OPTIONS.cert)
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        serve(server)
+    for port in OPTIONS.tcp:
+        serve(TcpServer((OPTIONS.bind, port), Echo))
+    for port in OPTIONS.greet:
+        serve(TcpServer((OPTIONS.bind, port), Greeter))
+    for url in OPTIONS.call:
+        threading.Thread(target=call, args=(url, OPTIONS.every), daemon=True).start()
+    say(f"{OPTIONS.name} started")
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
