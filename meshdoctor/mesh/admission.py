@@ -1,0 +1,179 @@
+"""Why did the API server refuse to create a pod? Read from what it said.
+
+The texts are those of the API server, its admission plugins, and istiod's injector (1.18 to
+1.32-dev, Kubernetes 1.23 to 1.36); they arrive in FailedCreate events and ReplicaFailure
+conditions. What fits no row is `OTHER`, never a guess.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.webhooks import INJECTOR_SUFFIX
+from meshdoctor.model.kubernetes import Event, Workload
+
+RECENT = timedelta(hours=1)
+
+
+class Refusal(StrEnum):
+    """Who refused and why. The first group: the injection webhook could not be asked."""
+
+    CALL_NO_ENDPOINTS = "call-no-endpoints"
+    CALL_UNREACHABLE = "call-unreachable"
+    CALL_UNTRUSTED = "call-untrusted"
+    CALL_BAD_CERTIFICATE = "call-bad-certificate"
+    CALL_NO_SERVICE = "call-no-service"
+    CALL_OTHER = "call-other"
+    TEMPLATE = "template"
+    ANNOTATION = "annotation"
+    TEMPLATE_UNKNOWN = "template-unknown"
+    SECURITY = "security"
+    QUOTA = "quota"
+    LIMIT_RANGE = "limit-range"
+    DUPLICATE = "duplicate"
+    RESOURCES = "resources"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """One refusal: its kind, the webhook or policy named, the names in the text, the text."""
+
+    kind: Refusal
+    by: str = ""
+    names_mesh: bool = False
+    text: str = ""
+    at: datetime | None = None
+
+    @property
+    def call_failed(self) -> bool:
+        """Whether the injection webhook was called in vain."""
+        return self.kind.value.startswith("call-")
+
+
+_CALL = re.compile(r'failed calling webhook "([^"]{1,253})":? ?(.*)', re.S)
+_DENIED = re.compile(r'admission webhook "([^"]{1,253})" denied the request:? ?(.*)', re.S)
+_QUOTA = re.compile(r"(?:exceeded|failed) quota: ([\w.-]{1,253})")
+_MESH = re.compile(r"istio-(?:init|proxy|validation|token|envoy|data|podinfo)|enable-core-dump")
+_DUPLICATE = re.compile(r"must be unique|Duplicate value")
+_LIMITS = re.compile(r"(?:maximum|minimum) [\w./-]+ usage per |limit to request ratio per ")
+_RESOURCES = re.compile(
+    r"must be less than or equal to [\w./-]+ limit|resources\.\w+(?:\[[\w./-]+\])?: "
+    r"(?:Invalid|Required) value|quantities must match"
+)
+_SECURITY = re.compile(
+    r'violates PodSecurity "|security context constraint|PodSecurityPolicy|'
+    r"Pod not supported on Fargate: invalid SecurityContext|ValidatingAdmissionPolicy"
+)
+_CAPABILITY = re.compile(r"NET_ADMIN|NET_RAW|\b1337\b")
+_UNREACHABLE = re.compile(
+    r"context deadline exceeded|i/o timeout|Client\.Timeout|Address is not allowed|"
+    r"connection refused|no route to host|connection reset|TLS handshake timeout|"
+    r"proxyconnect|network is unreachable|Service Unavailable|Bad Gateway|"
+    r"Gateway Time-?out|unexpected EOF|: EOF|request canceled|no such host"
+)
+_UNTRUSTED = re.compile(
+    r"signed by unknown authority|unable to load root certificates|verification error|"
+    r"certificate is not trusted|unable to parse bytes as PEM"
+)
+
+
+def read(text: str, at: datetime | None = None) -> Refused:
+    """What one message says. `text` is untrusted; it comes back bounded."""
+    text = text[:4000]
+    shown = clean(text)
+    called = _CALL.search(text)
+    if called is not None:
+        name, rest = called.group(1), called.group(2)
+        kind = _call(rest) if name.endswith(INJECTOR_SUFFIX) else Refusal.OTHER
+        return Refused(kind=kind, by=clean(name, 100), text=shown, at=at)
+    denied = _DENIED.search(text)
+    by = clean(denied.group(1), 100) if denied else ""
+    if denied is not None and denied.group(1).endswith(INJECTOR_SUFFIX):
+        return Refused(kind=_injector(denied.group(2)), by=by, text=shown, at=at)
+    mesh = bool(_MESH.search(text) or _CAPABILITY.search(text))
+    quota = _QUOTA.search(text)
+    if quota is not None:
+        return Refused(kind=Refusal.QUOTA, by=quota.group(1), names_mesh=mesh, text=shown, at=at)
+    return Refused(
+        kind=_plugin(text, denied is not None), by=by, names_mesh=mesh, text=shown, at=at
+    )
+
+
+def _call(rest: str) -> Refusal:
+    if "no endpoints available" in rest:
+        return Refusal.CALL_NO_ENDPOINTS
+    if re.search(r'service "[^"]*" not found', rest):
+        return Refusal.CALL_NO_SERVICE
+    if _UNTRUSTED.search(rest):
+        return Refusal.CALL_UNTRUSTED
+    if "x509:" in rest or "tls: failed to verify" in rest:
+        return Refusal.CALL_BAD_CERTIFICATE
+    if _UNREACHABLE.search(rest):
+        return Refusal.CALL_UNREACHABLE
+    return Refusal.CALL_OTHER
+
+
+def _injector(rest: str) -> Refusal:
+    if "for annotation" in rest and "invalid value" in rest:
+        return Refusal.ANNOTATION
+    if "requested template" in rest and "not found" in rest:
+        return Refusal.TEMPLATE_UNKNOWN
+    return Refusal.TEMPLATE
+
+
+def _plugin(text: str, denied: bool) -> Refusal:
+    if _SECURITY.search(text):
+        return Refusal.SECURITY
+    if _LIMITS.search(text):
+        return Refusal.LIMIT_RANGE
+    if _DUPLICATE.search(text):
+        return Refusal.DUPLICATE
+    if _RESOURCES.search(text):
+        return Refusal.RESOURCES
+    return Refusal.SECURITY if denied else Refusal.OTHER
+
+
+def standing(
+    controllers: Iterable[Workload], events: Iterable[Event], now: datetime
+) -> Refused | None:
+    """The refusal that still keeps pods of these controllers from being created; None: none.
+
+    A ReplicaFailure condition stands while it is True. An event stands while it is recent and
+    some controller still lacks pods: events outlive what they tell of.
+    """
+    mine = list(controllers)
+    said: list[tuple[datetime, str]] = []
+    for one in mine:
+        for condition in one.status.conditions:
+            if condition.type == "ReplicaFailure" and condition.status == "True":
+                said.append((condition.last_transition_time or now, condition.message))
+    lacking = {(c.kind, c.namespace, c.name) for c in mine if lacks_pods(c)}
+    for event in events:
+        about = event.involved_object
+        if event.reason != "FailedCreate" or event.last_seen is None:
+            continue
+        key = (about.kind, about.namespace or event.namespace, about.name)
+        if key in lacking and now - event.last_seen <= RECENT:
+            said.append((event.last_seen, event.message))
+    if not said:
+        return None
+    at, text = max(said, key=lambda pair: pair[0])
+    return read(text, at)
+
+
+def lacks_pods(one: Workload) -> bool:
+    """Whether the controller has fewer pods than it wants."""
+    status = one.status
+    match one.kind:
+        case "DaemonSet":
+            return status.number_ready < status.desired_number_scheduled
+        case "Job":
+            wanted = one.spec.completions if one.spec.completions is not None else 1
+            return status.active == 0 and status.succeeded < wanted
+        case _:
+            wanted = one.spec.replicas if one.spec.replicas is not None else 1
+            return status.replicas < wanted or status.ready_replicas < wanted

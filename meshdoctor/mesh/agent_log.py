@@ -1,0 +1,95 @@
+"""What does the log of istio-proxy say about a proxy that is not ready?
+
+Fragments of pilot-agent (pilot/cmd/pilot-agent/status/ready/probe.go, status/server.go,
+pkg/envoy/agent.go, security/pkg/nodeagent/sds) and of Envoy, the same in 1.18 to 1.32-dev.
+The last word on readiness counts: what an agent complained of before it became ready is over.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from meshdoctor.mesh.text import clean
+
+
+class Complaint(StrEnum):
+    """Why the proxy says that it is not ready; NONE: it says nothing, or it is ready."""
+
+    NONE = "none"
+    NO_CONFIG = "no-config"
+    REJECTED = "rejected"
+    NO_CERTIFICATE = "no-certificate"
+    NO_RESOLVER = "no-resolver"
+    PORT_TAKEN = "port-taken"
+    NOT_LIVE = "not-live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLog:
+    """`ready` whether the proxy ever said so; the texts are the last of their kind, or ""."""
+
+    complaint: Complaint
+    text: str
+    ready: bool
+    out_of_memory: bool
+    probe_failed: str
+
+
+_READY = "Envoy proxy is ready"
+_COUNTS = re.compile(r"(\d+) rejected")
+_CERTIFICATE = re.compile(
+    r"failed to warm (?:root )?certificate|failed to sign|"
+    r"failed to generate (?:secret|workload certificate)|create certificate: rpc error"
+)
+_PORT = re.compile(r"[Aa]ddress already in use|EADDRINUSE")
+_RESOLVER = re.compile(r"no such host|server misbehaving|Temporary failure in name resolution")
+_LAST_LINES = 2000
+
+
+def read(text: str) -> AgentLog:
+    """The state of a proxy as its own log tells it. An empty log tells nothing."""
+    not_ready = certificate = port = resolver = probe = rejected = ""
+    ready = memory = False
+    for line in text.splitlines()[-_LAST_LINES:]:
+        if _READY in line:
+            ready = True
+            not_ready = certificate = port = resolver = rejected = ""
+        elif "was rejected" in line and "received from XDS server" in line:
+            rejected = not_ready = line
+        elif "Envoy proxy is NOT ready" in line or "config not received from XDS" in line:
+            not_ready = line
+        elif _CERTIFICATE.search(line):
+            certificate = line
+        elif _PORT.search(line):
+            port = line
+        elif "Request to probe app failed" in line:
+            probe = line
+        elif "Envoy may have been out of memory killed" in line:
+            memory = True
+        if _RESOLVER.search(line) and ("15012" in line or "istiod" in line):
+            resolver = line
+    kind, said = _judge(not_ready, rejected, certificate, port, resolver)
+    return AgentLog(
+        complaint=kind,
+        text=clean(said),
+        ready=ready,
+        out_of_memory=memory,
+        probe_failed=clean(probe),
+    )
+
+
+def _judge(
+    not_ready: str, rejected: str, certificate: str, port: str, resolver: str
+) -> tuple[Complaint, str]:
+    """Most specific first: a missing certificate or address also ends in "config not received"."""
+    if port:
+        return Complaint.PORT_TAKEN, port
+    if rejected and any(int(n) for n in _COUNTS.findall(rejected)):
+        return Complaint.REJECTED, rejected
+    if resolver:
+        return Complaint.NO_RESOLVER, resolver
+    if certificate:
+        return Complaint.NO_CERTIFICATE, certificate
+    if "config not received" in not_ready:
+        return Complaint.NO_CONFIG, not_ready
+    return (Complaint.NOT_LIVE, not_ready) if not_ready else (Complaint.NONE, "")

@@ -1,0 +1,223 @@
+"""How far did a pod come on its way to Ready, and what stopped it there?
+
+Reads phase, conditions, container states and the pod's events, as the kubelet writes them
+(Kubernetes 1.23 to 1.36). A native sidecar is an init container with restartPolicy Always: it is
+started, then ready, and never ends. Exit 137 is out-of-memory only when the reason says so.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY, is_ready
+from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod, Terminated
+
+RECENT = timedelta(hours=1)
+OOM_RECENT = timedelta(hours=6)
+VALIDATION = "istio-validation"
+INIT = "istio-init"
+MESH_CONTAINERS = frozenset({PROXY, INIT, VALIDATION, "enable-core-dump"})
+RACE_EXIT = 126
+
+
+class Stage(IntEnum):
+    """Where a pod stands; the earliest is the worst."""
+
+    UNSCHEDULED = 0
+    SANDBOX = 1
+    MOUNT = 2
+    IMAGE = 3
+    CONFIG = 4
+    INIT = 5
+    PROXY = 6
+    APP = 7
+    STARTING = 8
+    READY = 9
+    ENDED = 10
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Startup:
+    """One pod's state. `container` blocks it; `reason` and `exit_code` are that container's
+    waiting reason and last exit; `event` is the text of the event that tells why."""
+
+    pod: Pod
+    stage: Stage
+    container: str = ""
+    reason: str = ""
+    exit_code: int = 0
+    restarts: int = 0
+    event: str = ""
+    at: datetime | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the pod is short of Ready for a reason that is seen."""
+        return self.stage < Stage.STARTING
+
+
+def judge(pod: Pod, events: Iterable[Event], now: datetime) -> Startup:
+    """The pod's stage. `events` may be of other objects too; only this pod's recent ones count."""
+    if pod.status.phase in ("Succeeded", "Failed"):
+        return Startup(pod=pod, stage=Stage.ENDED)
+    if is_ready(pod):
+        return Startup(pod=pod, stage=Stage.READY)
+    own = recent(pod, events, now)
+    if not pod.spec.node_name or _is(pod, "PodScheduled", "False"):
+        return _unscheduled(pod, own)
+    for stage, reasons in _BEFORE_CONTAINERS:
+        told = next((e for e in own if e.reason in reasons), None)
+        if told is not None and not _any_started(pod):
+            return _with(pod, stage, told)
+    return _containers(pod, own)
+
+
+_BEFORE_CONTAINERS = (
+    (Stage.SANDBOX, ("FailedCreatePodSandBox",)),
+    (Stage.MOUNT, ("FailedMount", "FailedAttachVolume")),
+)
+
+
+def recent(pod: Pod, events: Iterable[Event], now: datetime) -> list[Event]:
+    """This pod's events of the last hour, newest first; Normal ones left out.
+
+    An event of a former pod of that name (older than the pod) does not count.
+    """
+    born = pod.metadata.creation_timestamp
+    found = [
+        e
+        for e in events
+        if e.involved_object.kind == "Pod"
+        and e.involved_object.name == pod.name
+        and (e.involved_object.namespace or e.namespace) == pod.namespace
+        and e.type != "Normal"
+        and e.last_seen is not None
+        and now - e.last_seen <= RECENT
+        and (born is None or e.last_seen >= born)
+    ]
+    return sorted(found, key=lambda e: (e.last_seen or now, e.name), reverse=True)
+
+
+def _unscheduled(pod: Pod, own: list[Event]) -> Startup:
+    told = next((e for e in own if e.reason == "FailedScheduling"), None)
+    if told is not None:
+        return _with(pod, Stage.UNSCHEDULED, told)
+    condition = pod.condition("PodScheduled")
+    message = clean(condition.message) if condition is not None else ""
+    stage = Stage.UNSCHEDULED if message else Stage.STARTING
+    return Startup(pod=pod, stage=stage, event=message)
+
+
+def _with(pod: Pod, stage: Stage, event: Event) -> Startup:
+    return Startup(pod=pod, stage=stage, event=clean(event.message), at=event.last_seen)
+
+
+def _containers(pod: Pod, own: list[Event]) -> Startup:
+    native = {c.name for c in pod.spec.init_containers if c.restart_policy == "Always"}
+    for status in pod.status.init_container_statuses:
+        if status.name in native:
+            if not (status.started or status.ready):
+                return _stopped(pod, Stage.PROXY, status, own)
+        elif not _done(status):
+            return _stopped(pod, Stage.INIT, status, own)
+    statuses = sorted(pod.all_statuses, key=lambda s: s.name != PROXY)
+    for status in statuses:
+        if not status.ready and not _done(status):
+            stage = Stage.PROXY if status.name == PROXY else Stage.APP
+            return _stopped(pod, stage, status, own)
+    return Startup(pod=pod, stage=Stage.STARTING)
+
+
+def _stopped(pod: Pod, stage: Stage, status: ContainerStatus, own: list[Event]) -> Startup:
+    waiting = status.state.waiting
+    reason = waiting.reason if waiting is not None else ""
+    ended = ended_state(status)
+    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
+        stage = Stage.IMAGE
+    elif reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        stage = Stage.CONFIG
+    message = waiting.message if waiting is not None else ""
+    told = next((e for e in own if _names(e, status.name)), own[0] if own else None)
+    if not reason and ended is None and status.state.running is None:
+        stage = max(stage, Stage.STARTING) if told is None else stage
+    return Startup(
+        pod=pod,
+        stage=stage,
+        container=status.name,
+        reason=(ended.reason if ended is not None and ended.reason == "OOMKilled" else reason),
+        exit_code=ended.exit_code if ended is not None else 0,
+        restarts=status.restart_count,
+        event=clean(told.message if told is not None else message),
+        at=told.last_seen if told is not None else None,
+    )
+
+
+def _names(event: Event, container: str) -> bool:
+    return container in event.message
+
+
+def ended_state(status: ContainerStatus) -> Terminated | None:
+    """How the container last ended; None when it never did."""
+    return status.state.terminated or status.last_state.terminated
+
+
+def _done(status: ContainerStatus) -> bool:
+    ended = status.state.terminated
+    return ended is not None and ended.exit_code == 0
+
+
+def _any_started(pod: Pod) -> bool:
+    return any(s.state.running is not None or ended_state(s) is not None for s in pod.all_statuses)
+
+
+def _is(pod: Pod, type_: str, status: str) -> bool:
+    condition = pod.condition(type_)
+    return condition is not None and condition.status == status
+
+
+def out_of_memory(pod: Pod, container: str, now: datetime) -> Terminated | None:
+    """The container's recent end by the kernel's memory limit (reason OOMKilled); None: none."""
+    status = pod.container_status(container)
+    ended = ended_state(status) if status is not None else None
+    if ended is None or ended.reason != "OOMKilled":
+        return None
+    if ended.finished_at is not None and now - ended.finished_at > OOM_RECENT:
+        return None
+    return ended
+
+
+def probe_kills(pod: Pod, events: Iterable[Event], now: datetime) -> int:
+    """Recent events that say a probe of istio-proxy failed its start-up for good."""
+    status = pod.container_status(PROXY)
+    if status is None or status.restart_count == 0:
+        return 0
+    return sum(
+        e.reason in ("Unhealthy", "Killing")
+        and ("Startup probe failed" in e.message or "failed startup probe" in e.message)
+        and ("15021" in e.message or PROXY in e.message)
+        for e in recent(pod, events, now)
+    )
+
+
+def worst(states: Iterable[Startup]) -> Startup | None:
+    """The pod furthest from Ready, newest first; None without pods."""
+    return min(states, key=lambda s: (s.stage, s.pod.name), default=None)
+
+
+def job_held_by_proxy(pod: Pod) -> bool:
+    """Whether every application container ended well and only a plain sidecar still runs."""
+    proxy = next((s for s in pod.status.container_statuses if s.name == PROXY), None)
+    others = [s for s in pod.status.container_statuses if s.name != PROXY]
+    return (
+        proxy is not None
+        and proxy.state.running is not None
+        and bool(others)
+        and pod.spec.restart_policy != "Always"
+        and all(_done(s) for s in others)
+    )

@@ -1,0 +1,206 @@
+"""Which injection webhooks are there, of which revision, and which would the API server call?
+
+Stage A of the injection decision. Selectors are evaluated as they are, never guessed from names:
+the shapes mirror manifests/charts/istio-control/istio-discovery/templates/mutatingwebhook.yaml
+and revision-tags-mwc.yaml (1.18 to 1.32-dev), and charts that were edited or are older work too.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from meshdoctor.mesh.selectors import label_selected
+from meshdoctor.model.kubernetes import (
+    LabelRequirement,
+    LabelSelector,
+    Webhook,
+    WebhookConfiguration,
+    WebhookService,
+)
+
+REVISION = "istio.io/rev"
+TAG = "istio.io/tag"
+INJECTION = "istio-injection"
+INJECT = "sidecar.istio.io/inject"
+DEACTIVATED = "istio.io/deactivated"
+METADATA_NAME = "kubernetes.io/metadata.name"
+INJECTOR_SUFFIX = "sidecar-injector.istio.io"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injector:
+    """One injection webhook. `revision` is istiod's (`default` when it has none), `tag` the
+    revision tag that the entry serves ("" for the revision's own webhook)."""
+
+    config: WebhookConfiguration
+    webhook: Webhook
+    revision: str
+    tag: str
+
+    @property
+    def deactivated(self) -> bool:
+        """Selectors that can never match: what istioctl leaves when a tag takes over."""
+        return any(
+            DEACTIVATED in s.match_labels or _impossible(s)
+            for s in (self.webhook.namespace_selector, self.webhook.object_selector)
+        )
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.config.name, self.webhook.name)
+
+    @property
+    def name(self) -> str:
+        """What a namespace label would say to choose it: the tag, else the revision."""
+        return self.tag or self.revision
+
+    @property
+    def service(self) -> WebhookService | None:
+        return self.webhook.client_config.service
+
+    @property
+    def service_ref(self) -> str:
+        """`Service/ns/name`; empty when the webhook is called by URL."""
+        service = self.service
+        return f"Service/{service.namespace}/{service.name}" if service else ""
+
+
+def injectors(configs: Iterable[WebhookConfiguration]) -> tuple[Injector, ...]:
+    """Every webhook entry that asks istiod to inject, active or not, sorted by configuration."""
+    return tuple(
+        Injector(
+            config=config,
+            webhook=webhook,
+            revision=config.labels.get(REVISION) or _service_revision(webhook),
+            tag=config.labels.get(TAG, ""),
+        )
+        for config in sorted(configs, key=lambda c: c.name)
+        for webhook in config.webhooks
+        if is_injector(webhook)
+    )
+
+
+def is_injector(webhook: Webhook) -> bool:
+    """Named like istiod's, or served by an istiod at /inject."""
+    if webhook.name.endswith(INJECTOR_SUFFIX):
+        return True
+    service = webhook.client_config.service
+    if service is not None:
+        return service.name.startswith("istiod") and service.path.startswith("/inject")
+    return "/inject" in webhook.client_config.url and webhook.name.endswith("istio.io")
+
+
+def creates_pods(webhook: Webhook) -> bool:
+    """Whether its rules cover the creation of pods; absent rules cover nothing."""
+    return any(
+        _any(rule.operations, "CREATE")
+        and _any(rule.api_groups, "")
+        and (_any(rule.resources, "pods") or "pods/*" in rule.resources)
+        and rule.scope in ("*", "Namespaced")
+        for rule in webhook.rules
+    )
+
+
+def namespace_labels(name: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels that selectors see: the API server always adds the namespace's name."""
+    return {**labels, METADATA_NAME: name}
+
+
+def selected(webhook: Webhook, namespace: Mapping[str, str], pod: Mapping[str, str]) -> bool:
+    """Whether the API server calls this webhook for a new pod with these labels."""
+    return (
+        creates_pods(webhook)
+        and label_selected(webhook.namespace_selector, namespace)
+        and label_selected(webhook.object_selector, pod)
+    )
+
+
+def matching(
+    found: Iterable[Injector], namespace: Mapping[str, str], pod: Mapping[str, str]
+) -> tuple[Injector, ...]:
+    """The injection webhooks that would be called, in the order the API server calls them.
+
+    Order mirrors the API server: configurations by name, entries as listed.
+    """
+    return tuple(one for one in found if selected(one.webhook, namespace, pod))
+
+
+def revisions(found: Iterable[Injector]) -> tuple[str, ...]:
+    """Revisions and tags that a label may name, sorted; deactivated entries offer nothing."""
+    names: set[str] = set()
+    for one in found:
+        if not one.deactivated:
+            names |= {one.name, *_offered(one.webhook)}
+    return tuple(sorted(names))
+
+
+def serves_legacy_label(found: Iterable[Injector]) -> bool:
+    """Whether any entry answers to `istio-injection: enabled` on the namespace."""
+    return any(
+        not one.deactivated
+        and label_selected(one.webhook.namespace_selector, {INJECTION: "enabled"})
+        for one in found
+    )
+
+
+def unmet(webhook: Webhook, namespace: Mapping[str, str], pod: Mapping[str, str]) -> str:
+    """The first thing that keeps this webhook from being called, in words; "" when nothing."""
+    if not creates_pods(webhook):
+        return "its rules do not cover the creation of pods"
+    for what, selector, labels in (
+        ("namespaceSelector", webhook.namespace_selector, namespace),
+        ("objectSelector", webhook.object_selector, pod),
+    ):
+        for one in _requirements(selector):
+            if not label_selected(LabelSelector(match_expressions=(one,)), labels):
+                has = f"{labels[one.key]!r}" if one.key in labels else "absent"
+                return f"{what} wants {_spoken(one)}, it is {has}"
+    return ""
+
+
+def _requirements(selector: LabelSelector) -> tuple[LabelRequirement, ...]:
+    exact = tuple(
+        LabelRequirement(key=key, operator="In", values=(value,))
+        for key, value in selector.match_labels.items()
+    )
+    return exact + selector.match_expressions
+
+
+def _spoken(one: LabelRequirement) -> str:
+    match one.operator:
+        case "In" if len(one.values) == 1:
+            return f"{one.key}={one.values[0]}"
+        case "In" | "NotIn":
+            return f"{one.key} {one.operator} ({', '.join(one.values)})"
+        case "Exists":
+            return f"{one.key} present"
+        case "DoesNotExist":
+            return f"{one.key} absent"
+        case _:
+            return f"{one.key} {one.operator}"
+
+
+def _impossible(selector: LabelSelector) -> bool:
+    """Two requirements that no labels can meet together: key both wanted and unwanted."""
+    wanted = {r.key for r in _requirements(selector) if r.operator in ("In", "Exists")}
+    absent = {r.key for r in selector.match_expressions if r.operator == "DoesNotExist"}
+    return bool(wanted & absent)
+
+
+def _offered(webhook: Webhook) -> set[str]:
+    return {
+        value
+        for selector in (webhook.namespace_selector, webhook.object_selector)
+        for one in _requirements(selector)
+        if one.key == REVISION and one.operator == "In"
+        for value in one.values
+    }
+
+
+def _service_revision(webhook: Webhook) -> str:
+    service = webhook.client_config.service
+    name = service.name if service is not None else ""
+    return name.removeprefix("istiod-") if name.startswith("istiod-") else "default"
+
+
+def _any(values: tuple[str, ...], wanted: str) -> bool:
+    return "*" in values or wanted in values
