@@ -1,0 +1,117 @@
+"""How are the access logs of a workload's proxies read, and when does silence mean something?
+
+Not a probe: `client-log`, `server-log` and others share it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from meshdoctor.mesh.access_log import AccessLog, Line, parse
+from meshdoctor.mesh.access_logging import Logging, in_force
+from meshdoctor.mesh.workloads import PROXY, WorkloadPods, has_proxy
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.istio import Telemetry
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View
+
+PODS_READ = 8
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodLines:
+    pod: Pod
+    log: AccessLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyLogs:
+    """What the proxies of one workload logged.
+
+    `missing`: why absence proves nothing (a pod's log could not be read, or access logging is off
+    or in a custom format); None when what is not in the logs did not happen in their window.
+    """
+
+    pods: tuple[PodLines, ...]
+    missing: Unavailable | None
+
+    def seen(self, value: T) -> T | Unavailable:
+        """A value read from lines; an empty one is unavailable when absence proves nothing."""
+        return value if value or self.missing is None else self.missing
+
+    def lines(self, of: Callable[[AccessLog], tuple[Line, ...]]) -> tuple[Line, ...]:
+        return tuple(line for one in self.pods for line in of(one.log))
+
+    def pod_with(self, of: Callable[[AccessLog], tuple[Line, ...]]) -> str:
+        """The pod that logged most of such lines; the first pod when none did."""
+        if not self.pods:
+            return ""
+        return max(self.pods, key=lambda one: len(of(one.log))).pod.name
+
+
+def pod_log(view: View, namespace: str, pod: str) -> AccessLog:
+    """The parsed log of one istio-proxy container; read and parsed once per run."""
+    return view.memo(
+        ("access-log", namespace, pod), lambda v: parse(v.log(namespace, pod, PROXY).text)
+    )
+
+
+def read(view: View, workload: WorkloadPods, mode: str) -> ProxyLogs:
+    """Access logs of at most PODS_READ pods of a workload, newest first.
+
+    `mode` is CLIENT or SERVER: which lines the caller wants to rely on. A workload without proxy
+    writes no access log, and that is known. Raises EvidenceError when no pod's log can be read.
+    """
+    pods = [pod for pod in reversed(workload.pods) if has_proxy(pod)][:PODS_READ]
+    found: list[PodLines] = []
+    missing: EvidenceError | None = None
+    for pod in pods:
+        try:
+            found.append(PodLines(pod=pod, log=pod_log(view, pod.namespace, pod.name)))
+        except EvidenceError as error:
+            missing = error
+    if pods and not found and missing is not None:
+        raise missing
+    return ProxyLogs(
+        pods=tuple(found),
+        missing=missing.unavailable if missing is not None else _silence(view, found, mode),
+    )
+
+
+def _silence(view: View, found: list[PodLines], mode: str) -> Unavailable | None:
+    """Why logs without any access line prove nothing; None when they do."""
+    if not found or any(one.log.lines for one in found):
+        return None
+    pod = found[0].pod
+    what = f"access log of {pod.namespace}/{pod.name}"
+    if any(one.log.unreadable for one in found):
+        return Unavailable(
+            reason=Reason.DISABLED,
+            what=what,
+            detail="its format is custom",
+            remedy=FIX,
+        )
+    try:
+        logging = logging_of(view, pod, mode)
+    except EvidenceError as error:
+        return error.unavailable
+    if logging.on and not logging.custom and not logging.filtered:
+        return None
+    how = f"a custom format ({logging.source})" if logging.on else f"off in {logging.source}"
+    return Unavailable(
+        reason=Reason.DISABLED, what=what, detail=f"access logging is {how}", remedy=FIX
+    )
+
+
+FIX = "set meshConfig.accessLogFile: /dev/stdout, or a Telemetry with provider envoy"
+
+
+def logging_of(view: View, pod: Pod, mode: str) -> Logging:
+    """The access logging in force for a pod's proxy."""
+    mesh = reading.mesh_config(view)
+    spaces = sorted({mesh.root_namespace, pod.namespace})
+    given = [t for ns in spaces for t in view.objects("Telemetry", Telemetry, ns)]
+    return in_force(mesh, given, pod.namespace, pod.labels, mode)

@@ -1,0 +1,159 @@
+"""`client-log` and `server-log` on a small mesh."""
+
+from typing import Any
+
+import pytest
+
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
+from meshdoctor.ports import EvidenceError, ForbiddenError
+from meshdoctor.probes.client_log import ClientLog, client_log
+from meshdoctor.probes.server_log import ServerLog, server_log
+from tests.unit.world import world
+
+OBJECTS = """
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    accessLogFile: FILE
+---
+kind: Service
+apiVersion: v1
+metadata: {name: pay, namespace: shop}
+spec:
+  clusterIP: 172.20.0.9
+  selector: {app: pay}
+  ports: [{port: 80, targetPort: 8080, name: http}]
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: cart-1, namespace: shop, labels: {app: cart}}
+spec: {containers: [{name: cart}, {name: istio-proxy, args: [proxy, sidecar]}]}
+status: {phase: Running, podIP: 10.0.0.1}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: pay-1, namespace: shop, labels: {app: pay}}
+spec: {containers: [{name: pay}, {name: istio-proxy, args: [proxy, sidecar]}]}
+status: {phase: Running, podIP: 10.0.0.2}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: bare, namespace: shop}
+spec: {containers: [{name: app}]}
+status: {phase: Running, podIP: 10.0.0.3}
+"""
+EDGE = EdgeSubject(
+    client=WorkloadSubject("shop", "cart-1", "Pod"),
+    server=WorkloadSubject("shop", "pay-1", "Pod"),
+    service=ServiceSubject("shop", "pay"),
+    host="pay.shop.svc.cluster.local",
+    port=80,
+)
+UC = (
+    '[2026-11-18T09:24:00.271Z] "GET / HTTP/1.1" 503 UC upstream_reset_before_response_started'
+    '{connection_termination} - "-" 0 95 1 - "-" "curl" "id" "pay" "10.0.0.2:8080" '
+    "outbound|80||pay.shop.svc.cluster.local 10.0.0.1:5 172.20.0.9:80 10.0.0.1:6 - default\n"
+)
+OK = UC.replace("503 UC", "200 -").replace(
+    "upstream_reset_before_response_started{connection_termination}", "via_upstream"
+)
+NR = (
+    '[2026-11-18T09:24:00.313Z] "- - -" 0 NR filter_chain_not_found - "-" 0 0 1 - "-" "-" "-" "-" '
+    '"-" - - 10.0.0.2:8080 PEER:50178 SNI -\n'
+)
+AGENT = "2026-11-18T09:24:00.1Z\tinfo\tEnvoy proxy is ready\n"
+
+
+def mesh(client: str | None, server: str | None, file: str = "/dev/stdout", **rest: Any) -> Any:
+    given = {("shop", "cart-1", "istio-proxy"): client, ("shop", "pay-1", "istio-proxy"): server}
+    logs = {key: text for key, text in given.items() if text is not None}
+    return world(OBJECTS.replace("FILE", file or '""'), logs=logs, **rest)
+
+
+def of_client(view: Any, edge: EdgeSubject = EDGE) -> ClientLog:
+    facts = client_log.run(view, edge)
+    assert isinstance(facts, ClientLog)
+    return facts
+
+
+def of_server(view: Any, edge: EdgeSubject = EDGE) -> ServerLog:
+    facts = server_log.run(view, edge)
+    assert isinstance(facts, ServerLog)
+    return facts
+
+
+def test_client_failures() -> None:
+    facts = of_client(mesh(AGENT + UC + UC + OK, ""))
+    assert (facts.lines, facts.failures, facts.ok, facts.all_failed) == (3, 2, 1, False)
+    assert facts.closed == 2 and facts.tls_failures == 0 and facts.tls == ""
+    assert (facts.code, facts.flags, facts.pod) == (503, "UC", "cart-1")
+    assert facts.upstream == "10.0.0.2:8080" and facts.working_upstreams == 1
+
+
+def test_silence_with_access_logging_on_is_known() -> None:
+    assert of_client(mesh(AGENT, "")).failures == 0
+    assert of_server(mesh("", AGENT)).refused == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [(AGENT, ""), ("", "/var/log/x"), ('[2026-11-18T09:24:00Z] "GET /" 200 x\n', "/dev/stdout")],
+)
+def test_no_access_log_is_no_evidence(text: str, file: str) -> None:
+    client, server = of_client(mesh(text, text, file)), of_server(mesh(text, text, file))
+    for fact in (client.failures, client.tls, client.closed, server.refused, server.denied_policy):
+        assert isinstance(fact, Unavailable) and fact.reason is Reason.DISABLED
+
+
+def test_lines_count_even_when_the_config_says_off() -> None:
+    assert of_client(mesh(UC, "", "")).closed == 1
+
+
+def test_client_without_proxy_logs_nothing() -> None:
+    edge = EdgeSubject(
+        client=WorkloadSubject("shop", "bare", "Pod"),
+        server=EDGE.server,
+        service=EDGE.service,
+        port=80,
+    )
+    view = mesh(None, NR.replace("PEER", "10.0.0.3").replace("SNI", "-"))
+    assert of_client(view, edge).lines == 0
+    assert of_server(view, edge).refused_plaintext == 1
+
+
+def test_server_refusals_are_matched_to_the_client() -> None:
+    text = (
+        NR.replace("PEER", "10.0.0.1").replace("SNI", "-")
+        + NR.replace("PEER", "10.0.0.1").replace("SNI", "outbound_.80_._.pay.shop.svc.x")
+        + NR.replace("PEER", "10.0.0.1").replace("SNI", "pay.shop")
+        + NR.replace("PEER", "10.9.9.9").replace("SNI", "-")
+    )
+    facts = of_server(mesh("", text))
+    assert (facts.refused, facts.refused_any, facts.refused_peer_count) == (3, 4, 2)
+    assert (facts.refused_plaintext, facts.refused_mtls, facts.refused_foreign) == (1, 1, 1)
+    assert (facts.refused_name, facts.refused_peers) == ("pay.shop", "10.0.0.1, 10.9.9.9")
+    assert facts.lines == 0 and facts.pod == "pay-1"
+    unknown = of_server(
+        mesh("", text), EdgeSubject(client=None, server=EDGE.server, service=EDGE.service, port=80)
+    )
+    assert unknown.refused == 4
+
+
+def test_other_ports_are_another_edge() -> None:
+    text = NR.replace("PEER", "10.0.0.1").replace("10.0.0.2:8080", "10.0.0.2:9")
+    assert of_server(mesh("", text)).refused_any == 0
+
+
+def test_what_cannot_be_read() -> None:
+    view = mesh(UC, None, failing={"log": ForbiddenError("pods/log")})
+    with pytest.raises(EvidenceError):
+        client_log.run(view, EDGE)
+    with pytest.raises(EvidenceError):
+        server_log.run(mesh(UC, None), EDGE)
+    with pytest.raises(EvidenceError):
+        client_log.run(mesh("", ""), EdgeSubject(client=None, server=EDGE.server))
+    with pytest.raises(EvidenceError):
+        server_log.run(mesh("", ""), EdgeSubject(client=None, server=None, host="example.com"))
