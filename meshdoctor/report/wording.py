@@ -3,6 +3,7 @@
 Pure functions from a report to short phrases; nothing here knows colours, columns or markup.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ SURE = {
     "derived": "derived: these objects must produce it; nothing was seen of it happening",
     "suspected": "suspected: it fits in time or place, nothing proves it",
 }
+_CODE = re.compile(r"MD\d{4}")
 Rows = list[tuple[str, str]]
 
 
@@ -80,8 +82,13 @@ def detail(finding: Finding, report: Report) -> Rows:
     rows.append(("by hand", finding.by_hand))
     if finding.verify:
         rows += [("verify", finding.verify.run), ("expect", finding.verify.expect)]
-    rows.append(("explains", "; ".join([*finding.explains, *finding.folded])))
+    rows.append(("explains", "; ".join([*_seen(finding), *finding.folded])))
     return [(label, text) for label, text in rows if text]
+
+
+def _seen(finding: Finding) -> list[str]:
+    """What it explains in words; the codes that it could explain say nothing of this run."""
+    return [text for text in finding.explains if not _CODE.fullmatch(text)]
 
 
 def also(first: str, others: list[str]) -> str:
