@@ -92,7 +92,8 @@ class Playbook:
 
 
 class PlaybookLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Mappings remember their line; duplicate keys and dates are refused."""
+    """Mappings remember their line, duplicate keys are refused; only true and false are booleans
+    (`on` is a key here), dates are text."""
 
 
 class _Map(dict[str, Any]):
@@ -114,10 +115,12 @@ def _construct_map(loader: Any, node: yaml.MappingNode) -> _Map:
 
 
 PlaybookLoader.add_constructor("tag:yaml.org,2002:map", _construct_map)
+_BOOL, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
 PlaybookLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in rows if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, regexp) for tag, regexp in rows if tag not in (_BOOL, _DATE)]
     for first, rows in PlaybookLoader.yaml_implicit_resolvers.items()
 }
+PlaybookLoader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|false)$"), list("tf"))
 
 
 def strict_yaml(text: str, where: str, loader: type[Any] = PlaybookLoader) -> Any:

@@ -1,0 +1,35 @@
+"""`meshdoctor preflight`: what can be seen from here?"""
+
+from typing import Any
+
+import click
+
+from meshdoctor.cli.options import SourceOptions, source_options
+
+
+@click.command(epilog="\b\nExample:\n  meshdoctor preflight -n shop -n istio-system")
+@source_options
+@click.option("--namespace", "-n", "namespaces", multiple=True, help="Namespaces to ask about.")
+def preflight(namespaces: tuple[str, ...], **options: Any) -> None:
+    """Check the API server, permissions, istioctl, and its skew against istiod and proxies."""
+    from meshdoctor.probes.registry import PROBES
+    from meshdoctor.sources.open import preflight as check
+
+    source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
+    reads = sorted({r for p in PROBES for r in p.reads})
+    good = True
+    rows = check(
+        context=source_of.context,
+        kubeconfig=source_of.kubeconfig,
+        istio_namespace=source_of.istio_namespace,
+        istioctl=source_of.istioctl,
+        namespaces=namespaces,
+        reads=reads,
+    )
+    for row in rows:
+        mark = {True: "ok  ", False: "FAIL", None: "??  "}[row.ok]
+        click.echo(f"{mark} {row.text}")
+        if row.remedy and row.ok is not True:
+            click.echo(f"     {row.remedy}")
+        good = good and row.ok is True
+    raise click.exceptions.Exit(0 if good else 3)
