@@ -1,0 +1,226 @@
+"""A whole run on a small world: subjects, judgements, exit status, and what was not seen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from meshdoctor.engine.diagnose import Options, diagnose
+from meshdoctor.engine.playbook import Playbook
+from meshdoctor.engine.scope import Scope, ScopeError, parse_target
+from meshdoctor.model.cause import Severity
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.report import Report
+from meshdoctor.model.subjects import Request
+from meshdoctor.ports import ForbiddenError
+from tests.unit.engine.sample import loaded
+from tests.unit.world import FakeSource
+
+MESH = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec: {selector: {app: cart}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: cart-5c9d-aaaaa
+  namespace: shop
+  labels: {app: cart, bad: "yes", pod-template-hash: 5c9d}
+  creationTimestamp: "2026-11-18T08:00:00Z"
+  managedFields:
+  - {manager: argocd, operation: Apply, time: "2026-11-18T09:00:00Z"}
+  ownerReferences: [{kind: ReplicaSet, name: cart-5c9d, controller: true}]
+spec:
+  nodeName: node-1
+  containers: [{name: app}, {name: istio-proxy, image: "istio/proxyv2:1.30.3"}]
+status:
+  podIP: 10.0.0.1
+  conditions: [{type: Ready, status: "True"}]
+  containerStatuses: [{name: app, restartCount: 3}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: istiod-1, namespace: istio-system, labels: {app: istiod}}
+spec: {containers: [{name: discovery, image: "istio/pilot:1.30.3-distroless"}]}
+status: {podIP: 10.0.0.9}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: broken, namespace: shop}
+"""
+APP_LOG = {
+    ("shop", "cart-5c9d-aaaaa", "app"): "error\n" * 7,
+    ("shop", "cart-5c9d-aaaaa", "istio-proxy"): "",
+    ("istio-system", "istiod-1", "app"): "",
+}
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Playbook:
+    return loaded(tmp_path)
+
+
+def run(book: Playbook, scope: Scope | None = None, text: str = MESH, **rest: Any) -> Report:
+    options = Options(
+        workers=rest.pop("workers", 1), fail_on=rest.pop("fail_on", Severity.DEGRADED)
+    )
+    rest.setdefault("logs", APP_LOG)
+    return diagnose(FakeSource(text, **rest), [book], scope or Scope(), options)
+
+
+def pair(from_: str = "", to: str = "") -> Scope:
+    return Scope(
+        from_=parse_target(from_, "--from") if from_ else None,
+        to=parse_target(to, "--to") if to else None,
+        request=Request(),
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_confirmed_cause(book: Playbook, workers: int) -> None:
+    report = run(book, workers=workers)
+    assert report.exit == 1
+    assert not report.healthy
+    first = report.findings[0]
+    assert (first.code, first.group, first.subject) == ("MD9001", "main", "shop/cart")
+    assert first.objects[0] == "Pod/shop/cart-5c9d-aaaaa"
+    assert "restarted 3 times" in first.because
+    assert first.folded == ["MD9002 The log complains (shop/cart)"]
+    assert first.changes[0].by == "argocd"
+    assert [t.holds for t in first.trail] == [True, True]
+    assert any("kubectl" in c for t in first.trail for c in t.commands)
+    assert report.versions == {"istiod": "1.30.3", "proxies": "1.30.3"}
+    assert report.coverage.set_aside == ["Pod/shop/broken in test: no spec"]
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+
+
+def test_fingerprints_survive_a_restart(book: Playbook) -> None:
+    again = MESH.replace("cart-5c9d-aaaaa", "cart-5c9d-bbbbb")
+    logs = {(a, b.replace("aaaaa", "bbbbb"), c): t for (a, b, c), t in APP_LOG.items()}
+    one, two = run(book).findings[0], run(book, text=again, logs=logs).findings[0]
+    assert one.objects != two.objects
+    assert one.fingerprint == two.fingerprint
+
+
+def test_below_the_threshold_is_no_failure(book: Playbook) -> None:
+    quiet = MESH.replace('bad: "yes"', 'bad: "no"')
+    assert run(book, text=quiet).exit == 1
+    assert run(book, text=quiet, fail_on=Severity.PARTIAL).exit == 0
+
+
+def test_healthy_only_when_everything_was_seen(book: Playbook) -> None:
+    healthy = MESH.replace("restartCount: 3", "restartCount: 0")
+    report = run(book, text=healthy)
+    assert (report.exit, report.healthy) == (0, True)
+    assert [r.code for r in report.ruled_out] == ["MD9001", "MD9002"]
+    assert report.ruled_out[0].values
+
+
+def test_what_may_not_be_read_is_undecided_and_never_healthy(book: Playbook) -> None:
+    refused = ForbiddenError(
+        "log of cart", "cannot get pods/log", "kubectl auth can-i get pods/log"
+    )
+    quiet = MESH.replace('bad: "yes"', 'bad: "no"')
+    report = run(book, text=quiet, failing={"log": refused})
+    assert report.exit == 3
+    undecided = [f for f in report.findings if f.group == "undecided"]
+    assert [f.code for f in undecided] == ["MD9002"]
+    assert undecided[0].missing[0].remedy == "kubectl auth can-i get pods/log"
+    assert report.unseen
+
+
+def test_a_recording_is_as_blind_as_it_was(book: Playbook) -> None:
+    class Blind(FakeSource):
+        def failed_reads(self) -> Sequence[Unavailable]:
+            return (Unavailable(reason=Reason.TIMEOUT, what="pods in web"),)
+
+    healthy = MESH.replace("restartCount: 3", "restartCount: 0")
+    report = diagnose(Blind(healthy, logs=APP_LOG), [book], Scope())
+    assert report.exit == 3
+    assert [m.what for m in report.unseen] == ["pods in web"]
+
+
+@pytest.mark.parametrize(
+    "name", ["shop/cart", "shop/cart-5c9d-aaaaa", "shop/cart:80", "cart.shop:80", "shop/cart:8080"]
+)
+def test_a_workload_is_found_by_any_of_its_names(book: Playbook, name: str) -> None:
+    report = run(book, pair(to=name))
+    assert report.findings[0].subject == "shop/cart"
+
+
+def test_a_client_alone_is_enough(book: Playbook) -> None:
+    assert run(book, pair(from_="shop/cart")).findings[0].code == "MD9001"
+
+
+@pytest.mark.parametrize(
+    ("from_", "to", "problem"),
+    [
+        ("shop/nope", "", "shop has: broken|shop has: cart"),
+        ("nowhere/cart", "", "has no workloads, or does not exist"),
+        ("", "shop/cart:99", "has no port 99"),
+    ],
+)
+def test_a_name_that_is_not_there(book: Playbook, from_: str, to: str, problem: str) -> None:
+    with pytest.raises(ScopeError, match=problem):
+        run(book, pair(from_, to))
+
+
+def test_an_external_host_is_an_edge_without_server(book: Playbook) -> None:
+    report = run(book, pair("shop/cart", "api.example.com:443"))
+    assert report.coverage.subjects["edge"] == 1
+
+
+def test_a_namespace_scope_judges_only_that_namespace(book: Playbook) -> None:
+    assert run(book, Scope(namespaces=("istio-system",))).findings == []
+
+
+def test_ctrl_c_gives_what_is_known(book: Playbook) -> None:
+    class Stops(FakeSource):
+        def log(self, *_: Any, **__: Any) -> Any:
+            raise KeyboardInterrupt
+
+    quiet = MESH.replace('bad: "yes"', 'bad: "no"')
+    scope = pair(to="shop/cart")
+    report = diagnose(Stops(quiet), [book], scope, Options(workers=1))
+    assert report.partial
+    assert report.exit == 3
+
+
+FAILING = (
+    '[2026-11-18T09:24:00.951Z] "GET / HTTP/1.1" 503 UF - - "-" 0 0 1 - "-" "-" "-" "cart" '
+    '"10.0.0.1:8080" outbound|80||cart.shop.svc.cluster.local 10.0.0.9:1 10.0.0.1:80 '
+    "10.0.0.9:2 - -\n"
+)
+REFUSED = (
+    '[2026-11-18T09:24:00.293Z] "- - -" 0 NR filter_chain_not_found - "-" 0 0 1 - "-" "-" "-" "-" '
+    '"-" - - 10.0.0.1:8080 10.0.0.9:49174 - -\n'
+)
+PASSED_BY = (
+    '[2026-11-18T09:24:00.951Z] "GET / HTTP/1.1" 503 UF - - "-" 0 0 1 - "-" "-" "-" "10.9.9.9" '
+    '"10.9.9.9:8080" PassthroughCluster 10.0.0.9:1 10.0.0.1:80 10.0.0.9:2 - -\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "edge"),
+    [
+        (FAILING, "shop/cart -> shop/cart:80"),
+        (REFUSED, "istio-system/istiod-1 -> shop/cart:80"),
+        (PASSED_BY, "shop/cart -> 10.9.9.9:8080"),
+        ("not an access line\n", ""),
+    ],
+)
+def test_triage_finds_the_failing_edges(line: str, edge: str) -> None:
+    from meshdoctor.engine.triage import failing_edges
+    from tests.unit.world import world
+
+    view = world(MESH, logs={("shop", "cart-5c9d-aaaaa", "istio-proxy"): line})
+    assert [str(e) for e in failing_edges(view)] == ([edge] if edge else [])

@@ -1,0 +1,164 @@
+"""Order, folding and what is only noticed."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from meshdoctor.engine.collect import FactSet
+from meshdoctor.engine.conditions import Environment
+from meshdoctor.engine.playbook import Playbook, Rule
+from meshdoctor.engine.rank import LastChange, Ranked, rank
+from meshdoctor.engine.tree import Judgement
+from meshdoctor.model.cause import Cause, Severity, Strength, Verdict, Verify
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import Ref
+from meshdoctor.model.subjects import (
+    EdgeSubject,
+    MeshSubject,
+    ServiceSubject,
+    Subject,
+    SubjectKind,
+    WorkloadSubject,
+)
+from tests.unit.engine.sample import PROBES
+
+CART, PAY = WorkloadSubject("shop", "cart"), WorkloadSubject("shop", "pay")
+EDGE = EdgeSubject(client=CART, server=PAY, service=ServiceSubject("shop", "pay"), port=80)
+OTHER = WorkloadSubject("web", "front")
+CONDITION = Environment({"pod.labelled": bool}).compile("pod.labelled")
+BOOK = Playbook(
+    name="x",
+    title="",
+    subject=SubjectKind.EDGE,
+    steps=(),
+    tree=(),
+    rules=(),
+    path=__import__("pathlib").Path("x"),
+)
+
+
+def never(_: str) -> datetime | None:
+    return None
+
+
+def judgement(
+    code: str,
+    subject: Subject = EDGE,
+    *,
+    strength: Strength = Strength.OBSERVED,
+    verdict: Verdict = Verdict.CONFIRMED,
+    severity: Severity = Severity.OUTAGE,
+    at: str = "",
+    explains: tuple[str, ...] = (),
+) -> Judgement:
+    cause = Cause(
+        code=code,
+        name="a-name",
+        title="A title",
+        severity=severity,
+        when="true",
+        observed="",
+        suspected=False,
+        at_fault=("pod.pod",),
+        explains=explains,
+        because="",
+        fix="",
+        by_hand="",
+        verify=Verify(run="", expect=""),
+        docs="",
+        symptom="",
+        mesh=True,
+        path="x",
+        line=1,
+    )
+    rule = Rule(
+        cause=cause, paths=(), when=None, observed=None, whole=CONDITION, observed_by_itself=False
+    )
+    facts = FactSet(bound={"pod.pod": Ref(at)})
+    if verdict is Verdict.UNDECIDED:
+        facts.unavailable["pod.labelled"] = Unavailable(reason=Reason.FORBIDDEN, what="pods")
+    return Judgement(
+        playbook=BOOK,
+        rule=rule,
+        subject=subject,
+        verdict=verdict,
+        strength=strength,
+        facts=facts,
+        trail=(),
+    )
+
+
+def ranked(
+    *judgements: Judgement, asked: frozenset[str] = frozenset(), change: LastChange = never
+) -> list[tuple[str, str]]:
+    return [(r.lead.cause.code, r.group) for r in rank(judgements, asked, change)]
+
+
+def test_the_probes_are_real() -> None:
+    assert PROBES
+
+
+def test_observed_before_derived_whatever_the_severity() -> None:
+    derived = judgement("MD1", OTHER, strength=Strength.DERIVED)
+    observed = judgement("MD2", CART, severity=Severity.DEGRADED)
+    assert ranked(derived, observed) == [("MD2", "main"), ("MD1", "main")]
+
+
+def test_the_subject_asked_about_comes_first() -> None:
+    far, near = judgement("MD1", OTHER), judgement("MD2", EDGE, severity=Severity.PARTIAL)
+    assert ranked(far, near, asked=frozenset({str(EDGE)}))[0][0] == "MD2"
+
+
+def test_severity_then_the_newest_change_then_code() -> None:
+    one, two = judgement("MD1", at="A/b/c"), judgement("MD2", at="D/e/f")
+    newer = {"D/e/f": datetime(2026, 1, 2, tzinfo=UTC), "A/b/c": datetime(2026, 1, 1, tzinfo=UTC)}
+    assert ranked(one, two, change=newer.get)[0][0] == "MD2"
+    assert ranked(one, two)[0][0] == "MD1"
+    assert ranked(judgement("MD1", severity=Severity.PARTIAL), two)[0][0] == "MD2"
+
+
+def test_consequences_fold_under_their_cause_on_related_subjects() -> None:
+    cause = judgement("MD1", PAY, explains=("MD2",), strength=Strength.DERIVED)
+    effect = judgement("MD2", EDGE)
+    unrelated = judgement("MD2", OTHER, at="X/y/z")
+    assert ranked(cause, effect, unrelated) == [
+        ("MD2", "main"),
+        ("MD1", "main"),
+        ("MD2", "folded"),
+    ]
+
+
+def test_a_mesh_wide_cause_explains_everywhere() -> None:
+    cause = judgement("MD1", MeshSubject(), explains=("MD2",))
+    assert ("MD2", "folded") in ranked(cause, judgement("MD2", OTHER))
+
+
+def test_two_causes_that_explain_each_other_do_not_both_vanish() -> None:
+    one = judgement("MD1", explains=("MD2",))
+    two = judgement("MD2", explains=("MD1",))
+    groups = [g for _, g in ranked(one, two)]
+    assert sorted(groups) == ["folded", "main"]
+
+
+def test_a_derived_cause_beside_an_observed_one_is_only_noticed() -> None:
+    observed, derived = judgement("MD2"), judgement("MD1", PAY, strength=Strength.DERIVED)
+    assert ranked(observed, derived) == [("MD2", "main"), ("MD1", "also_noticed")]
+
+
+def test_advice_never_outranks_a_failure() -> None:
+    advice = judgement("MD1", severity=Severity.HYGIENE)
+    assert ranked(advice) == [("MD1", "also_noticed")]
+
+
+def test_one_object_that_breaks_many_subjects_is_one_finding() -> None:
+    some = [judgement("MD1", s, at="Kind/a/b") for s in (CART, PAY, OTHER)]
+    result = rank(some, frozenset(), never)
+    assert len(result) == 1
+    assert isinstance(result[0], Ranked)
+    assert [str(m.subject) for m in result[0].members] == ["shop/cart", "shop/pay", "web/front"]
+
+
+def test_undecided_last_and_ruled_out_never() -> None:
+    open_ = judgement("MD1", verdict=Verdict.UNDECIDED, strength=Strength.DERIVED)
+    out = judgement("MD2", verdict=Verdict.RULED_OUT)
+    assert ranked(open_, out, judgement("MD3")) == [("MD3", "main"), ("MD1", "undecided")]
+    assert replace(open_, verdict=Verdict.CONFIRMED).missing == ()
