@@ -1,12 +1,14 @@
 """Which probes are there? One sorted tuple, registered by hand."""
 
 from meshdoctor.probes.client_log import client_log
+from meshdoctor.probes.edge_ztunnel import ztunnel_log
 from meshdoctor.probes.server_log import server_log
 from meshdoctor.probes.view import Probe
 
 PROBES: tuple[Probe, ...] = (
     client_log,
     server_log,
+    ztunnel_log,
 )
 
 BY_NAME: dict[str, Probe] = {probe.name: probe for probe in PROBES}

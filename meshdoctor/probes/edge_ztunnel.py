@@ -1,0 +1,162 @@
+"""What did the ztunnels of both nodes log about this edge?"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from meshdoctor.mesh.edge_target import ips, target
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY, proxy_type
+from meshdoctor.mesh.ztunnel_log import Connection, parse
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
+from meshdoctor.ports import EvidenceError, NotAskedError
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZtunnelLog:
+    """Connections of this edge in the logs of the ztunnels on the client's and the server's
+    nodes. A mesh without ztunnel has none: zeros."""
+
+    lines: Annotated[Fact[int], "connections of this edge", OBSERVED]
+    ok: Annotated[Fact[int], "of them without error", OBSERVED]
+    failures: Annotated[Fact[int], "of them with an error", OBSERVED]
+    error: Annotated[Fact[str], "most frequent error text", OBSERVED]
+    kind: Annotated[
+        Fact[str],
+        "what it means: strict, denied, not_allowed, hbone_blocked, refused, timeout, "
+        "unknown_waypoint, no_upstream, peer_denied, tls, other; empty: no error",
+        OBSERVED,
+    ]
+    strict: Annotated[Fact[int], "plaintext refused because STRICT is in force", OBSERVED]
+    denied: Annotated[Fact[int], "refused by a DENY policy", OBSERVED]
+    denied_by: Annotated[Fact[str], "that policy, namespace/name", OBSERVED]
+    not_allowed: Annotated[Fact[int], "refused because no ALLOW policy matched", OBSERVED]
+    hbone_blocked: Annotated[Fact[int], "timed out on port 15008", OBSERVED]
+    refused: Annotated[Fact[int], "connection refused", OBSERVED]
+    no_upstream: Annotated[Fact[int], "no healthy upstream", OBSERVED]
+    unknown_waypoint: Annotated[Fact[int], "the waypoint is not known", OBSERVED]
+    peer_denied: Annotated[Fact[int], "the peer's ztunnel answered 401", OBSERVED]
+    san_mismatch: Annotated[Fact[int], "the peer's certificate has another identity", OBSERVED]
+    anonymous: Annotated[Fact[int], "failures of callers without identity (plaintext)", OBSERVED]
+    identity: Annotated[Fact[str], "identity of the caller that ztunnel saw", OBSERVED]
+    first: Annotated[Fact[datetime], "time of the first failure", OBSERVED]
+    last: Annotated[Fact[datetime], "time of the last failure", OBSERVED]
+    pod: Annotated[Fact[str], "a ztunnel pod that serves this edge"]
+
+
+@probe(
+    "ztunnel-log",
+    subject=SubjectKind.EDGE,
+    reads=(
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Pod",
+        "Service",
+        "StatefulSet",
+        "log",
+    ),
+    costly=True,
+)
+def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
+    """What did the ztunnels of both nodes log about this edge?"""
+    if edge.server is None:
+        raise NotAskedError("ztunnel logs", "no workload stands behind the host")
+    client = _pods(view, edge.client) if edge.client is not None else ()
+    server = reading.workload(view, edge.server).pods
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    wanted = target(edge, service, server)
+    nodes = {pod.spec.node_name for pod in (*client, *server)}
+    found, pod, missing = _connections(view, nodes)
+    client_ips = frozenset(ip for one in client for ip in ips(one)) | (
+        {edge.client_ip} if edge.client_ip else set()
+    )
+    lines = [
+        one
+        for one in found
+        if one.complete
+        and (not client_ips or one.source_ip in client_ips)
+        and (
+            one.target.rpartition(":")[0].strip("[]") in wanted.addresses
+            or wanted.is_host(one.service)
+        )
+        and one.target_port in (wanted.workload_port, wanted.port, 15008)
+    ]
+    return _facts(lines, pod, missing)
+
+
+def _pods(view: View, subject: WorkloadSubject) -> tuple[Pod, ...]:
+    return reading.workload(view, subject).pods
+
+
+def _connections(
+    view: View, nodes: set[str]
+) -> tuple[tuple[Connection, ...], str, Unavailable | None]:
+    """Connections of the ztunnels on these nodes, one such pod, and why some are missing."""
+    pods = [
+        pod
+        for pod in view.objects("Pod", Pod, view.istio_namespace)
+        if proxy_type(pod) == "ztunnel" and (pod.spec.node_name in nodes or not any(nodes))
+    ]
+    found: list[Connection] = []
+    missing: Unavailable | None = None
+    for pod in pods:
+        try:
+            found += _log(view, pod)
+        except EvidenceError as error:
+            missing = error.unavailable
+    return (tuple(found), pods[0].name if pods else "", missing)
+
+
+def _log(view: View, pod: Pod) -> tuple[Connection, ...]:
+    return view.memo(
+        ("ztunnel-log", pod.namespace, pod.name),
+        lambda v: parse(v.log(pod.namespace, pod.name, PROXY).text),
+    )
+
+
+def _facts(lines: Iterable[Connection], pod: str, missing: Unavailable | None) -> ZtunnelLog:
+    lines = tuple(lines)
+    bad = [one for one in lines if one.error]
+    times = sorted(one.at for one in bad if one.at is not None)
+    kinds = Counter(one.kind for one in bad)
+    none = Unavailable(reason=Reason.NOT_FOUND, what="failed connections at the ztunnels")
+
+    def count(value: int) -> Fact[int]:
+        return value if value or missing is None else missing
+
+    def text(values: Iterable[str]) -> Fact[str]:
+        counted = Counter(value for value in values if value).most_common(1)
+        if not counted:
+            return missing or ""
+        return clean(counted[0][0])
+
+    return ZtunnelLog(
+        lines=count(len(lines)),
+        ok=count(len(lines) - len(bad)),
+        failures=count(len(bad)),
+        error=text(one.error for one in bad),
+        kind=text(one.kind for one in bad),
+        strict=count(kinds["strict"]),
+        denied=count(kinds["denied"]),
+        denied_by=text(one.denied_by for one in bad if one.kind == "denied"),
+        not_allowed=count(kinds["not_allowed"]),
+        hbone_blocked=count(kinds["hbone_blocked"]),
+        refused=count(kinds["refused"]),
+        no_upstream=count(kinds["no_upstream"]),
+        unknown_waypoint=count(kinds["unknown_waypoint"]),
+        peer_denied=count(kinds["peer_denied"]),
+        san_mismatch=count(sum(1 for one in bad if "expected SAN" in one.error)),
+        anonymous=count(sum(1 for one in bad if not one.source_identity)),
+        identity=text(one.source_identity for one in lines),
+        first=times[0] if times else missing or none,
+        last=times[-1] if times else missing or none,
+        pod=pod,
+    )

@@ -1,0 +1,78 @@
+"""`ztunnel-log` on a small ambient mesh."""
+
+from typing import Any
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
+from meshdoctor.ports import ForbiddenError
+from meshdoctor.probes.edge_ztunnel import ZtunnelLog, ztunnel_log
+from tests.unit.world import world
+
+OBJECTS = """
+kind: Service
+apiVersion: v1
+metadata: {name: pay, namespace: shop}
+spec: {clusterIP: 172.20.0.9, selector: {app: pay}, ports: [{port: 80, targetPort: 8080}]}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: cart-1, namespace: shop}
+spec: {nodeName: n1, containers: [{name: cart}]}
+status: {phase: Running, podIP: 10.0.0.1}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: pay-1, namespace: shop, labels: {app: pay}}
+spec: {nodeName: n2, containers: [{name: pay}]}
+status: {phase: Running, podIP: 10.0.0.2}
+"""
+ZTUNNEL = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: ztunnel-x, namespace: istio-system, labels: {app: ztunnel}}
+spec: {nodeName: n2, containers: [{name: istio-proxy, args: [proxy, ztunnel]}]}
+"""
+EDGE = EdgeSubject(
+    client=WorkloadSubject("shop", "cart-1", "Pod"),
+    server=WorkloadSubject("shop", "pay-1", "Pod"),
+    service=ServiceSubject("shop", "pay"),
+    port=80,
+)
+LINE = (
+    "2026-11-18T09:24:00.985Z\terror\taccess\tconnection complete\tsrc.addr={src}:41512 "
+    'dst.addr=10.0.0.2:15008 dst.hbone_addr=10.0.0.2:8080 direction="inbound" bytes_sent=0 '
+    'bytes_recv=0 duration="0ms"{error}\n'
+)
+STRICT = (
+    ' error="connection closed due to policy rejection: explicitly denied by: '
+    'istio-system/istio_converted_static_strict"'
+)
+
+
+def facts(objects: str, log: str, **rest: Any) -> ZtunnelLog:
+    view = world(objects, logs={("istio-system", "ztunnel-x", "istio-proxy"): log}, **rest)
+    found = ztunnel_log.run(view, EDGE)
+    assert isinstance(found, ZtunnelLog)
+    return found
+
+
+def test_strict_refusal() -> None:
+    log = LINE.format(src="10.0.0.1", error=STRICT) + LINE.format(src="10.0.0.1", error="")
+    found = facts(OBJECTS + ZTUNNEL, log + LINE.format(src="10.9.9.9", error=STRICT))
+    assert (found.lines, found.ok, found.failures, found.strict) == (2, 1, 1, 1)
+    assert (found.kind, found.anonymous, found.denied_by, found.pod) == (
+        "strict",
+        1,
+        "",
+        "ztunnel-x",
+    )
+
+
+def test_no_ztunnel_is_known() -> None:
+    assert facts(OBJECTS, "").failures == 0
+
+
+def test_log_that_cannot_be_read() -> None:
+    found = facts(OBJECTS + ZTUNNEL, "", failing={"log": ForbiddenError("pods/log")})
+    assert isinstance(found.strict, Unavailable) and isinstance(found.kind, Unavailable)
