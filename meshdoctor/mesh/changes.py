@@ -1,0 +1,73 @@
+"""When was an object last changed, by whom, and was the change taken back?"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from meshdoctor.model.kubernetes import Object
+
+_CONTROLLERS = (
+    "argocd",
+    "argo",
+    "kustomize-controller",
+    "helm-controller",
+    "flux",
+    "fleet",
+    "terraform",
+    "pulumi",
+    "operator",
+    "controller",
+)
+_PEOPLE = ("kubectl", "k9s", "lens", "kiali", "node-fetch", "octant", "headlamp", "rancher", "curl")
+_SOON = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One writer's last write outside status."""
+
+    at: datetime
+    manager: str
+
+
+def writes(obj: Object) -> tuple[Write, ...]:
+    """Writes, oldest first; managedFields keep one per manager. Empty when they are not kept."""
+    found = [
+        Write(at=m.time, manager=m.manager)
+        for m in obj.metadata.managed_fields
+        if m.time is not None and m.subresource != "status" and m.operation != ""
+    ]
+    return tuple(sorted(found, key=lambda w: (w.at, w.manager)))
+
+
+def last_change(obj: Object) -> datetime | None:
+    """The newest write, or the creation; None when neither is known."""
+    found = writes(obj)
+    return found[-1].at if found else obj.metadata.creation_timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverted:
+    """A person's write, followed soon by a controller's."""
+
+    person: Write
+    controller: Write
+
+
+def reverted(obj: Object) -> Reverted | None:
+    """A person's tool wrote, and within a quarter of an hour a controller wrote over it.
+
+    This shows the order of two writes only, not that the second took the first back.
+    """
+    found = writes(obj)
+    if len(found) < 2 or obj.metadata.generation < 3:
+        return None
+    last, before = found[-1], found[-2]
+    if not _is(last.manager, _CONTROLLERS) or not _is(before.manager, _PEOPLE):
+        return None
+    if timedelta(0) < last.at - before.at <= _SOON:
+        return Reverted(person=before, controller=last)
+    return None
+
+
+def _is(manager: str, known: tuple[str, ...]) -> bool:
+    return any(one in manager.lower() for one in known)

@@ -1,0 +1,172 @@
+"""Which endpoints does a service have, and do they agree with its pods?
+
+Mirrors pilot/pkg/serviceregistry/kube/controller/endpointslice.go (1.18 to 1.32-dev): an address
+counts when its `ready` is true or absent, or when the Service publishes not-ready addresses; a
+target port given by name is looked up per pod.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from meshdoctor.mesh.services import selected_pods, target_port
+from meshdoctor.mesh.workloads import WorkloadPods, is_ready
+from meshdoctor.model.istio import DestinationRule, Subset
+from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
+from meshdoctor.model.snapshot import selects
+
+_SETTLED = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Addresses of a service's slices."""
+
+    ready: frozenset[str]
+    not_ready: frozenset[str]
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Every address, ready or not."""
+        return self.ready | self.not_ready
+
+
+def slices_of(service: Service, slices: Iterable[EndpointSlice]) -> tuple[EndpointSlice, ...]:
+    """The EndpointSlices of one service."""
+    return tuple(
+        s for s in slices if s.namespace == service.namespace and s.service_name == service.name
+    )
+
+
+def addresses(service: Service, slices: Iterable[EndpointSlice]) -> Addresses:
+    """Ready and other addresses of a service."""
+    ready: set[str] = set()
+    rest: set[str] = set()
+    for one in slices_of(service, slices):
+        for endpoint in one.endpoints:
+            good = endpoint.conditions.ready or service.spec.publish_not_ready_addresses
+            (ready if good else rest).update(endpoint.addresses)
+    return Addresses(ready=frozenset(ready), not_ready=frozenset(rest - ready))
+
+
+def settled_disagreement(
+    service: Service, slices: Iterable[EndpointSlice], pods: Iterable[Pod], now: datetime
+) -> Pod | None:
+    """A selected pod that became ready over a minute ago and is in no slice, or whose address is
+    still ready in one though it is not: Kubernetes itself lags. None: they agree."""
+    found = addresses(service, slices)
+    for pod in selected_pods(service, pods):
+        condition = pod.condition("Ready")
+        since = condition.last_transition_time if condition is not None else None
+        if not pod.status.pod_ip or since is None or now - since < _SETTLED:
+            continue
+        if pod.metadata.deletion_timestamp is not None:
+            continue
+        listed = pod.status.pod_ip in found.ready
+        wanted = is_ready(pod) or service.spec.publish_not_ready_addresses
+        if listed != wanted:
+            return pod
+    return None
+
+
+def orphans(
+    service: Service, slices: Iterable[EndpointSlice], pods: Iterable[Pod]
+) -> tuple[str, ...]:
+    """`address (pod NAME)` of ready endpoints whose targetRef names a pod that does not exist."""
+    names = {p.name for p in pods if p.namespace == service.namespace}
+    return tuple(
+        f"{endpoint.addresses[0]} (pod {endpoint.target_ref.name})"
+        for one in slices_of(service, slices)
+        for endpoint in one.endpoints
+        if endpoint.conditions.ready
+        and endpoint.addresses
+        and endpoint.target_ref is not None
+        and endpoint.target_ref.kind == "Pod"
+        and endpoint.target_ref.name not in names
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearMiss:
+    """The workload that was probably meant, and the label that keeps it out."""
+
+    workload: WorkloadPods
+    label: str
+    has: str
+
+
+def probably_meant(service: Service, workloads: Iterable[WorkloadPods]) -> NearMiss | None:
+    """Of the namespace's workloads with ready pods that the selector misses, the one that shares
+    most with it (a label, or the service's name); None when none shares anything."""
+    wanted = service.spec.selector
+    scored = []
+    for one in workloads:
+        if one.subject.namespace != service.namespace or not any(map(is_ready, one.pods)):
+            continue
+        labels = one.labels
+        shared = sum(labels.get(k) == v for k, v in wanted.items())
+        alike = one.subject.name == service.name or one.subject.name.startswith(f"{service.name}-")
+        alike = alike or any(
+            labels.get(k) == service.name for k in ("app", "app.kubernetes.io/name")
+        )
+        wrong = next((k for k, v in sorted(wanted.items()) if labels.get(k) != v), "")
+        if (shared or alike) and wrong:
+            scored.append((2 * shared + alike, one.subject.name, one, wrong))
+    if not scored:
+        return None
+    _, _, best, label = max(scored, key=lambda s: (s[0], s[1]))
+    return NearMiss(workload=best, label=label, has=best.labels.get(label, ""))
+
+
+def template_selected(service: Service, workloads: Iterable[WorkloadPods]) -> bool:
+    """Whether the selector means a workload that has no pods (scaled to zero, none created)."""
+    return any(
+        w.subject.namespace == service.namespace
+        and w.controller is not None
+        and selects(service.spec.selector, w.controller.spec.template.metadata.labels)
+        for w in workloads
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortMiss:
+    """A named target port that a selected pod does not declare."""
+
+    port: int
+    target: str
+    pod: Pod
+    of_pods: int
+    missing: int
+
+
+def port_miss(service: Service, pods: Iterable[Pod]) -> PortMiss | None:
+    """The first named target port that some selected, running pod lacks."""
+    running = [p for p in selected_pods(service, pods) if p.status.phase == "Running"]
+    for port in service.spec.ports:
+        if isinstance(port.target_port, int) or str(port.target_port).isdigit():
+            continue
+        lacking = [p for p in running if target_port(port, p) == 0]
+        if lacking:
+            return PortMiss(
+                port=port.port,
+                target=str(port.target_port),
+                pod=lacking[0],
+                of_pods=len(running),
+                missing=len(lacking),
+            )
+    return None
+
+
+def empty_subset(
+    rule: DestinationRule, service: Service, pods: Iterable[Pod], used: Iterable[str]
+) -> Subset | None:
+    """The first subset that routes use and that selects no ready pod, where the service itself
+    has ready pods."""
+    ready = [p for p in selected_pods(service, pods) if is_ready(p)]
+    wanted = set(used)
+    if not ready:
+        return None
+    for subset in rule.spec.subsets:
+        if subset.name in wanted and not any(selects(subset.labels, p.labels) for p in ready):
+            return subset
+    return None

@@ -1,0 +1,82 @@
+"""Can an EnvoyFilter's patches match anything at all?
+
+Mirrors pilot/pkg/model/push_context.go getMatchedEnvoyFilters and
+pilot/pkg/networking/core/envoyfilter (1.18 to 1.32-dev). Filter names that Envoy gave up are no
+longer in generated configuration: a match on one finds nothing.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from meshdoctor.mesh.selectors import workload_selected
+from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
+
+RENAMED: Mapping[str, str] = {
+    "envoy.http_connection_manager": "envoy.filters.network.http_connection_manager",
+    "envoy.tcp_proxy": "envoy.filters.network.tcp_proxy",
+    "envoy.router": "envoy.filters.http.router",
+    "envoy.fault": "envoy.filters.http.fault",
+    "envoy.cors": "envoy.filters.http.cors",
+    "envoy.lua": "envoy.filters.http.lua",
+    "envoy.ext_authz": "envoy.filters.http.ext_authz",
+    "envoy.filters.http.rbac.deprecated": "envoy.filters.http.rbac",
+}
+_SIDECAR = frozenset({"SIDECAR_INBOUND", "SIDECAR_OUTBOUND"})
+
+
+def selects_workloads(
+    filter_: EnvoyFilter, root_namespace: str, workloads: Iterable[tuple[str, Mapping[str, str]]]
+) -> bool:
+    """Whether any proxy's workload (namespace, labels) is selected; a filter in the root
+    namespace selects in all namespaces."""
+    if filter_.spec.target_refs:
+        return True
+    return any(
+        namespace in (filter_.namespace,) or filter_.namespace == root_namespace
+        for namespace, labels in workloads
+        if workload_selected(filter_.spec.workload_selector, labels)
+    )
+
+
+def dead_match(filter_: EnvoyFilter, proxy_types: frozenset[str], versions: Iterable[str]) -> str:
+    """Why the first patch that can match nothing does not; "" when all may match.
+
+    `proxy_types` are those of the selected workloads, `versions` their Istio releases; when
+    these are not known (empty) nothing is said about them.
+    """
+    known = tuple(versions)
+    for index, patch in enumerate(filter_.spec.config_patches):
+        reason = _dead(patch, proxy_types, known)
+        if reason:
+            return f"patch {index}: {reason}"
+    return ""
+
+
+def _dead(patch: EnvoyFilterPatch, proxy_types: frozenset[str], versions: tuple[str, ...]) -> str:
+    match = patch.match
+    if proxy_types and match.context == "GATEWAY" and "router" not in proxy_types:
+        return "context GATEWAY, but only sidecars are selected"
+    if proxy_types and match.context in _SIDECAR and "sidecar" not in proxy_types:
+        return f"context {match.context}, but only gateways are selected"
+    wanted = match.proxy.proxy_version if match.proxy is not None else ""
+    if wanted and versions and not any(_version_matches(wanted, v) for v in versions):
+        return f"proxyVersion {wanted} is not the proxies' {versions[0]}"
+    chain = match.listener.filter_chain if match.listener is not None else None
+    if chain is None or chain.filter is None:
+        return ""
+    names = [chain.filter.name]
+    if chain.filter.sub_filter is not None:
+        names.append(chain.filter.sub_filter.name)
+    old = next((n for n in names if n in RENAMED), "")
+    return f"filter {old} is now {RENAMED[old]}" if old else ""
+
+
+def _version_matches(pattern: str, version: str) -> bool:
+    """An expression that does not compile is refused by istiod; here it matches, to stay silent.
+    Expressions long enough to be costly are not run."""
+    if len(pattern) > 100:
+        return True
+    try:
+        return re.search(pattern, version) is not None
+    except re.error:
+        return True

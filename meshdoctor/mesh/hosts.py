@@ -1,0 +1,107 @@
+"""Does a host that a rule or route names mean the service its writer had in mind?
+
+Mirrors pilot/pkg/model ResolveShortnameToFQDN (1.18 to 1.32-dev): only a name without a dot is
+completed, with the namespace of the *object that holds it*; `svc.ns` stays as it is written and
+then matches a ServiceEntry at best (trap T11).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from meshdoctor.mesh.services import CLUSTER_DOMAIN, fqdn, host_matches, resolve_short_name
+from meshdoctor.model.istio import ServiceEntry
+from meshdoctor.model.kubernetes import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """The services and ServiceEntry hosts that are known."""
+
+    services: Mapping[tuple[str, str], Service] = field(default_factory=dict)
+    entries: tuple[ServiceEntry, ...] = ()
+
+    def named(self, name: str) -> tuple[Service, ...]:
+        """Services of that name, in any namespace."""
+        return tuple(s for (_, n), s in sorted(self.services.items()) if n == name)
+
+    def entry_for(self, host: str) -> ServiceEntry | None:
+        """The oldest ServiceEntry that has this host or a wildcard over it."""
+        return next((e for e in self.entries if _covers(e, host)), None)
+
+
+def catalogue(services: Iterable[Service], entries: Iterable[ServiceEntry]) -> Catalogue:
+    """Index services by (namespace, name), entries oldest first."""
+    return Catalogue(
+        services={(s.namespace, s.name): s for s in services},
+        entries=tuple(sorted(entries, key=lambda e: (age_key(e), e.name))),
+    )
+
+
+def age_key(obj: object) -> str:
+    """Sort key of an object's age: oldest first, unknown last."""
+    created = getattr(getattr(obj, "metadata", None), "creation_timestamp", None)
+    return created.isoformat() if created is not None else "9999"
+
+
+def _covers(entry: ServiceEntry, host: str) -> bool:
+    return any(host_matches(pattern, host) for pattern in entry.spec.hosts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misread:
+    """A host that istiod reads as `read_as` (which no service has), where the service `meant`
+    exists. `literal`: the name has dots and is not completed at all."""
+
+    host: str
+    read_as: str
+    read_namespace: str
+    read_name: str
+    meant: Service
+    literal: bool
+
+
+def service_of(host: str, domain: str = CLUSTER_DOMAIN) -> tuple[str, str] | None:
+    """(namespace, name) of a full cluster host name; None when it is none.
+
+    >>> service_of("pay.shop.svc.cluster.local"), service_of("pay.shop")
+    (('shop', 'pay'), None)
+    """
+    name, _, rest = host.partition(".")
+    namespace, _, suffix = rest.partition(".")
+    return (namespace, name) if name and namespace and suffix == f"svc.{domain}" else None
+
+
+def misread(
+    host: str, namespace: str, known: Catalogue, domain: str = CLUSTER_DOMAIN
+) -> Misread | None:
+    """How a host goes astray; None when it names something, is a wildcard, or nothing that
+    exists could have been meant.
+
+    `svc.ns` and `svc.ns.svc` are meant as the service ns/svc; a bare name as a service of that
+    name elsewhere (only when there is exactly one: else nobody can tell).
+    """
+    if not host or host.startswith("*") or known.entry_for(host) is not None:
+        return None
+    resolved = resolve_short_name(host, namespace, domain)
+    own = service_of(resolved, domain)
+    if own is not None:
+        if own in known.services or "." in host or known.entry_for(resolved) is not None:
+            return None
+        elsewhere = known.named(host)
+        if len(elsewhere) != 1:
+            return None
+        return Misread(
+            host=host,
+            read_as=resolved,
+            read_namespace=own[0],
+            read_name=own[1],
+            meant=elsewhere[0],
+            literal=False,
+        )
+    parts = host.split(".")
+    meant = known.services.get((parts[1], parts[0])) if len(parts) > 1 else None
+    if meant is None or not fqdn(meant, domain).startswith(host + "."):
+        return None
+    return Misread(
+        host=host, read_as=host, read_namespace="", read_name="", meant=meant, literal=True
+    )

@@ -1,0 +1,262 @@
+"""Which object made Envoy refuse a push?
+
+Envoy's message names a listener, a cluster, a domain, a filter or a field, never the Kubernetes
+object. The pieces are Envoy's (source/common/listener_manager, router/config_impl.cc, protobuf
+utility and PGV messages, 1.24 to 1.36); which object holds them is looked up in the snapshot.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshdoctor.mesh.protocols import select
+from meshdoctor.mesh.services import host_matches, resolve_short_name
+from meshdoctor.model.istio import (
+    DestinationRule,
+    EnvoyFilter,
+    Gateway,
+    RequestAuthentication,
+    VirtualService,
+    WasmPlugin,
+)
+from meshdoctor.model.kubernetes import Object, Service
+
+STATIC_PORTS = {15021: "health", 15090: "metrics", 15001: "outbound", 15006: "inbound"}
+_LISTENER_PORT = re.compile(
+    r"['\s\[]([0-9a-fA-F.:]*|::)_(\d{1,5})['\s:,]|address '[^']*:(\d{1,5})'"
+)
+_CLUSTER = re.compile(r"(outbound|inbound)_?\|(\d*)\|([^|\s]*)\|([^\s'\":,;]*)")
+_DOMAIN = re.compile(r"[Dd]uplicate (?:entry of )?domain[s:]? (?:is )?([^\s'\",:;]+)")
+_FILTER_NAME = re.compile(r"(?:implementation for|name:?) '?([\w.\-]*\w)'?")
+_FIELD = re.compile(r"(?:no such field|unknown field|Cannot find field): ?['\"]?([\w.]+)")
+_QUOTED = re.compile(r"'([^']{3,80})'|\"([^\"]{3,80})\"")
+_ISSUER = re.compile(r"Issuer '([^']+)'")
+_PATH = re.compile(r"(?:Invalid path|unable to read file|Failed to load [^:]{0,60} from):? ?(/\S+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """What may be at fault. All of one mesh, or what the scope lets us see."""
+
+    services: tuple[Service, ...] = ()
+    filters: tuple[EnvoyFilter, ...] = ()
+    routes: tuple[VirtualService, ...] = ()
+    rules: tuple[DestinationRule, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+    authentications: tuple[RequestAuthentication, ...] = ()
+    plugins: tuple[WasmPlugin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offender:
+    """`objects` most likely first; empty when the message leads to none. `why` in a few words."""
+
+    why: str
+    objects: tuple[Object, ...] = field(default=())
+
+
+def offender(message: str, known: Objects) -> Offender:
+    """The objects behind a refusal.
+
+    Try what is most specific first: a duplicate listener address, a duplicate domain, a token
+    issuer, a path, an extension's or a field's name, a cluster.
+    """
+    for look in (_listener, _domain, _issuer, _path, _field, _extension, _regex, _cluster):
+        found = look(message, known)
+        if found is not None:
+            return found
+    return Offender(why="Envoy's message names no object")
+
+
+def static_port(message: str) -> int:
+    """The port of a refused duplicate of one of Envoy's own listeners; 0: it is no such refusal.
+
+    >>> static_port("error adding listener: '0.0.0.0_15021' has duplicate address "
+    ...             "'0.0.0.0:15021' as existing listener")
+    15021
+    """
+    if "duplicate address" not in message and "already exists" not in message:
+        return 0
+    for found in _LISTENER_PORT.finditer(message):
+        port = int(found[2] or found[3] or 0)
+        if port in STATIC_PORTS:
+            return port
+    return 0
+
+
+def _listener(message: str, known: Objects) -> Offender | None:
+    port = static_port(message)
+    if port:
+        return Offender(
+            why=f"port {port} is Envoy's own {STATIC_PORTS[port]} listener",
+            objects=_newest(s for s in known.services if binds_wildcard(s, port)),
+        )
+    if "duplicate address" in message or "multiple filter chains with" in message:
+        ports = {int(m[2] or m[3]) for m in _LISTENER_PORT.finditer(message) if m[2] or m[3]}
+        gateways = [g for g in known.gateways if {s.port.number for s in g.spec.servers} & ports]
+        services = [s for s in known.services if {p.port for p in s.spec.ports} & ports]
+        return Offender(
+            why=f"listener on port {min(ports, default=0)}",
+            objects=_newest(gateways) or _newest(services),
+        )
+    return None
+
+
+def binds_wildcard(service: Service, port: int) -> bool:
+    """Whether sidecars would listen on 0.0.0.0:PORT for this service: declared HTTP, or headless.
+    Other TCP services bind their own address (a gateway's `status-port` 15021 is one)."""
+    return any(
+        p.port == port and p.protocol != "UDP" and (select(p).http or service.headless)
+        for p in service.spec.ports
+    )
+
+
+def _domain(message: str, known: Objects) -> Offender | None:
+    found = _DOMAIN.search(message)
+    if found is None:
+        return None
+    host = found[1].rsplit(":", 1)[0] if found[1].count(":") == 1 else found[1]
+    owners = [
+        r
+        for r in known.routes
+        if any(resolve_short_name(h, r.namespace).lower() == host.lower() for h in r.spec.hosts)
+    ]
+    return Offender(why=f"domain {host} twice", objects=_newest(owners))
+
+
+def _issuer(message: str, known: Objects) -> Offender | None:
+    found = _ISSUER.search(message)
+    if found is None:
+        return None
+    owners = [
+        a for a in known.authentications if any(r.issuer == found[1] for r in a.spec.jwt_rules)
+    ]
+    return Offender(why=f"issuer {found[1]}", objects=_newest(owners)) if owners else None
+
+
+def _path(message: str, known: Objects) -> Offender | None:
+    found = _PATH.search(message)
+    if found is None:
+        return None
+    path = found[1].rstrip(".,;'\"")
+    owners: list[Object] = [r for r in known.rules if path in _tls_paths(r)]
+    owners += [
+        g
+        for g in known.gateways
+        for s in g.spec.servers
+        if s.tls is not None
+        and path in (s.tls.server_certificate, s.tls.private_key, s.tls.ca_certificates)
+    ]
+    return Offender(why=f"file {path}", objects=_newest(owners)) if owners else None
+
+
+def _tls_paths(rule: DestinationRule) -> set[str]:
+    policy = rule.spec.traffic_policy
+    blocks = [policy.tls] if policy is not None else []
+    blocks += [p.tls for p in policy.port_level_settings] if policy is not None else []
+    blocks += [s.traffic_policy.tls for s in rule.spec.subsets if s.traffic_policy is not None]
+    return {
+        path
+        for tls in blocks
+        if tls is not None
+        for path in (tls.client_certificate, tls.private_key, tls.ca_certificates)
+        if path
+    }
+
+
+def _extension(message: str, known: Objects) -> Offender | None:
+    if not re.search(
+        r"registered implementation|[Ll]ua|[Ww]asm|script load|type_url|type URL", message
+    ):
+        return None
+    if re.search(r"[Ww]asm", message) and known.plugins:
+        named = [p for p in known.plugins if p.name in message]
+        return Offender(why="a Wasm extension", objects=_newest(named or list(known.plugins)))
+    names = {m[1] for m in _FILTER_NAME.finditer(message)}
+    names |= {m[1] or m[2] for m in _QUOTED.finditer(message)}
+    if re.search(r"[Ll]ua|script load", message):
+        names |= {"envoy.filters.http.lua", "envoy.lua"}
+    owners = [f for f in known.filters if names & set(_strings(f))]
+    return Offender(why="an extension's configuration", objects=_newest(owners)) if owners else None
+
+
+def _field(message: str, known: Objects) -> Offender | None:
+    found = _FIELD.search(message)
+    if found is None:
+        return None
+    leaf = found[1].rpartition(".")[2]
+    owners = [f for f in known.filters if leaf in set(_keys(f))]
+    return Offender(why=f"field {leaf}", objects=_newest(owners)) if owners else None
+
+
+def _regex(message: str, known: Objects) -> Offender | None:
+    if not re.search(
+        r"[Ii]nvalid regex|repetition operator|missing closing|regex .*too (large|complex)", message
+    ):
+        return None
+    owners = [r for r in known.routes if any(x and x in message for x in _expressions(r))]
+    return Offender(why="a regular expression", objects=_newest(owners)) if owners else None
+
+
+def _expressions(route: VirtualService) -> Iterator[str]:
+    for rule in route.spec.http:
+        for match in rule.match:
+            for text in (match.uri, match.method, match.authority, *match.headers.values()):
+                if text is not None and text.regex:
+                    yield text.regex
+
+
+def _cluster(message: str, known: Objects) -> Offender | None:
+    found = _CLUSTER.search(message)
+    if found is None or not found[4]:
+        return _any_filter(message, known)
+    host = found[4].rstrip(".")
+    rules = [
+        r for r in known.rules if host_matches(resolve_short_name(r.spec.host, r.namespace), host)
+    ]
+    filters = [
+        f for f in known.filters if any(p.apply_to == "CLUSTER" for p in f.spec.config_patches)
+    ]
+    return Offender(why=f"cluster of {host}", objects=_newest(rules) or _newest(filters))
+
+
+def _any_filter(message: str, known: Objects) -> Offender | None:
+    """An EnvoyFilter one of whose own words (12 letters or more) stands in the message."""
+    owners = [f for f in known.filters if any(len(s) >= 12 and s in message for s in _strings(f))]
+    return Offender(why="a patch's own words", objects=_newest(owners)) if owners else None
+
+
+def _strings(filter_: EnvoyFilter) -> Iterator[str]:
+    for patch in filter_.spec.config_patches:
+        yield from _walk(patch.patch.value, keys=False, depth=0)
+
+
+def _keys(filter_: EnvoyFilter) -> Iterator[str]:
+    for patch in filter_.spec.config_patches:
+        yield from _walk(patch.patch.value, keys=True, depth=0)
+
+
+def _walk(value: Any, *, keys: bool, depth: int) -> Iterator[str]:
+    if depth > 20:
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if keys:
+                yield str(key)
+            yield from _walk(inner, keys=keys, depth=depth + 1)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _walk(inner, keys=keys, depth=depth + 1)
+    elif isinstance(value, str) and not keys:
+        yield value
+
+
+def _newest(found: Iterable[Object]) -> tuple[Object, ...]:
+    """Newest first: what was added last is what broke it."""
+
+    def created(obj: Object) -> float:
+        moment = obj.metadata.creation_timestamp
+        return moment.timestamp() if moment is not None else 0.0
+
+    return tuple(sorted(found, key=lambda o: (-created(o), o.namespace, o.name)))

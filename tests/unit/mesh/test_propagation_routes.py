@@ -1,0 +1,395 @@
+# ruff: noqa: E501
+"""VirtualServices, DestinationRules, Gateways, ServiceEntries and Sidecars that never apply."""
+
+import doctest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshdoctor.mesh import entries, exports, gateway_binding, hosts, routes, rules, sidecar_choice
+from meshdoctor.mesh.filter_match import dead_match, selects_workloads
+from meshdoctor.mesh.hosts import catalogue, misread
+from meshdoctor.model.istio import (
+    DestinationRule,
+    EnvoyFilter,
+    Gateway,
+    ServiceEntry,
+    Sidecar,
+    VirtualService,
+)
+from meshdoctor.model.kubernetes import Pod, Service
+from tests.unit.mesh.objects import many, one
+
+SERVICES = """
+{apiVersion: v1, kind: Service, metadata: {name: pay, namespace: shop}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: cart, namespace: shop}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: cart, namespace: old}, spec: {ports: [{port: 80}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ext, namespace: shop}
+spec: {hosts: [legacy.corp, "*.example.com"]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "namespace", "meant"),
+    [
+        ("pay", "shop", ""),
+        ("pay", "config", "shop/pay"),  # T11: completed with the config's namespace
+        ("pay.shop", "config", "shop/pay"),  # T11: svc.ns stays literal
+        ("pay.shop.svc", "config", "shop/pay"),
+        ("pay.shop.svc.cluster.local", "config", ""),
+        ("cart", "config", ""),  # two of that name: nobody can tell which was meant
+        ("legacy.corp", "config", ""),  # a ServiceEntry has it
+        ("api.example.com", "config", ""),
+        ("*.shop", "config", ""),
+        ("unknown", "config", ""),
+        ("pay.example", "config", ""),
+    ],
+)
+def test_short_names(host: str, namespace: str, meant: str) -> None:
+    known = catalogue(many(Service, SERVICES), many(ServiceEntry, SERVICES))
+    found = misread(host, namespace, known)
+    assert (f"{found.meant.namespace}/{found.meant.name}" if found else "") == meant
+
+
+def vs(name: str, spec: str, *, ns: str = "shop", day: int = 1) -> VirtualService:
+    return one(
+        VirtualService,
+        f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: {ns}, creationTimestamp: "2026-01-{day:02}T00:00:00Z"}}
+spec: {spec}
+""",
+    )
+
+
+HTTP = "http: [{route: [{destination: {host: pay}}]}]"
+
+
+@pytest.mark.parametrize(
+    ("young", "old", "loses"),
+    [
+        (f"{{hosts: [pay], {HTTP}}}", f"{{hosts: [pay.shop.svc.cluster.local], {HTTP}}}", True),
+        (f"{{hosts: [pay], {HTTP}}}", f"{{hosts: [cart], {HTTP}}}", False),
+        (f"{{hosts: [pay], gateways: [g], {HTTP}}}", f"{{hosts: [pay], {HTTP}}}", False),
+        (f"{{hosts: [pay], gateways: [g, mesh], {HTTP}}}", f"{{hosts: [pay], {HTTP}}}", True),
+        (f"{{hosts: [pay], exportTo: ['~'], {HTTP}}}", f"{{hosts: [pay], {HTTP}}}", False),
+        (f"{{hosts: [pay], exportTo: [a], {HTTP}}}", f"{{hosts: [pay], exportTo: [b], {HTTP}}}", 0),
+        (f"{{hosts: [pay], {HTTP}}}", "{hosts: [pay], tcp: [{route: []}]}", False),
+    ],
+)
+def test_the_oldest_serves_a_host_in_the_mesh(young: str, old: str, loses: bool) -> None:
+    found = routes.loses_to(vs("young", young, day=2), [vs("old", old)])
+    assert bool(found) == bool(loses)
+
+
+def test_the_older_one_loses_to_nobody() -> None:
+    spec = f"{{hosts: [pay], {HTTP}}}"
+    assert routes.loses_to(vs("old", spec), [vs("young", spec, day=2)]) is None
+
+
+GATEWAYS = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: web, namespace: ingress}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.example.com", "shop/only.io", "./own"]}
+"""  # noqa: E501
+
+
+def test_gateway_references() -> None:
+    known = many(Gateway, GATEWAYS)
+    assert routes.dangling(vs("a", "{hosts: [x], gateways: [ingress/web]}"), known) is None
+    lost = routes.dangling(vs("a", "{hosts: [x], gateways: [web]}"), known)
+    assert lost is not None and (lost.namespace, lost.exists_in) == ("shop", "ingress")
+    gone = routes.dangling(vs("a", "{hosts: [x], gateways: [mesh, ingress/none]}"), known)
+    assert gone is not None and gone.exists_in == ""
+    assert routes.dangling(vs("a", "{hosts: [x]}"), known) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "ns", "outside"),
+    [
+        ("api.example.com", "shop", ""),
+        ("*.example.com", "shop", ""),
+        ("example.com", "shop", "example.com"),
+        ("only.io", "shop", ""),
+        ("only.io", "other", "only.io"),
+        ("own", "ingress", "own.ingress.svc.cluster.local"),
+        ("*", "shop", ""),
+    ],
+)
+def test_hosts_that_a_gateway_admits(host: str, ns: str, outside: str) -> None:
+    route = vs("a", f"{{hosts: ['{host}'], gateways: [ingress/web]}}", ns=ns)
+    assert routes.host_outside(route, many(Gateway, GATEWAYS)[0]) == outside
+
+
+@pytest.mark.parametrize(
+    ("rules_", "found"),
+    [
+        ("[{}, {match: [{uri: {prefix: /a}}]}]", (0, 1)),
+        ("[{match: [{uri: {prefix: /a}}]}, {}]", None),
+        ("[{match: [{uri: {prefix: /}}]}, {match: [{uri: {exact: /b}, method: {exact: GET}}]}]", (0, 1)),
+        ("[{match: [{uri: {prefix: /a}}]}, {match: [{uri: {prefix: /ab}}]}]", (0, 1)),
+        ("[{match: [{uri: {prefix: /ab}}]}, {match: [{uri: {prefix: /a}}]}]", None),
+        ("[{match: [{uri: {prefix: /a}, headers: {x: {exact: '1'}}}]}, {match: [{uri: {prefix: /a}}]}]", None),
+        ("[{match: [{uri: {exact: /a}}]}, {match: [{uri: {exact: /a}}, {uri: {exact: /b}}]}]", None),
+        ("[{match: [{uri: {exact: /a}}, {uri: {exact: /b}}]}, {match: [{uri: {exact: /b}}]}]", (0, 1)),
+        ("[{match: [{gateways: [g]}]}, {match: [{uri: {exact: /b}}]}]", None),
+        ("[{match: [{port: 80}]}, {match: [{port: 80, uri: {exact: /b}}]}]", (0, 1)),
+        ("[{match: [{uri: {regex: '.*'}}]}, {match: [{uri: {exact: /b}}]}]", (0, 1)),
+        ("[{match: [{withoutHeaders: {x: {}}}]}, {match: [{uri: {exact: /b}}]}]", None),
+    ],
+)  # fmt: skip
+def test_rules_that_an_earlier_one_covers(rules_: str, found: tuple[int, int] | None) -> None:
+    shadow = routes.shadowed(vs("a", f"{{hosts: [pay], http: {rules_}}}"))
+    assert ((shadow.earlier, shadow.later) if shadow else None) == found
+
+
+def test_destinations_that_get_requests() -> None:
+    route = vs(
+        "a",
+        "{hosts: [pay], http: [{route: [{destination: {host: a}, weight: 0}, "
+        "{destination: {host: b}, weight: 100}]}, {route: [{destination: {host: c}}]}]}",
+    )
+    assert [d.host for d in routes.destinations(route)] == ["b", "c"]
+
+
+def dr(name: str, ns: str, spec: str, day: int = 1) -> DestinationRule:
+    return one(
+        DestinationRule,
+        f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {name}, namespace: {ns}, creationTimestamp: "2026-01-{day:02}T00:00:00Z"}}
+spec: {spec}
+""",
+    )
+
+
+FQDN = "pay.shop.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("ns", "host", "clients", "never"),
+    [
+        ("config", FQDN, [], True),
+        ("config", FQDN, ["config"], False),
+        ("shop", "pay", [], False),
+        ("istio-system", FQDN, [], False),
+        ("config", "*.local", [], False),
+        ("config", "api.example.com", [], False),
+    ],
+)
+def test_rules_that_no_proxy_can_choose(
+    ns: str, host: str, clients: list[str], never: bool
+) -> None:
+    rule = dr("a", ns, f"{{host: '{host}'}}")
+    assert rules.never_chosen(rule, "istio-system", clients) is never
+
+
+def test_lookup_order_and_specificity() -> None:
+    service, client, root = (
+        dr("s", "shop", "{host: pay}"),
+        dr("c", "web", f"{{host: {FQDN}}}"),
+        None,
+    )
+    root = dr("r", "istio-system", "{host: '*.local'}")
+    hidden = dr("h", "shop", "{host: pay, exportTo: ['.']}")
+    wide = dr("w", "shop", "{host: '*.shop.svc.cluster.local'}")
+
+    def pick(*given: DestinationRule, client_ns: str = "web") -> list[str]:
+        found = rules.chosen(given, FQDN, client_ns, "shop", "istio-system")
+        return [r.name for r in found]
+
+    assert pick(service, client, root) == ["c"]
+    assert pick(service, root) == ["s"]
+    assert pick(root) == ["r"]
+    assert pick(hidden, root) == ["r"]
+    assert pick(wide, service) == ["s"]
+    assert pick(client, client_ns="other") == []
+    assert pick(root, service, client_ns="istio-system") == ["s"]
+
+
+TP = "trafficPolicy: {loadBalancer: {simple: RANDOM}}"
+
+
+@pytest.mark.parametrize(
+    ("old", "young", "lost"),
+    [
+        (f"{{host: pay, {TP}}}", f"{{host: pay, {TP}}}", "its trafficPolicy"),
+        ("{host: pay}", f"{{host: pay, {TP}}}", ""),
+        ("{host: pay, subsets: [{name: v1}]}", "{host: pay, subsets: [{name: v2}]}", ""),
+        (
+            "{host: pay, subsets: [{name: v1}]}",
+            "{host: pay, subsets: [{name: v1}]}",
+            "its subset v1",
+        ),
+        (f"{{host: pay, {TP}}}", f"{{host: cart, {TP}}}", ""),
+        (f"{{host: pay, exportTo: ['.'], {TP}}}", f"{{host: {FQDN}, {TP}}}", "everything"),
+    ],
+)
+def test_what_merging_loses(old: str, young: str, lost: str) -> None:
+    found = rules.lost_in_merge(dr("b", "shop", young, 2), [dr("a", "shop", old)])
+    assert (found.lost if found else "").startswith(lost) and bool(found) == bool(lost)
+
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: gw-1, namespace: ingress, labels: {istio: ingressgateway, app: gw}}
+spec: {containers: [{name: istio-proxy, args: [proxy, router]}]}
+status: {phase: Running}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: gw, namespace: ingress}
+spec: {selector: {app: gw}, ports: [{port: 443, targetPort: 8443}]}
+"""
+
+
+def test_gateway_ports_are_service_ports() -> None:
+    gateway, pods = many(Gateway, GATEWAYS)[0], many(Pod, POD)
+    services = many(Service, POD)
+    chosen = gateway_binding.gateway_pods(gateway, pods)
+    assert [p.name for p in chosen] == ["gw-1"]
+    miss = gateway_binding.missing_port(gateway, chosen, services)
+    assert miss is not None and miss.port == 80 and miss.service is not None
+    alone = gateway_binding.missing_port(gateway, chosen, [])
+    assert alone is not None and alone.service is None
+    near = gateway_binding.nearest(gateway, pods)
+    assert near is not None and near.name == "gw-1"
+
+
+def se(name: str, ns: str, spec: str, day: int = 1) -> ServiceEntry:
+    return one(
+        ServiceEntry,
+        f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}, namespace: {ns}, creationTimestamp: "2026-01-{day:02}T00:00:00Z"}}
+spec: {spec}
+""",
+    )
+
+
+def test_host_collisions() -> None:
+    mine = se("a", "web", f"{{hosts: [{FQDN}]}}")
+    known = catalogue(many(Service, SERVICES), [mine])
+    found = entries.collision(mine, known, frozenset({"web"}))
+    assert found is not None and found.rival == "Service/shop/pay" and found.takes_over
+    own = se("a", "shop", f"{{hosts: [{FQDN}]}}")
+    assert entries.collision(own, known) is None
+    first, second = se("a", "x", "{hosts: [a.io]}"), se("b", "y", "{hosts: [A.io]}", 2)
+    both = catalogue([], [first, second])
+    assert entries.collision(first, both) is None
+    late = entries.collision(second, both)
+    assert late is not None and late.rival == first.ref
+    private = se("b", "y", "{hosts: [a.io], exportTo: ['.']}", 2)
+    hidden = se("a", "x", "{hosts: [a.io], exportTo: ['.']}")
+    assert entries.collision(private, catalogue([], [hidden, private])) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "shares"),
+    [
+        ("{hosts: [b], ports: [{number: 5432, protocol: TCP}]}", True),
+        ("{hosts: [b], ports: [{number: 5433, protocol: TCP}]}", False),
+        ("{hosts: [b], ports: [{number: 5432, protocol: TLS}]}", False),
+        ("{hosts: [b], addresses: [10.0.0.1], ports: [{number: 5432, protocol: TCP}]}", False),
+        ("{hosts: [b], exportTo: ['.'], ports: [{number: 5432, protocol: mysql}]}", True),
+    ],
+)
+def test_tcp_entries_without_addresses(spec: str, shares: bool) -> None:
+    first = se("a", "shop", "{hosts: [a], ports: [{number: 5432, protocol: TCP}]}")
+    found = entries.shared_listener(se("b", "shop", spec, 2), [first])
+    assert bool(found) is shares
+    assert entries.shared_listener(first, [se("b", "shop", spec, 2)]) is None
+
+
+def sidecar(name: str, spec: str, day: int = 1, ns: str = "shop") -> Sidecar:
+    return one(
+        Sidecar,
+        f"""
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: {name}, namespace: {ns}, creationTimestamp: "2026-01-{day:02}T00:00:00Z"}}
+spec: {spec}
+""",
+    )
+
+
+def test_one_sidecar_per_proxy() -> None:
+    plain, late = sidecar("a", "{}"), sidecar("b", "{workloadSelector: {}}", 2)
+    assert sidecar_choice.loses_to(late, [plain], []) == plain
+    assert sidecar_choice.loses_to(plain, [late], []) is None
+    app, version = (
+        sidecar("c", "{workloadSelector: {labels: {app: pay}}}"),
+        sidecar("d", "{workloadSelector: {labels: {version: v1}}}", 2),
+    )
+    both, apart = [{"app": "pay", "version": "v1"}], [{"app": "pay"}, {"version": "v1"}]
+    assert sidecar_choice.loses_to(version, [app, plain], both) == app
+    assert sidecar_choice.loses_to(version, [app], apart) is None
+    assert sidecar_choice.loses_to(late, [sidecar("a", "{}", 1, "other")], []) is None
+
+
+def ef(spec: str, ns: str = "shop") -> EnvoyFilter:
+    return one(
+        EnvoyFilter,
+        f"""
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {{name: a, namespace: {ns}}}
+spec: {spec}
+""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("match", "types", "dead"),
+    [
+        ("{context: GATEWAY}", {"sidecar"}, True),
+        ("{context: GATEWAY}", {"sidecar", "router"}, False),
+        ("{context: GATEWAY}", set(), False),
+        ("{context: SIDECAR_INBOUND}", {"router"}, True),
+        ("{}", {"sidecar"}, False),
+        (r"{proxy: {proxyVersion: '^1\.9.*'}}", {"sidecar"}, True),
+        (r"{proxy: {proxyVersion: '^1\.24.*'}}", {"sidecar"}, False),
+        ("{proxy: {proxyVersion: '('}}", {"sidecar"}, False),
+        ("{listener: {filterChain: {filter: {name: envoy.http_connection_manager}}}}", set(), True),
+        ("{listener: {filterChain: {filter: {name: envoy.filters.network.tcp_proxy}}}}", set(), 0),
+    ],
+)
+def test_patches_that_match_nothing(match: str, types: set[str], dead: bool) -> None:
+    filter_ = ef(f"{{configPatches: [{{applyTo: HTTP_FILTER, match: {match}}}]}}")
+    assert bool(dead_match(filter_, frozenset(types), ["1.24.1"])) is bool(dead)
+
+
+def test_whom_an_envoy_filter_selects() -> None:
+    near = ef("{workloadSelector: {labels: {app: pay}}}")
+    assert selects_workloads(near, "istio-system", [("shop", {"app": "pay"})])
+    assert not selects_workloads(near, "istio-system", [("web", {"app": "pay"})])
+    assert selects_workloads(ef("{}", "istio-system"), "istio-system", [("web", {})])
+    assert not selects_workloads(ef("{}"), "istio-system", [])
+
+
+@given(st.lists(st.sampled_from(["*", ".", "~", "a", "b"]), max_size=3))
+def test_audiences(export_to: list[str]) -> None:
+    found = exports.audience(export_to, "a")
+    assert exports.sees(found, "zzz") == ("*" in found)
+    assert exports.overlap(found, frozenset({"*"})) == bool(found)
+    if "." in export_to:
+        assert exports.sees(found, "a")
+
+
+def test_doctests() -> None:
+    for module in (hosts, exports):
+        assert doctest.testmod(module).failed == 0

@@ -1,0 +1,337 @@
+# ruff: noqa: E501
+"""Refusals and their objects, endpoints against pods, discovery, changes, bootstrap."""
+
+import doctest
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from meshdoctor.mesh import changes, discovery, endpoints, proxy_bootstrap, rejections
+from meshdoctor.mesh.rejections import Objects, offender
+from meshdoctor.mesh.workloads import group
+from meshdoctor.model.istio import (
+    DestinationRule,
+    EnvoyFilter,
+    MeshConfig,
+    RequestAuthentication,
+    VirtualService,
+)
+from meshdoctor.model.kubernetes import (
+    ConfigMap,
+    EndpointSlice,
+    LabelRequirement,
+    LabelSelector,
+    Pod,
+    Service,
+)
+from tests.unit.mesh.objects import load, many, one
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+MESH = """
+{apiVersion: v1, kind: Service, metadata: {name: gw, namespace: ingress}, spec: {ports: [{name: status-port, port: 15021}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: shell, namespace: default}, spec: {ports: [{name: http, port: 15021}]}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: lua, namespace: shop}
+spec:
+  configPatches:
+  - applyTo: HTTP_FILTER
+    patch: {operation: INSERT_BEFORE, value: {name: envoy.filters.http.lua, typed_config: {inlineCode: "x"}}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: typo, namespace: shop}
+spec:
+  configPatches:
+  - applyTo: HTTP_FILTER
+    patch: {operation: MERGE, value: {name: envoy.filters.http.nosuch, typed_config: {maxGrow: 1}}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: re, namespace: shop}
+spec: {hosts: [pay], http: [{match: [{uri: {regex: "/a(b"}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: twice, namespace: shop}
+spec: {hosts: [twice.example.com]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: ca, namespace: shop}
+spec: {host: pay, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: /etc/ca.pem}}}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: jwt, namespace: shop}
+spec: {jwtRules: [{issuer: https://idp, jwks: broken}]}
+"""
+KNOWN = Objects(
+    services=tuple(many(Service, MESH)),
+    filters=tuple(many(EnvoyFilter, MESH)),
+    routes=tuple(many(VirtualService, MESH)),
+    rules=tuple(many(DestinationRule, MESH)),
+    authentications=tuple(many(RequestAuthentication, MESH)),
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "ref"),
+    [
+        (
+            "Error adding/updating listener(s) 0.0.0.0_15021: error adding listener: '0.0.0.0_15021' has duplicate address '0.0.0.0:15021' as existing listener",
+            "Service/default/shell",
+        ),
+        (
+            "Error adding/updating listener(s) virtualInbound: Didn't find a registered implementation for 'envoy.filters.http.nosuch' with type URL: ''",
+            "EnvoyFilter/shop/typo",
+        ),
+        (
+            "Protobuf message (type envoy.x.Lua reason INVALID_ARGUMENT: no such field: 'maxGrow') has unknown fields",
+            "EnvoyFilter/shop/typo",
+        ),
+        ("script load error: [string \"x\"]:1: '=' expected near '<eof>'", "EnvoyFilter/shop/lua"),
+        (
+            "Only unique values for domains are permitted. Duplicate entry of domain twice.example.com in route http.8080",
+            "VirtualService/shop/twice",
+        ),
+        ("Invalid regex '/a(b': missing closing )", "VirtualService/shop/re"),
+        ("Invalid path: /etc/ca.pem", "DestinationRule/shop/ca"),
+        (
+            "Issuer 'https://idp' in jwt_authn config has invalid local jwks: Jwks RSA [n] or [e] field is missing",
+            "RequestAuthentication/shop/jwt",
+        ),
+        (
+            "Error adding/updating cluster(s) outbound|80||pay.shop.svc.cluster.local: Failed to load",
+            "DestinationRule/shop/ca",
+        ),
+        ("something entirely new", ""),
+    ],
+)
+def test_the_object_behind_a_refusal(message: str, ref: str) -> None:
+    found = offender(message, KNOWN)
+    assert (found.objects[0].ref if found.objects else "") == ref and found.why
+
+
+def test_a_gateways_own_health_port_is_innocent() -> None:
+    gateway_only = Objects(services=KNOWN.services[:1])
+    text = "error adding listener: '0.0.0.0_15021' has duplicate address '0.0.0.0:15021'"
+    assert offender(text, gateway_only).objects == ()
+
+
+ENDPOINTS = """
+apiVersion: v1
+kind: Service
+metadata: {name: pay, namespace: shop}
+spec: {selector: {app: pay}, ports: [{name: http, port: 80, targetPort: web}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: pay-1, namespace: shop, labels: {kubernetes.io/service-name: pay}}
+endpoints:
+- {addresses: [10.0.0.1], conditions: {ready: true}, targetRef: {kind: Pod, name: pay-1}}
+- {addresses: [10.0.0.2], conditions: {ready: false}, targetRef: {kind: Pod, name: pay-2}}
+- {addresses: [10.0.0.9], targetRef: {kind: Pod, name: gone}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pay-1, namespace: shop, labels: {app: pay, version: v1}}
+spec: {containers: [{name: app, ports: [{name: web, containerPort: 8080}]}]}
+status: {phase: Running, podIP: 10.0.0.1, conditions: [{type: Ready, status: "True", lastTransitionTime: "2026-03-01T11:00:00Z"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pay-2, namespace: shop, labels: {app: pay, version: v2}}
+spec: {containers: [{name: app}]}
+status: {phase: Running, podIP: 10.0.0.2, conditions: [{type: Ready, status: "False", lastTransitionTime: "2026-03-01T11:00:00Z"}]}
+"""
+
+
+def test_endpoints_and_pods() -> None:
+    service = many(Service, ENDPOINTS)[0]
+    slices, pods = many(EndpointSlice, ENDPOINTS), many(Pod, ENDPOINTS)
+    found = endpoints.addresses(service, slices)
+    assert (sorted(found.ready), sorted(found.not_ready)) == (
+        ["10.0.0.1", "10.0.0.9"],
+        ["10.0.0.2"],
+    )
+    assert endpoints.orphans(service, slices, pods) == ("10.0.0.9 (pod gone)",)
+    miss = endpoints.port_miss(service, pods)
+    assert miss is not None and (miss.pod.name, miss.missing, miss.of_pods) == ("pay-2", 1, 2)
+    assert endpoints.settled_disagreement(service, slices, pods, NOW) is None
+    lagging = endpoints.settled_disagreement(service, [], pods, NOW)
+    assert lagging is not None and lagging.name == "pay-1"
+    assert (
+        endpoints.settled_disagreement(
+            service, [], pods, datetime(2026, 3, 1, 11, 0, 30, tzinfo=UTC)
+        )
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("subset", "used", "empty"),
+    [("{version: v1}", ["s"], False), ("{version: v2}", ["s"], True), ("{version: v2}", [], False)],
+)
+def test_empty_subsets(subset: str, used: list[str], empty: bool) -> None:
+    rule = one(
+        DestinationRule,
+        f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: pay, namespace: shop}}
+spec: {{host: pay, subsets: [{{name: s, labels: {subset}}}]}}
+""",
+    )
+    found = endpoints.empty_subset(rule, many(Service, ENDPOINTS)[0], many(Pod, ENDPOINTS), used)
+    assert bool(found) is empty
+
+
+@pytest.mark.parametrize(
+    ("selector", "meant"),
+    [
+        ("{app: pays}", ""),
+        ("{app: pay, tier: web}", "pay-1"),
+        ("{app.kubernetes.io/name: pay}", "pay-1"),
+        ("{app: other}", ""),
+    ],
+)
+def test_which_workload_was_meant(selector: str, meant: str) -> None:
+    name = "other" if "other" in selector else "pay" if "kubernetes" in selector else "p"
+    service = one(
+        Service,
+        f"{{apiVersion: v1, kind: Service, metadata: {{name: {name}, namespace: shop}}, spec: {{selector: {selector}}}}}",
+    )
+    found = endpoints.probably_meant(service, group(many(Pod, ENDPOINTS)).values())
+    assert (found.workload.subject.name if found else "") == meant
+
+
+@pytest.mark.parametrize(
+    ("labels", "seen"),
+    [({"d": "on"}, True), ({"d": "off"}, False), ({}, False), ({"e": ""}, True)],
+)
+def test_discovery_selectors_are_or_ed(labels: dict[str, str], seen: bool) -> None:
+    mesh = MeshConfig(
+        discovery_selectors=(
+            LabelSelector(match_labels={"d": "on"}),
+            LabelSelector(match_expressions=(LabelRequirement(key="e", operator="Exists"),)),
+        )
+    )
+    assert discovery.discovered(mesh, labels) is seen
+    assert discovery.discovered(MeshConfig(), labels)
+    assert discovery.wanted_label(mesh) == "d=on" and discovery.wanted_label(MeshConfig()) == ""
+
+
+def changed(*writers: tuple[str, str], generation: int = 5) -> Service:
+    fields = [{"manager": m, "operation": "Update", "time": t} for m, t in writers]
+    return one(
+        Service,
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": "a", "generation": generation, "managedFields": fields},
+            }
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("writers", "found"),
+    [
+        (
+            [
+                ("kubectl-edit", "2026-03-01T10:00:00Z"),
+                ("argocd-controller", "2026-03-01T10:03:00Z"),
+            ],
+            True,
+        ),
+        (
+            [
+                ("kubectl-edit", "2026-03-01T10:00:00Z"),
+                ("argocd-controller", "2026-03-01T11:03:00Z"),
+            ],
+            False,
+        ),
+        (
+            [
+                ("argocd-controller", "2026-03-01T10:00:00Z"),
+                ("kubectl-edit", "2026-03-01T10:03:00Z"),
+            ],
+            False,
+        ),
+        ([("kubectl-edit", "2026-03-01T10:00:00Z"), ("kubectl", "2026-03-01T10:03:00Z")], False),
+        ([("argocd-controller", "2026-03-01T10:00:00Z")], False),
+    ],
+)
+def test_changes_taken_back(writers: list[tuple[str, str]], found: bool) -> None:
+    assert bool(changes.reverted(changed(*writers))) is found
+    assert changes.reverted(changed(*writers, generation=1)) is None
+
+
+def test_last_change_falls_back_on_creation() -> None:
+    (plain,) = load(
+        '{apiVersion: v1, kind: Service, metadata: {name: a, creationTimestamp: "2026-01-01T00:00:00Z"}}'
+    )
+    assert changes.last_change(plain) == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "env", "annotation", "found"),
+    [
+        ("{holdApplicationUntilProxyStarts: true}", "{}", "", "holdApplicationUntilProxyStarts"),
+        (
+            "{holdApplicationUntilProxyStarts: true}",
+            '{"holdApplicationUntilProxyStarts":true}',
+            "",
+            "",
+        ),
+        (
+            "{holdApplicationUntilProxyStarts: true}",
+            "{}",
+            "holdApplicationUntilProxyStarts: false",
+            "",
+        ),
+        ("{discoveryAddress: 'x:15012', drainDuration: 45s}", "{}", "", ""),
+        ("{proxyMetadata: {A: b}}", '{"proxyMetadata":{"A":"b"}}', "", ""),
+        ("{proxyMetadata: {A: b}}", "{}", "", "proxyMetadata"),
+        ("{concurrency: 4}", '{"concurrency":2}', "", "concurrency"),
+        ("{}", "{}", "", ""),
+        ("{concurrency: 4}", "not json", "", ""),
+    ],
+)
+def test_settings_fixed_at_injection(mesh: str, env: str, annotation: str, found: str) -> None:
+    config = one(
+        ConfigMap,
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "istio"},
+                "data": {"mesh": f"defaultConfig: {mesh}"},
+            }
+        ),
+    )
+    pod = one(
+        Pod,
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "a", "annotations": {"proxy.istio.io/config": annotation}},
+                "spec": {
+                    "containers": [
+                        {"name": "istio-proxy", "env": [{"name": "PROXY_CONFIG", "value": env}]}
+                    ]
+                },
+            }
+        ),
+    )
+    assert proxy_bootstrap.outdated(pod, config) == found
+
+
+def test_doctests() -> None:
+    assert doctest.testmod(rejections).failed == 0
