@@ -1,0 +1,51 @@
+"""What kind of caller is this: a pod with or without a proxy, a node, an ingress, a scraper?
+
+An address that belongs to no pod and no node is `outside`: a load balancer, another cluster, a
+host. Roles are read from labels and images, as an on-call engineer would.
+"""
+
+from collections.abc import Iterable
+
+from meshdoctor.mesh.edge_target import ips
+from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.model.kubernetes import Node, Pod
+
+POD, NODE, OUTSIDE = "pod", "node", "outside"
+_INGRESS = ("ingress-nginx", "nginx-ingress", "traefik", "haproxy-ingress", "kong", "contour")
+_SCRAPERS = ("prometheus", "vmagent", "grafana-agent", "alloy", "otel-collector", "opentelemetry")
+_NAMES = ("app.kubernetes.io/name", "app.kubernetes.io/part-of", "app", "k8s-app")
+
+
+def node_addresses(nodes: Iterable[Node], pods: Iterable[Pod]) -> frozenset[str]:
+    """Addresses of the nodes themselves, from Node objects and from their pods' hostIP."""
+    found = {a.address for n in nodes for a in n.status.addresses if a.type != "Hostname"}
+    found |= {p.status.host_ip for p in pods if p.status.host_ip}
+    return frozenset(found - {""})
+
+
+def pod_at(address: str, pods: Iterable[Pod]) -> Pod | None:
+    """The pod with this address; pods on the host network share their node's and do not count."""
+    for pod in pods:
+        if not pod.spec.host_network and address in ips(pod):
+            return pod
+    return None
+
+
+def _words(pod: Pod) -> str:
+    labels = [pod.labels.get(key, "") for key in _NAMES]
+    images = [c.image.rpartition("@")[0] or c.image for c in pod.spec.containers]
+    return " ".join([*labels, *(i.rpartition("/")[2] for i in images), *images]).lower()
+
+
+def is_ingress_controller(pod: Pod) -> bool:
+    """An ingress controller that is not Istio's own gateway."""
+    if proxy_type(pod) == "router":
+        return False
+    text = _words(pod)
+    return any(word in text for word in _INGRESS)
+
+
+def is_scraper(pod: Pod) -> bool:
+    """Prometheus or another collector of metrics."""
+    text = _words(pod)
+    return any(word in text for word in _SCRAPERS)

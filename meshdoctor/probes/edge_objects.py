@@ -1,0 +1,68 @@
+"""Which objects decide what two ends of an edge speak? Shared reads; not a probe."""
+
+from meshdoctor.mesh.edge_path import Given
+from meshdoctor.mesh.edge_tls import Judged, judge
+from meshdoctor.mesh.workloads import WorkloadPods
+from meshdoctor.model.istio import DestinationRule, PeerAuthentication, ServiceEntry, Sidecar
+from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.subjects import EdgeSubject
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View
+
+READS = (
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "DestinationRule",
+    "Job",
+    "PeerAuthentication",
+    "Pod",
+    "Service",
+    "ServiceEntry",
+    "Sidecar",
+    "StatefulSet",
+)
+
+
+def judged(view: View, edge: EdgeSubject) -> Judged:
+    """The judgement of one edge, made once per run."""
+    return view.memo(("edge-tls", edge), lambda v: judge(given(v, edge)))
+
+
+def given(view: View, edge: EdgeSubject) -> Given:
+    """The objects that have a say about an edge, of the namespaces that can have one."""
+    mesh = reading.mesh_config(view)
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    client, server = _ends(view, edge)
+    owner = service.namespace if service is not None else ""
+    spaces = {mesh.root_namespace, owner}
+    spaces |= {w.subject.namespace for w in (client, server) if w is not None}
+    names = tuple(sorted(spaces - {""}))
+    return Given(
+        client=client,
+        server=server,
+        service=service,
+        service_pods=_pods(view, service),
+        host=edge.host,
+        port=edge.port,
+        asked_host=edge.request.host,
+        mesh=mesh,
+        policies=tuple(
+            p for ns in names for p in view.objects("PeerAuthentication", PeerAuthentication, ns)
+        ),
+        rules=tuple(
+            r for ns in names for r in view.objects("DestinationRule", DestinationRule, ns)
+        ),
+        sidecars=tuple(s for ns in names for s in view.objects("Sidecar", Sidecar, ns)),
+        entries=view.objects("ServiceEntry", ServiceEntry),
+    )
+
+
+def _ends(view: View, edge: EdgeSubject) -> tuple[WorkloadPods | None, WorkloadPods | None]:
+    client = reading.workload(view, edge.client) if edge.client is not None else None
+    server = reading.workload(view, edge.server) if edge.server is not None else None
+    return client, server
+
+
+def _pods(view: View, service: Service | None) -> tuple[Pod, ...]:
+    return reading.pods_of_service(view, service) if service is not None else ()

@@ -1,0 +1,149 @@
+"""What will client and server speak on this port, which objects say so, and does it work?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.edge_tls import Judged
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import DestinationRule
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes import edge_objects
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeTls:
+    """The truth table of mutual TLS applied to one edge; nothing observed, all from objects."""
+
+    named: Annotated[Fact[bool], "the client is known"]
+    applies: Annotated[Fact[bool], "a server pod is known and neither end is ambient"]
+    fails: Annotated[Fact[bool], "by the objects, what the client sends is not taken"]
+    says: Annotated[Fact[str], "mutual TLS, plaintext, one-way TLS or TLS of its own"]
+    reason: Annotated[
+        Fact[str],
+        "what makes it so: rule, auto, no-proxy, bypass, passthrough, policy-disables, headless, "
+        "endpoint-label, endpoint-policy, auto-off, external, credential-ignored",
+    ]
+    why: Annotated[Fact[str], "the outcome in words"]
+    mode: Annotated[Fact[str], "STRICT, PERMISSIVE or DISABLE in force on the server's port"]
+    level: Annotated[Fact[str], "what decided the mode: mesh, namespace, workload, port, default"]
+    policy: Annotated[Fact[Ref], "the PeerAuthentication that decided; empty: Istio's default"]
+    policy_name: Annotated[Fact[str], "its name"]
+    policy_namespace: Annotated[Fact[str], "its namespace"]
+    cluster_mode: Annotated[Fact[str], "the mode that auto mTLS believes: namespace and mesh only"]
+    cluster_policy: Annotated[Fact[Ref], "the PeerAuthentication behind that belief"]
+    rule: Annotated[Fact[Ref], "the DestinationRule whose tls decides; empty: auto mTLS"]
+    rule_name: Annotated[Fact[str], "its name"]
+    rule_namespace: Annotated[Fact[str], "its namespace"]
+    rule_host: Annotated[Fact[str], "the host it names"]
+    rule_mode: Annotated[Fact[str], "DISABLE, SIMPLE, MUTUAL, ISTIO_MUTUAL; empty: not said"]
+    rule_level: Annotated[Fact[str], "where it is said: top, port, subset"]
+    rule_guilty: Annotated[Fact[bool], "without the rule the two would talk"]
+    port_reset: Annotated[Fact[bool], "the rule's entry for this port drops the tls above it"]
+    port_guilty: Annotated[Fact[bool], "without the rule's entry for this port they would talk"]
+    shadowed: Annotated[Fact[Ref], "the rule that the client namespace's rule takes the place of"]
+    shadow_guilty: Annotated[Fact[bool], "with the shadowed rule the two would talk"]
+    chosen: Annotated[Fact[Ref], "the DestinationRule in force, whatever it says"]
+    subset: Annotated[Fact[str], "a subset whose own tls fails while the rule itself works"]
+    subset_mode: Annotated[Fact[str], "the tls mode of that subset"]
+    subset_rule: Annotated[Fact[Ref], "the DestinationRule that states the subset"]
+    subset_rule_name: Annotated[Fact[str], "its name"]
+    subset_rule_namespace: Annotated[Fact[str], "its namespace"]
+    passthrough: Annotated[
+        Fact[str],
+        "why the client's proxy does not know the host: pod-ip, unknown-host, exportTo, sidecar",
+    ]
+    outbound_policy: Annotated[Fact[str], "ALLOW_ANY or REGISTRY_ONLY at the client"]
+    scope: Annotated[Fact[Ref], "the Sidecar in force at the client; empty: none"]
+    client_proxy: Annotated[Fact[str], "sidecar, router, waypoint, or empty: no proxy"]
+    client_bypass: Annotated[Fact[str], "what keeps the call away from the client's sidecar"]
+    client_bypass_value: Annotated[Fact[str], "its value"]
+    server_proxy: Annotated[Fact[str], "sidecar, router, waypoint, or empty: no proxy"]
+    server_label: Annotated[Fact[str], "security.istio.io/tlsMode of the server's pod"]
+    server_bypass: Annotated[Fact[str], "what keeps the port away from the server's sidecar"]
+    server_bypass_value: Annotated[Fact[str], "its value"]
+    port: Annotated[Fact[int], "service port"]
+    workload_port: Annotated[Fact[int], "port of the server's pod"]
+    protocol: Annotated[Fact[str], "protocol of the port: HTTP, GRPC, TCP ... or auto"]
+    protocol_by: Annotated[Fact[str], "what chose it: appProtocol, name, well-known port, sniffing"]
+    http: Annotated[Fact[bool], "the port is declared HTTP of some kind"]
+    sniffed: Annotated[Fact[bool], "the port is not declared: the proxy waits for first bytes"]
+    server_first: Annotated[Fact[bool], "a port whose usual protocol has the server speak first"]
+    external: Annotated[Fact[bool], "the host is outside the mesh (ServiceEntry)"]
+    headless: Annotated[Fact[bool], "headless or PASSTHROUGH: one answer for all endpoints"]
+    endpoints: Annotated[Fact[int], "pods behind the service"]
+    unmeshed: Annotated[Fact[int], "of them without tlsMode=istio"]
+    unmeshed_pod: Annotated[Fact[Ref], "the first of those"]
+    host: Annotated[Fact[str], "the host asked for"]
+
+
+@probe("edge-tls", subject=SubjectKind.EDGE, reads=edge_objects.READS)
+def edge_tls(view: View, edge: EdgeSubject) -> EdgeTls:
+    """What will client and server speak on this port, and does it work?"""
+    return _facts(edge_objects.judged(view, edge), edge)
+
+
+def _ref(found: DestinationRule | Pod | None) -> Ref:
+    return Ref(found.ref) if found is not None else Ref("")
+
+
+def _facts(j: Judged, edge: EdgeSubject) -> EdgeTls:
+    rule, policy, chosen = j.ruling.rule, j.policy.policy, j.ruling.chosen
+    fails = j.applies and not j.outcome.works
+    return EdgeTls(
+        named=edge.client is not None,
+        applies=j.applies,
+        fails=fails,
+        says=j.outcome.client.says,
+        reason=j.outcome.client.reason,
+        why=j.outcome.why,
+        mode=j.policy.mode,
+        level=j.policy.level,
+        policy=Ref(j.policy.source),
+        policy_name=policy.name if policy else "",
+        policy_namespace=policy.namespace if policy else "",
+        cluster_mode=j.cluster_policy.mode,
+        cluster_policy=Ref(j.cluster_policy.source),
+        rule=Ref(j.ruling.source),
+        rule_name=rule.name if rule else "",
+        rule_namespace=rule.namespace if rule else "",
+        rule_host=clean(rule.spec.host) if rule else "",
+        rule_mode=j.ruling.mode,
+        rule_level=j.ruling.level,
+        rule_guilty=fails and j.works_without_rule,
+        port_reset=j.ruling.port_reset,
+        port_guilty=fails and j.works_without_port,
+        shadowed=_ref(j.hidden_rule.first if j.hidden_rule else None),
+        shadow_guilty=fails and j.hidden_rule is not None and j.works_unshadowed,
+        chosen=_ref(chosen.first if chosen else None),
+        subset=j.bad_subset,
+        subset_mode=j.bad_subset_mode,
+        subset_rule=_ref(j.bad_subset_rule),
+        subset_rule_name=j.bad_subset_rule.name if j.bad_subset_rule else "",
+        subset_rule_namespace=j.bad_subset_rule.namespace if j.bad_subset_rule else "",
+        passthrough=j.passthrough,
+        outbound_policy=j.scope.outbound_policy(j.mesh),
+        scope=Ref(j.scope.source),
+        client_proxy=j.client_proxy,
+        client_bypass=j.out.by,
+        client_bypass_value=clean(j.out.value),
+        server_proxy=j.server_proxy,
+        server_label=clean(j.server_label),
+        server_bypass=j.into.by,
+        server_bypass_value=clean(j.into.value),
+        port=edge.port,
+        workload_port=j.workload_port,
+        protocol=j.protocol.protocol,
+        protocol_by=j.protocol.by,
+        http=j.protocol.http,
+        sniffed=j.protocol.sniffed,
+        server_first=j.server_first,
+        external=j.external,
+        headless=j.all_or_nothing,
+        endpoints=len(j.meshed) + len(j.unmeshed),
+        unmeshed=len(j.unmeshed),
+        unmeshed_pod=_ref(j.unmeshed[0] if j.unmeshed else None),
+        host=clean(j.host),
+    )

@@ -1,0 +1,170 @@
+"""Does the edge-tls probe put the objects of an edge together rightly?"""
+
+import pytest
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import EdgeSubject, Request, ServiceSubject, WorkloadSubject
+from meshdoctor.ports import EvidenceError, ForbiddenError
+from meshdoctor.probes.edge_caller import Caller, caller
+from meshdoctor.probes.edge_tls import EdgeTls, edge_tls
+from tests.unit.world import world
+
+
+def pod(ns: str, app: str, ip: str, *, proxy: bool = True, notes: str = "{}") -> str:
+    label = "security.istio.io/tlsMode: istio, " if proxy else ""
+    sidecar = "- {name: istio-proxy, args: [proxy, sidecar]}" if proxy else ""
+    return f"""
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {app}-1
+  namespace: {ns}
+  labels: {{{label}app: {app}}}
+  annotations: {notes}
+spec:
+  containers:
+  - {{name: app, image: {app}:1}}
+  {sidecar}
+status: {{phase: Running, podIP: {ip}, hostIP: 10.0.9.9}}
+"""
+
+
+SERVICE = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pay, namespace: shop}
+spec:
+  clusterIP: 10.96.0.5
+  selector: {app: pay}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+"""
+STRICT = """
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+
+
+def rule(ns: str, mode: str, host: str = "pay.shop.svc.cluster.local", more: str = "") -> str:
+    return f"""
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: pay-{ns}, namespace: {ns}}}
+spec:
+  host: "{host}"
+  trafficPolicy: {{tls: {{mode: {mode}}}{more}}}
+"""
+
+
+CART, PAY = WorkloadSubject("web", "cart-1", "Pod"), WorkloadSubject("shop", "pay-1", "Pod")
+BOTH = pod("web", "cart", "10.0.1.1") + pod("shop", "pay", "10.0.1.2") + SERVICE
+
+
+def edge(client: WorkloadSubject | None = CART, *, host: str = "", ip: str = "") -> EdgeSubject:
+    return EdgeSubject(
+        client=client,
+        server=PAY,
+        service=ServiceSubject("shop", "pay"),
+        host="pay.shop.svc.cluster.local",
+        port=80,
+        request=Request(host=host),
+        client_ip=ip,
+    )
+
+
+def facts(objects: str, subject: EdgeSubject | None = None) -> EdgeTls:
+    found = edge_tls.run(world(objects), subject or edge())
+    assert isinstance(found, EdgeTls)
+    return found
+
+
+def test_two_sidecars_speak_mutual_tls() -> None:
+    f = facts(BOTH + STRICT)
+    assert (f.says, f.reason, f.fails, f.mode) == ("mutual TLS", "auto", False, "STRICT")
+    assert (f.workload_port, f.protocol, f.http) == (8080, "HTTP", True)
+    assert f.policy == "PeerAuthentication/shop/default"
+
+
+def test_a_rule_that_disables_tls_is_guilty() -> None:
+    f = facts(BOTH + STRICT + rule("shop", "DISABLE"))
+    assert f.fails and f.rule_guilty and f.rule == "DestinationRule/shop/pay-shop"
+    assert facts(BOTH + rule("shop", "DISABLE")).fails is False
+
+
+def test_a_rule_of_the_clients_namespace_shadows_another() -> None:
+    f = facts(BOTH + STRICT + rule("shop", "ISTIO_MUTUAL") + rule("web", "DISABLE"))
+    assert f.shadow_guilty and f.shadowed == "DestinationRule/shop/pay-shop"
+    assert f.rule == "DestinationRule/web/pay-web"
+
+
+def test_a_port_entry_by_service_port() -> None:
+    more = ", portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]"
+    f = facts(BOTH + STRICT + rule("shop", "ISTIO_MUTUAL", more=more))
+    assert f.rule_level == "port" and f.port_guilty
+    more = more.replace("number: 80", "number: 8080")
+    assert not facts(BOTH + STRICT + rule("shop", "ISTIO_MUTUAL", more=more)).fails
+
+
+def test_a_bare_client() -> None:
+    objects = pod("web", "cart", "10.0.1.1", proxy=False) + pod("shop", "pay", "10.0.1.2")
+    f = facts(objects + SERVICE + STRICT)
+    assert f.fails and f.reason == "no-proxy"
+
+
+def test_a_bare_server_under_a_forced_rule() -> None:
+    objects = pod("web", "cart", "10.0.1.1") + pod("shop", "pay", "10.0.1.2", proxy=False)
+    f = facts(objects + SERVICE + rule("shop", "ISTIO_MUTUAL"))
+    assert f.fails and f.rule_guilty and f.unmeshed_pod == "Pod/shop/pay-1"
+
+
+def test_the_hosts_a_proxy_does_not_know() -> None:
+    assert facts(BOTH + STRICT, edge(host="10.0.1.2:80")).passthrough == "pod-ip"
+    assert facts(BOTH + STRICT, edge(host="10.96.0.5:80")).passthrough == ""
+    assert facts(BOTH + STRICT, edge(host="pay.shop:80")).passthrough == ""
+    assert facts(BOTH + STRICT, edge(host="pay.example.com")).passthrough == "unknown-host"
+    private = BOTH.replace(
+        "metadata: {name: pay, namespace: shop}",
+        'metadata: {name: pay, namespace: shop, annotations: {networking.istio.io/exportTo: "."}}',
+    )
+    hidden = facts(private + STRICT)
+    assert hidden.passthrough == "exportTo" and hidden.fails
+
+
+def test_bypasses_and_uncaptured_ports() -> None:
+    notes = '{traffic.sidecar.istio.io/excludeOutboundPorts: "80"}'
+    out = pod("web", "cart", "10.0.1.1", notes=notes) + pod("shop", "pay", "10.0.1.2")
+    assert facts(out + SERVICE + STRICT).reason == "bypass"
+    notes = '{traffic.sidecar.istio.io/excludeInboundPorts: "8080"}'
+    into = pod("web", "cart", "10.0.1.1") + pod("shop", "pay", "10.0.1.2", notes=notes)
+    f = facts(into + SERVICE + STRICT)
+    assert f.fails and str(f.server_bypass).endswith("excludeInboundPorts")
+
+
+def test_a_policy_that_may_not_be_read_is_not_an_absent_one() -> None:
+    view = world(BOTH, failing={"PeerAuthentication": ForbiddenError("PeerAuthentication")})
+    with pytest.raises(EvidenceError):
+        edge_tls.run(view, edge())
+
+
+def test_caller() -> None:
+    def who(subject: EdgeSubject, objects: str = BOTH) -> Caller:
+        found = caller.run(world(objects), subject)
+        assert isinstance(found, Caller)
+        return found
+
+    assert (who(edge()).proxy, who(edge()).unmeshed) == ("sidecar", False)
+    assert who(edge(None, ip="10.0.9.9")).kind == "node"
+    assert who(edge(None, ip="10.0.1.1")).workload == "Pod/web/cart-1"
+    assert who(edge(None, ip="203.0.113.9")).kind == "outside"
+    bare = pod("web", "cart", "10.0.1.1", proxy=False) + pod("shop", "pay", "10.0.1.2") + SERVICE
+    assert who(edge(), bare).unmeshed
+    assert who(edge(), bare.replace("cart:1", "registry.k8s.io/ingress-nginx/controller")).ingress
+    assert who(edge(), bare.replace("cart:1", "prom/prometheus:v3")).scraper
+    with pytest.raises(EvidenceError) as error:
+        who(edge(None))
+    assert isinstance(error.value.unavailable, Unavailable)
