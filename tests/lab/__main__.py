@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from tests.lab.processes import LabError
 
 # Proxies of the baseline mesh: ten workloads with a sidecar or gateway but for two.
 PROXIES = 9
+# Commands that are programs of their own, run inside the control plane's network.
+INNER = {"test": "prove", "bench": "bench", "environment": "environment"}
 
 
 def mesh_objects() -> list[Object]:
@@ -139,6 +142,23 @@ def execute(words: Sequence[str], reader: bool) -> NoReturn:
     os.execvp(argv[0], argv)
 
 
+def go_inside(command: str, words: Sequence[str]) -> int:
+    """Run one of the lab's own programs in the control plane's network, lab up if need be."""
+    begun_here = not netns.exists(layout.CONTROL)
+    if begun_here and up():
+        return 1
+    argv = ["nsenter", f"--net=/run/netns/{layout.CONTROL}", sys.executable, "-m"]
+    done = subprocess.run(
+        [*argv, f"tests.lab.{INNER[command]}", *words],
+        cwd=layout.CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(layout.CHECKOUT)},
+        check=False,
+    )
+    if begun_here:
+        down()
+    return done.returncode
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Dispatch."""
     parser = argparse.ArgumentParser(prog="tests.lab", description=__doc__)
@@ -152,18 +172,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     run_there = commands.add_parser("exec", help="run a command inside the lab")
     run_there.add_argument("--reader", action="store_true", help="as the read-only user")
     run_there.add_argument("words", nargs=argparse.REMAINDER)
-    chosen = parser.parse_args(argv)
+    for name, text in (
+        ("test", "prove diagnoses on the live mesh"),
+        ("bench", "measure on a large mesh"),
+        ("environment", "break the mesh's surroundings"),
+    ):
+        commands.add_parser(name, help=text, add_help=False)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] and words[0] in INNER:
+        return guarded(lambda: go_inside(words[0], words[1:]))
+    chosen = parser.parse_args(words)
+    match chosen.command:
+        case "up":
+            return guarded(up)
+        case "down":
+            return guarded(down)
+        case "status":
+            return guarded(status)
+        case _:
+            rest = chosen.words[1:] if chosen.words[:1] == ["--"] else chosen.words
+            return guarded(lambda: execute(rest, chosen.reader))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do the work; a lab error is one line, not a traceback."""
     try:
-        match chosen.command:
-            case "up":
-                return up()
-            case "down":
-                return down()
-            case "status":
-                return status()
-            case _:
-                words = chosen.words[1:] if chosen.words[:1] == ["--"] else chosen.words
-                execute(words, chosen.reader)
+        return work()
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,153 @@
+"""What is a fault of the lab? One YAML document: how to make it, how it shows, its true cause.
+
+fault: client-tls-off-server-strict    # unique
+cause: MD1001                          # the true cause, or `healthy: true`
+strength: observed                     # or derived, where no evidence can show it happening
+from: shop/web                         # what a person would ask about
+to: shop/pay:8080
+inject:                                # steps, in order:
+- apply: {...}                         #   one object, or several in a list
+- kubectl: [-n, shop, ...]             #   any kubectl command
+- restart: shop/web                    #   new pods of a Deployment
+- renew: shop/web                      #   new pods, without waiting until they are Ready
+call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`)
+shows: {code: 503}                     # code, error, body, slow; or run + contains/lacks
+cured: {code: 200}                     # the same once the fault is gone
+by_hand:                               # what a person would do where the printed fix is a
+- kubectl: [...]                       #   decision; steps as above
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.lab import layout
+from tests.lab.processes import LabError
+
+Step = dict[str, Any]
+KEYS = frozenset(
+    {
+        *("fault", "summary", "cause", "or_cause", "healthy", "strength", "from", "to", "scope"),
+        *("inject", "settle", "call", "shows", "cured", "by_hand", "after_fix"),
+    }
+)
+# The public half of a key nobody has: Envoy judges issuer, time and audience before signatures.
+_MODULUS = (
+    "1x1IoRQxnZ1prtqTxed4MfMMQ6lHJ1mEqMsUOjCn7dtMf5HXqpD2a4jnTq4OKYL1WwxniXUBlVCYz9qv"
+    "JpPC6AX_0FBNSaaDBm_2eu6rrDxNTnrmssCxLCSeGftCzh_UChVDWdkwCghAw_A-e8hj_UP6-4HNgKGr"
+    "ni0KX5ERpjYDe-DdHmGVScjJIeo-HdHRym9b4adILb6r1v3I8Ffbp3WMwT_Sbm_ZBhHUf9tMzGliaBb1"
+    "_f3QVwld1WQqgRJia-KWt7WiHDfbDj5u22fvxyVRgM0ssytnvYE9rX4N2DeEQis4uIB0rZ6RfZZ_hycX"
+    "7IjYIhIenXgNtdjerbJIzQ"
+)
+STEPS = frozenset({"apply", "kubectl", "restart", "renew", "wait", "stop", "signal", "create"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault, or one healthy oddity, as its file says."""
+
+    name: str
+    path: Path
+    cause: str = ""
+    or_cause: tuple[str, ...] = ()
+    healthy: bool = False
+    strength: str = "observed"
+    client: str = ""
+    server: str = ""
+    summary: str = ""
+    inject: tuple[Step, ...] = ()
+    call: Step = field(default_factory=dict)
+    shows: Step = field(default_factory=dict)
+    cured: Step = field(default_factory=lambda: {"code": 200})
+    by_hand: tuple[Step, ...] = ()
+    after_fix: tuple[Step, ...] = ()
+    scope: tuple[str, ...] = ()
+    settle: float = 0.0
+
+    @property
+    def question(self) -> list[str]:
+        """The options with which a person would ask about this fault."""
+        if self.scope:
+            return list(self.scope)
+        return ["--from", self.client, "--to", self.server]
+
+
+def _encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def _token(expires: int) -> str:
+    header = {"alg": "RS256", "kid": "lab", "typ": "JWT"}
+    claims = {"iss": "https://issuer.example.com", "sub": "lab", "aud": "shop", "exp": expires}
+    return f"{_encoded(header)}.{_encoded(claims)}.AAAA"
+
+
+def _filled(text: str) -> str:
+    """A fault file with its tokens and keys written out."""
+    jwks = {"keys": [{"kty": "RSA", "kid": "lab", "alg": "RS256", "e": "AQAB", "n": _MODULUS}]}
+    return (
+        text.replace("%JWKS%", json.dumps(jwks))
+        .replace("%TOKEN%", _token(4102444800))
+        .replace("%EXPIRED%", _token(1700000000))
+    )
+
+
+def _check(raw: Step, path: Path) -> None:
+    name = raw.get("fault")
+    unknown = set(raw) - KEYS
+    if not name or unknown:
+        raise LabError(f"{path.name}: {name}: unknown keys {sorted(unknown)}")
+    if bool(raw.get("healthy")) == bool(raw.get("cause")):
+        raise LabError(f"{path.name}: {name}: either a cause or healthy")
+    for step in [*raw.get("inject", []), *raw.get("by_hand", []), *raw.get("after_fix", [])]:
+        if len(step) != 1 or not set(step) <= STEPS:
+            raise LabError(f"{path.name}: {name}: a step is one of {sorted(STEPS)}: {step}")
+
+
+def load(wanted: Sequence[str] = ()) -> list[Fault]:
+    """All faults by file and place, or those whose name or cause is wanted."""
+    found: list[Fault] = []
+    for path in sorted((layout.HERE / "faults").glob("*.yaml")):
+        for raw in yaml.safe_load_all(_filled(path.read_text())):
+            if not raw:
+                continue
+            _check(raw, path)
+            found.append(
+                Fault(
+                    name=raw["fault"],
+                    path=path,
+                    cause=str(raw.get("cause") or ""),
+                    or_cause=tuple(raw.get("or_cause") or ()),
+                    healthy=bool(raw.get("healthy")),
+                    strength=str(raw.get("strength") or "observed"),
+                    client=str(raw.get("from") or ""),
+                    server=str(raw.get("to") or ""),
+                    summary=str(raw.get("summary") or ""),
+                    inject=tuple(raw.get("inject") or ()),
+                    call=raw.get("call") or {},
+                    shows=raw.get("shows") or {},
+                    cured=raw.get("cured") or {"code": 200},
+                    by_hand=tuple(raw.get("by_hand") or ()),
+                    after_fix=tuple(raw.get("after_fix") or ()),
+                    scope=tuple(raw.get("scope") or ()),
+                    settle=float(raw.get("settle") or 0),
+                )
+            )
+    names = [fault.name for fault in found]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise LabError(f"faults named twice: {sorted(twice)}")
+    if wanted:
+        found = [
+            fault
+            for fault in found
+            if any(word in (fault.name, fault.cause) or word in fault.path.stem for word in wanted)
+        ]
+    return found

@@ -1,0 +1,359 @@
+"""Is each fault named, cured and verified on a live mesh?
+
+For each: inject, see the symptom happen, diagnose, compare with the truth, run the fix as it was
+printed, see the symptom gone, run the verify command, diagnose again, compare the recorded bundle
+with the live run, put everything back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lab import baseline, istio, layout, netns, printed, table
+from tests.lab.api import Api, Object, key_of
+from tests.lab.controlplane import kubectl
+from tests.lab.faults import Fault, Step, load
+from tests.lab.processes import LabError, run
+
+RUNS = layout.STATE / "runs"
+
+
+def pod_of(api: Api, workload: str) -> Object:
+    """The newest pod of a workload, by its app label or its name."""
+    namespace, name = workload.split("/")
+    found = [
+        item
+        for item in api.items(f"/api/v1/namespaces/{namespace}/pods")
+        if not item["metadata"].get("deletionTimestamp")
+        and (
+            item["metadata"]["name"].startswith(f"{name}-")
+            or (item["metadata"].get("labels") or {}).get("app") == name
+        )
+    ]
+    if not found:
+        raise LabError(f"{workload} has no pod")
+    return max(found, key=lambda item: item["metadata"]["creationTimestamp"])
+
+
+def call(api: Api, client: str, spec: Step) -> Object:
+    """Make one call from a workload's pod, as an ordinary user."""
+    namespace, name = key_of(pod_of(api, client))
+    place = layout.pod_namespace(namespace, name)
+    uid = int(spec.get("uid") or layout.APP_UID)
+    argv = [sys.executable, str(layout.HERE / "caller.py"), json.dumps(spec)]
+    done = run(netns.inside(place, netns.as_user(uid, argv)), timeout=30, check=False)
+    found: Object = json.loads(done.stdout or "{}") or {"code": 0, "error": done.stderr[-200:]}
+    return found
+
+
+def matches(answer: Object, wanted: Step) -> bool:
+    """Whether an answer is as a fault file says."""
+    checks = []
+    if "code" in wanted:
+        codes = wanted["code"] if isinstance(wanted["code"], list) else [wanted["code"]]
+        checks.append(answer.get("code") in codes)
+    if "error" in wanted:
+        words = wanted["error"] if isinstance(wanted["error"], list) else [wanted["error"]]
+        checks.append(answer.get("error") in words)
+    if "body" in wanted:
+        checks.append(wanted["body"] in str(answer.get("body")))
+    if "slow" in wanted:
+        checks.append(float(answer.get("seconds") or 0) >= float(wanted["slow"]))
+    return bool(checks) and all(checks)
+
+
+def seen(api: Api, fault: Fault, wanted: Step) -> tuple[bool, str]:
+    """Look once: is what is wanted to be seen?"""
+    if "run" in wanted:
+        code, output = printed.execute(printed.Command(tuple(wanted["run"])))
+        if "contains" in wanted:
+            return wanted["contains"] in output, str(wanted["contains"])
+        if "lacks" in wanted:
+            return wanted["lacks"] not in output and code == 0, f"no {wanted['lacks']}"
+        return code == int(wanted.get("exit") or 0), f"exit {code}"
+    spec = fault.call
+    answer = call(api, spec.get("from") or fault.client, spec)
+    text = str(answer.get("code") or "") or str(answer.get("error"))
+    if "slow" in wanted:
+        text += f" after {answer.get('seconds')} s"
+    return matches(answer, wanted), text
+
+
+def wait_seen(api: Api, fault: Fault, wanted: Step, seconds: float) -> str:
+    """Wait until it is seen three times in a row; returns how it looked."""
+    deadline = time.monotonic() + seconds
+    row, text = 0, ""
+    while row < (1 if "run" in wanted else 3):
+        try:
+            good, text = seen(api, fault, wanted)
+        except LabError as error:
+            good, text = False, str(error)
+        row = row + 1 if good else 0
+        if time.monotonic() > deadline:
+            raise LabError(f"wanted {wanted}, last seen: {text}")
+        if not good:
+            baseline.close_connections()
+            time.sleep(0.5)
+    return text
+
+
+def wait_gone(api: Api, fault: Fault) -> None:
+    """Wait until the symptom is not to be seen any more."""
+    deadline = time.monotonic() + 20
+    while seen(api, fault, fault.shows)[0]:
+        if time.monotonic() > deadline:
+            raise LabError(f"{fault.shows} is still to be seen")
+        time.sleep(0.5)
+
+
+def do(api: Api, step: Step) -> None:
+    """One step of making or mending a fault."""
+    ((kind, value),) = step.items()
+    if kind in ("apply", "create"):
+        items = value if isinstance(value, list) else [value]
+        listed = {"apiVersion": "v1", "kind": "List", "items": items}
+        flags = ["--server-side", "--force-conflicts"] if kind == "apply" else []
+        kubectl(kind, *flags, "-f", "-", stdin=json.dumps(listed))
+    elif kind == "kubectl":
+        kubectl(*value)
+    elif kind in ("restart", "renew"):
+        namespace, name = value.split("/")
+        kubectl("-n", namespace, "rollout", "restart", f"deployment/{name}")
+        if kind == "restart":
+            istio.rollout(namespace)
+        else:
+            time.sleep(2)
+    elif kind == "wait":
+        time.sleep(float(value))
+    else:
+        raise LabError(f"unknown step {kind}")
+
+
+class Diagnosis:
+    """One run of the tool and what it said."""
+
+    def __init__(self, fault: Fault, label: str, options: Sequence[str]) -> None:
+        self.folder = RUNS / fault.name
+        self.report = self.folder / f"{label}.json"
+        self.bundle = self.folder / f"{label}-bundle"
+        argv = [sys.executable, "-m", "meshdoctor", "diagnose", *options]
+        argv += ["-o", f"json={self.report}", "--quiet"]
+        begun = time.monotonic()
+        done = run(
+            netns.inside(layout.CONTROL, ["env", "-C", str(layout.CHECKOUT), *argv]),
+            timeout=120,
+            check=False,
+        )
+        self.seconds = time.monotonic() - begun
+        self.exit = done.returncode
+        (self.folder / f"{label}.txt").write_text(
+            f"$ {shlex.join(argv)}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
+        if not self.report.exists():
+            raise LabError(f"no report (exit {done.returncode}): {done.stderr.strip()[-300:]}")
+        self.data: Object = json.loads(self.report.read_text())
+
+    @property
+    def main(self) -> list[Object]:
+        """Ranked findings that are confirmed."""
+        return [
+            item
+            for item in self.data["findings"]
+            if item["group"] == "main" and item["verdict"] == "confirmed"
+        ]
+
+    def same_findings(self, other: Diagnosis) -> bool:
+        """Whether two runs came to the same findings, whatever the time they took."""
+        return _stable(self.data) == _stable(other.data)
+
+
+def _stable(report: Object) -> str:
+    kept = {
+        key: report.get(key)
+        for key in ("exit", "summary", "healthy", "partial", "findings", "ruled_out", "symptoms")
+    }
+    return json.dumps(kept, sort_keys=True)
+
+
+def diagnose(fault: Fault, label: str, *options: str) -> Diagnosis:
+    """Ask about a fault as a person would."""
+    return Diagnosis(fault, label, [*fault.question, *options])
+
+
+def prove(api: Api, fault: Fault, before: baseline.State) -> table.Row:
+    """The whole story of one fault."""
+    row = table.Row(fault)
+    begun = time.monotonic()
+    moment = baseline.timestamp()
+    folder = RUNS / fault.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        for step in fault.inject:
+            do(api, step)
+        if fault.settle:
+            time.sleep(fault.settle)
+        if fault.shows:
+            row.symptom = wait_seen(api, fault, fault.shows, 25)
+        # Access logs come up to a second late.
+        time.sleep(1.5)
+        first = diagnose(fault, "first", "--record", str(folder / "bundle"))
+        row.diagnosed = first.seconds
+        row.judge(first.main, first.exit)
+        row.offline = compare_offline(fault, first, folder / "bundle")
+        if not fault.healthy:
+            mend(api, fault, first.main, row)
+    except LabError as error:
+        row.problems.append(str(error))
+    try:
+        notes = baseline.settle(api, before, moment)
+        (folder / "restored.txt").write_text("\n".join(notes))
+    except LabError as error:
+        row.problems.append(f"restoring: {error}")
+    row.seconds = time.monotonic() - begun
+    return row
+
+
+def compare_offline(fault: Fault, live: Diagnosis, bundle: Path) -> bool:
+    """Whether the recorded evidence leads to the same findings."""
+    if not bundle.exists():
+        return False
+    replay = Diagnosis(fault, "offline", [*fault.question, "--bundle", str(bundle)])
+    return replay.same_findings(live)
+
+
+def mend(api: Api, fault: Fault, findings: list[Object], row: table.Row) -> None:
+    """Run the fix, see the symptom go, verify, diagnose again."""
+    if not findings or findings[0]["code"] not in (fault.cause, *fault.or_cause):
+        return
+    top = findings[0]
+    istio.wait_synced(seconds=30, at_least=1)
+    if fault.by_hand:
+        row.fix = "by hand" if top["by_hand"] else "not said to be by hand"
+        for step in fault.by_hand:
+            do(api, step)
+    else:
+        try:
+            printed.run_fix(top["fix"])
+        except LabError as error:
+            row.problems.append(f"fix: {error}")
+            row.fix = "no"
+            return
+        row.fix = "yes"
+    for step in fault.after_fix:
+        do(api, step)
+    baseline.kick_replicasets(api)
+    istio.rollout(seconds=60)
+    baseline.close_connections()
+    try:
+        wait_seen(api, fault, fault.cured, 30)
+    except LabError as error:
+        row.fix = "no"
+        row.problems.append(f"still there: {error}")
+        return
+    complaint = printed.verified(top["verify"]["run"], top["verify"]["expect"])
+    row.verify = not complaint
+    if complaint:
+        row.problems.append(f"verify: {complaint}")
+    # A person who looks again asks about what has happened since the repair.
+    baseline.forget(api)
+    for _ in range(3):
+        seen(api, fault, fault.cured)
+    time.sleep(1.5)
+    again = diagnose(fault, "again")
+    row.clean = not again.main
+    if again.main:
+        row.problems.append(f"again: {[item['code'] for item in again.main]}")
+
+
+def healthy(api: Api) -> table.Row:
+    """The baseline itself: the whole mesh must be found healthy."""
+    fault = Fault(
+        name="baseline-mesh",
+        path=Path("baseline"),
+        healthy=True,
+        scope=("--deadline", "60"),
+        summary="the whole healthy mesh",
+    )
+    row = table.Row(fault)
+    begun = time.monotonic()
+    folder = RUNS / fault.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        first = diagnose(fault, "first", "--record", str(folder / "bundle"))
+        row.diagnosed = first.seconds
+        row.judge(first.main, first.exit)
+        row.offline = compare_offline(fault, first, folder / "bundle")
+    except LabError as error:
+        row.problems.append(str(error))
+    row.seconds = time.monotonic() - begun
+    return row
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prove all faults, or those named."""
+    parser = argparse.ArgumentParser(prog="tests.lab test")
+    parser.add_argument("names", nargs="*", help="faults by name, code or file")
+    parser.add_argument("--symptoms", action="store_true", help="only see that they happen")
+    parser.add_argument("--until", type=float, default=3600, help="start no fault after SECONDS")
+    parser.add_argument("--table", action="store_true", help="write the table into README.md")
+    chosen = parser.parse_args(argv)
+    os.environ["PYTHONPATH"] = str(layout.CHECKOUT)
+    os.environ["KUBECONFIG"] = str(layout.ADMIN_CONFIG)
+    os.environ["PATH"] = f"{layout.BIN}:{os.environ['PATH']}"
+    api = Api()
+    RUNS.mkdir(parents=True, exist_ok=True)
+    before = baseline.remember(api)
+    rows: list[table.Row] = []
+    begun = time.monotonic()
+    if not chosen.symptoms and not chosen.names:
+        rows.append(healthy(api))
+        print(rows[-1].line(), flush=True)
+    for fault in load(chosen.names):
+        if time.monotonic() - begun > chosen.until:
+            break
+        row = symptom_only(api, fault, before) if chosen.symptoms else prove(api, fault, before)
+        rows.append(row)
+        print(row.line(chosen.symptoms), flush=True)
+        for problem in row.problems:
+            print(f"      {problem}"[:400], flush=True)
+    table.save(rows, RUNS / "table.json")
+    if chosen.table:
+        table.write_readme(rows)
+    passed = sum(row.passed or (chosen.symptoms and not row.problems) for row in rows)
+    print(f"{passed} passed, {len(rows) - passed} failed in {time.monotonic() - begun:.0f} s")
+    return 0 if passed == len(rows) else 1
+
+
+def symptom_only(api: Api, fault: Fault, before: baseline.State) -> table.Row:
+    """Whether the fault can be made and shows, and the mesh heals when all is put back."""
+    row = table.Row(fault)
+    begun, moment = time.monotonic(), baseline.timestamp()
+    try:
+        for step in fault.inject:
+            do(api, step)
+        if fault.shows:
+            row.symptom = wait_seen(api, fault, fault.shows, 25)
+    except LabError as error:
+        row.problems.append(str(error))
+    try:
+        baseline.settle(api, before, moment)
+        if fault.call and fault.inject and not fault.healthy:
+            wait_gone(api, fault)
+    except LabError as error:
+        row.problems.append(f"restoring: {error}")
+    row.seconds = time.monotonic() - begun
+    return row
+
+
+if __name__ == "__main__":
+    sys.exit(main())
