@@ -1,7 +1,9 @@
-"""What time is it? The only wall clock of the program."""
+"""What time is it, and how much of it is left? The only wall clock of the program."""
 
 import time
 from datetime import UTC, datetime
+
+from meshdoctor.ports import DeadlineError
 
 
 class WallClock:
@@ -15,3 +17,34 @@ class WallClock:
 def monotonic() -> float:
     """Seconds that never jump, for deadlines and timings."""
     return time.monotonic()
+
+
+class Deadline:
+    """The end of a run, shared by all of its reads."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = monotonic() + seconds
+        self.seconds = seconds
+
+    def left(self) -> float:
+        """Seconds until the end, never below zero."""
+        return max(0.0, self._end - monotonic())
+
+    def share(self, most: float, what: str) -> float:
+        """How long one call may take. Raises DeadlineError when the end has passed."""
+        left = self.left()
+        if left <= 0:
+            raise DeadlineError(
+                what, f"the deadline of {self.seconds:g} s passed", "Give a longer --deadline."
+            )
+        return min(most, left)
+
+    def sleep(self, seconds: float, what: str) -> None:
+        """Wait before another try. Raises DeadlineError when that would pass the end."""
+        if seconds >= self.left():
+            raise DeadlineError(
+                what,
+                f"the deadline of {self.seconds:g} s leaves no time to try again",
+                "Give a longer --deadline.",
+            )
+        time.sleep(seconds)

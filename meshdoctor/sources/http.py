@@ -1,0 +1,193 @@
+"""How does one request to the API server end?
+
+In a whole body, or in `Refused` (the server's own answer), or in an EvidenceError (no answer).
+Overload, server errors and broken connections are tried again, as long as the deadline allows.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from meshdoctor.ports import DeadlineError, TooLargeError, UnreachableError
+from meshdoctor.sources.clock import Deadline
+
+TRIES = 5
+CALL_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
+BODY_LIMIT = 256 << 20
+_CHUNK = 1 << 20
+_AGAIN = frozenset({429, 500, 502, 503, 504})
+
+
+class Refused(Exception):
+    """The server answered with an error status."""
+
+    def __init__(self, status: int, message: str, reason: str = "") -> None:
+        super().__init__(f"{status} {message}")
+        self.status = status
+        self.message = message
+        self.reason = reason
+
+
+class _Status(msgspec.Struct, frozen=True):
+    message: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One attempt: a body, or why it should be made again and after how long."""
+
+    body: bytes | None = None
+    refused: Refused | None = None
+    problem: str = ""
+    wait: float | None = None
+
+
+class Transport:
+    """The `kubernetes` package's connection pool and credentials; raw bodies."""
+
+    def __init__(self, configuration: Any, deadline: Deadline, *, threads: int = 16) -> None:
+        from kubernetes.client import ApiClient
+
+        configuration.connection_pool_maxsize = max(threads, 4)
+        configuration.retries = False
+        self.configuration = configuration
+        self.deadline = deadline
+        self.bytes_read = 0
+        self._host = configuration.host.rstrip("/")
+        self._pool = ApiClient(configuration).rest_client.pool_manager
+        self._lock = threading.Lock()
+
+    def get(
+        self,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        accept: str = "application/json",
+        limit: int = BODY_LIMIT,
+        seconds: float = CALL_SECONDS,
+    ) -> bytes:
+        """The whole body. Raises Refused or an EvidenceError."""
+        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
+        return self._until("GET", url, path, {"Accept": accept}, None, limit, seconds)
+
+    def review(self, path: str, body: bytes) -> bytes:
+        """POST of an access review: the one kind of request that is no GET; it stores nothing."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        url = f"{self._host}{path}"
+        return self._until("POST", url, path, headers, body, 8 << 20, CALL_SECONDS)
+
+    def _until(
+        self,
+        method: str,
+        url: str,
+        what: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        limit: int,
+        seconds: float,
+    ) -> bytes:
+        last = _Try()
+        for number in range(TRIES):
+            if number:
+                pause = last.wait if last.wait is not None else 0.2 * 2 ** (number - 1)
+                self.deadline.sleep(pause, what)
+            last = self._try(method, url, what, headers, body, limit, seconds)
+            if last.body is not None:
+                self.bytes_read += len(last.body)
+                return last.body
+            if last.refused and last.refused.status not in _AGAIN:
+                raise last.refused
+        if last.refused:
+            raise last.refused
+        raise UnreachableError(what, last.problem, "Is the API server reachable from here?")
+
+    def _try(
+        self,
+        method: str,
+        url: str,
+        what: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        limit: int,
+        seconds: float,
+    ) -> _Try:
+        import urllib3
+
+        share = self.deadline.share(seconds, what)
+        timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, share), read=share)
+        try:
+            reply = self._pool.request(
+                method,
+                url,
+                headers={**headers, **self._credentials(), "Accept-Encoding": "gzip"},
+                body=body,
+                timeout=timeout,
+                preload_content=False,
+                redirect=False,
+                retries=False,
+            )
+            try:
+                data = self._body(reply, what, limit, Deadline(share))
+            except BaseException:
+                reply.close()
+                raise
+            reply.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            return _Try(problem=_plain(error))
+        except OSError as error:
+            return _Try(problem=_plain(error))
+        if 200 <= reply.status < 300:
+            return _Try(body=data)
+        return _Try(refused=_refused(reply.status, data), wait=_wait(reply.headers))
+
+    def _credentials(self) -> dict[str, str]:
+        with self._lock:  # the package renews expired tokens in here, one thread at a time
+            found = self.configuration.auth_settings()
+        headers = {"User-Agent": "meshdoctor"}
+        for one in found.values():
+            if one.get("in") == "header" and one.get("value"):
+                headers[str(one["key"])] = str(one["value"])
+        if self.configuration.username and "authorization" not in {k.lower() for k in headers}:
+            headers["authorization"] = self.configuration.get_basic_auth_token()
+        return headers
+
+    def _body(self, reply: Any, what: str, limit: int, call: Deadline) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in reply.stream(_CHUNK, decode_content=True):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise TooLargeError(what, f"larger than {limit >> 20} MB", "Narrow the scope.")
+            if call.left() <= 0:
+                raise DeadlineError(what, "the answer came too slowly", "Give a longer --deadline.")
+        return b"".join(chunks)
+
+
+def _refused(status: int, body: bytes) -> Refused:
+    try:
+        said = msgspec.json.decode(body, type=_Status)
+        message, reason = said.message, said.reason
+    except msgspec.DecodeError:
+        message, reason = body[:200].decode("utf-8", "replace"), ""
+    return Refused(status, " ".join(message.split())[:300], reason)
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+def _plain(error: BaseException) -> str:
+    """The innermost cause in one line, without object addresses."""
+    inner = getattr(error, "reason", None)
+    if isinstance(inner, BaseException):
+        return _plain(inner)
+    text = str(error).rpartition(">: ")[2] or type(error).__name__
+    return " ".join(text.split())[:200]

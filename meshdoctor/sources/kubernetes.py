@@ -1,0 +1,213 @@
+"""What does the API server say? Objects and logs of a live cluster, read-only.
+
+Lists come in pages of 500, each decoded while the next one travels. A continue token that expired
+(410) starts the list again, the second time without pages. Refusals name the permission.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from meshdoctor.model.decode import item, page
+from meshdoctor.model.evidence import SetAside
+from meshdoctor.model.kinds import BY_NAME, Kind
+from meshdoctor.model.kubernetes import Object
+from meshdoctor.ports import (
+    Answer,
+    EvidenceError,
+    ForbiddenError,
+    MissingError,
+    NotServedError,
+    Text,
+    UnparsableError,
+    UnreachableError,
+)
+from meshdoctor.sources import reads
+from meshdoctor.sources.discovery import Discovery
+from meshdoctor.sources.http import Refused, Transport
+
+T = TypeVar("T")
+PAGE = 500
+LOG_LINES = 20_000
+LOG_BYTES = 16 << 20
+
+
+class _ListMeta(msgspec.Struct, frozen=True):
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _PageHead(msgspec.Struct, frozen=True):
+    metadata: _ListMeta = _ListMeta()
+
+
+_PAGE_HEAD = msgspec.json.Decoder(_PageHead)
+
+
+@dataclass(frozen=True, slots=True)
+class LogWindow:
+    """How much of each log is read: newest lines, not older than `since_seconds`."""
+
+    since_seconds: int = 3600
+    lines: int = LOG_LINES
+    bytes: int = LOG_BYTES
+
+
+class KubernetesApi:
+    """Cluster and Logs over one API server."""
+
+    def __init__(self, transport: Transport, window: LogWindow | None = None) -> None:
+        self._transport = transport
+        self._discovery = Discovery(transport)
+        self._window = window or LogWindow()
+
+    def version(self) -> str:
+        """The API server's gitVersion."""
+        body = self._transport.get("/version", seconds=10)
+        return str(msgspec.json.decode(body, type=dict[str, object]).get("gitVersion", ""))
+
+    def list(self, kind: str, namespace: str | None) -> Answer:
+        """All objects of a kind, page by page."""
+        row = BY_NAME[kind]
+        scope = namespace if row.namespaced else None
+        command = reads.list_command(kind, scope)
+        path = self._path(row, scope)
+        try:
+            return self._pages(path, row, command)
+        except Refused as refused:
+            raise _evidence(refused, row, "list", scope or "", "", command) from None
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """One object; None when the API server says that it does not exist."""
+        row = BY_NAME[kind]
+        scope = namespace if row.namespaced else ""
+        command = reads.get_command(kind, scope, name)
+        path = f"{self._path(row, scope or None)}/{quote(name, safe='')}"
+        try:
+            body = self._transport.get(path)
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise _evidence(refused, row, "get", scope, name, command) from None
+        found = _decoded(lambda: item(body, row, command), command)
+        if isinstance(found, SetAside):
+            raise UnparsableError(command, found.problem)
+        return found
+
+    def _path(self, kind: Kind, namespace: str | None) -> str:
+        version = self._discovery.version(kind)
+        root = f"/apis/{kind.group}/{version}" if kind.group else f"/api/{version}"
+        space = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        return f"{root}{space}/{kind.plural}"
+
+    def _pages(self, path: str, kind: Kind, command: str) -> Answer:
+        for size in (PAGE, PAGE, 0):
+            try:
+                return self._walk(path, kind, command, size)
+            except Refused as refused:
+                if refused.status != 410 or not size:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _walk(self, path: str, kind: Kind, command: str, size: int) -> Answer:
+        objects: list[Object] = []
+        aside: list[SetAside] = []
+        query: dict[str, str | int] = {"limit": size} if size else {}
+        body = self._transport.get(path, query)
+        with ThreadPoolExecutor(1, thread_name_prefix="page") as ahead:
+            while True:
+                coming: Future[bytes] | None = None
+                if token := _continue(body, command):
+                    more = {**query, "continue": token}
+                    coming = ahead.submit(self._transport.get, path, more)
+                found, bad = _page(body, kind, command)
+                objects += found
+                aside += bad
+                if coming is None:
+                    break
+                body = coming.result()
+        return Answer(objects=tuple(objects), set_aside=tuple(aside), command=command)
+
+    def log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Text:
+        """The newest lines of a container's log.
+
+        The server cuts at `limitBytes` from the newer end, so a log that reaches the limit is
+        asked for again with fewer lines.
+        """
+        command = reads.log_command(namespace, pod, container, previous)
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}/log"
+        lines = self._window.lines
+        while True:
+            query: dict[str, str | int] = {
+                "container": container,
+                "tailLines": lines,
+                "limitBytes": self._window.bytes,
+                **({"previous": "true"} if previous else {}),
+            }
+            if self._window.since_seconds and not previous:
+                query["sinceSeconds"] = self._window.since_seconds
+            try:
+                body = self._transport.get(path, query, accept="*/*")
+            except Refused as refused:
+                raise _log_error(refused, namespace, pod, command) from None
+            if len(body) < self._window.bytes or lines <= 50:
+                text = body.decode("utf-8", "replace")
+                return Text(text=text, command=command, cut=text.count("\n") >= lines)
+            lines //= 8
+
+
+def _continue(body: bytes, command: str) -> str:
+    return _decoded(lambda: _PAGE_HEAD.decode(body), command).metadata.continue_
+
+
+def _page(body: bytes, kind: Kind, command: str) -> tuple[Sequence[Object], Sequence[SetAside]]:
+    objects, aside, _ = _decoded(lambda: page(body, kind, command), command)
+    return objects, aside
+
+
+def _decoded(read: Callable[[], T], command: str) -> T:
+    try:
+        return read()
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnparsableError(command, f"no valid answer: {error}"[:200]) from None
+
+
+def _evidence(
+    refused: Refused, kind: Kind, verb: str, namespace: str, name: str, command: str
+) -> EvidenceError:
+    where = f" -n {namespace}" if namespace else " -A" if kind.namespaced else ""
+    if refused.status == 403:
+        scope = f"namespace {namespace}" if namespace else "the cluster scope"
+        return ForbiddenError(
+            command,
+            f"{verb} {kind.resource} in {scope} is forbidden",
+            f"kubectl auth can-i {verb} {kind.resource}{where}",
+        )
+    if refused.status == 404:
+        return NotServedError(
+            command, refused.message, f"kubectl api-resources | grep {kind.plural}"
+        )
+    return _other(refused, command)
+
+
+def _log_error(refused: Refused, namespace: str, pod: str, command: str) -> EvidenceError:
+    if refused.status == 403:
+        return ForbiddenError(
+            command,
+            f"get pods/log in namespace {namespace} is forbidden",
+            f"kubectl auth can-i get pods/log -n {namespace}",
+        )
+    if refused.status in (400, 404):
+        return MissingError(command, refused.message)
+    return _other(refused, command)
+
+
+def _other(refused: Refused, command: str) -> EvidenceError:
+    if refused.status == 401:
+        return ForbiddenError(
+            command, "the API server no longer accepts the credentials (401)", "Log in again."
+        )
+    return UnreachableError(command, f"the API server answers {refused}"[:300], f"Try: {command}")
