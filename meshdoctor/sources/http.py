@@ -39,6 +39,17 @@ class _Status(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    url: str
+    what: str
+    headers: dict[str, str]
+    body: bytes | None
+    limit: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Try:
     """One attempt: a body, or why it should be made again and after how long."""
 
@@ -71,33 +82,26 @@ class Transport:
         accept: str = "application/json",
         limit: int = BODY_LIMIT,
         seconds: float = CALL_SECONDS,
+        tries: int = TRIES,
     ) -> bytes:
         """The whole body. Raises Refused or an EvidenceError."""
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
-        return self._until("GET", url, path, {"Accept": accept}, None, limit, seconds)
+        call = _Call("GET", url, path, {"Accept": accept}, None, limit, seconds)
+        return self._until(call, tries)
 
     def review(self, path: str, body: bytes) -> bytes:
         """POST of an access review: the one kind of request that is no GET; it stores nothing."""
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         url = f"{self._host}{path}"
-        return self._until("POST", url, path, headers, body, 8 << 20, CALL_SECONDS)
+        return self._until(_Call("POST", url, path, headers, body, 8 << 20, CALL_SECONDS), TRIES)
 
-    def _until(
-        self,
-        method: str,
-        url: str,
-        what: str,
-        headers: dict[str, str],
-        body: bytes | None,
-        limit: int,
-        seconds: float,
-    ) -> bytes:
+    def _until(self, call: _Call, tries: int) -> bytes:
         last = _Try()
-        for number in range(TRIES):
+        for number in range(tries):
             if number:
                 pause = last.wait if last.wait is not None else 0.2 * 2 ** (number - 1)
-                self.deadline.sleep(pause, what)
-            last = self._try(method, url, what, headers, body, limit, seconds)
+                self.deadline.sleep(pause, call.what)
+            last = self._try(call)
             if last.body is not None:
                 self.bytes_read += len(last.body)
                 return last.body
@@ -105,35 +109,26 @@ class Transport:
                 raise last.refused
         if last.refused:
             raise last.refused
-        raise UnreachableError(what, last.problem, "Is the API server reachable from here?")
+        raise UnreachableError(call.what, last.problem, "Is the API server reachable from here?")
 
-    def _try(
-        self,
-        method: str,
-        url: str,
-        what: str,
-        headers: dict[str, str],
-        body: bytes | None,
-        limit: int,
-        seconds: float,
-    ) -> _Try:
+    def _try(self, call: _Call) -> _Try:
         import urllib3
 
-        share = self.deadline.share(seconds, what)
+        share = self.deadline.share(call.seconds, call.what)
         timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, share), read=share)
         try:
             reply = self._pool.request(
-                method,
-                url,
-                headers={**headers, **self._credentials(), "Accept-Encoding": "gzip"},
-                body=body,
+                call.method,
+                call.url,
+                headers={**call.headers, **self._credentials(), "Accept-Encoding": "gzip"},
+                body=call.body,
                 timeout=timeout,
                 preload_content=False,
                 redirect=False,
                 retries=False,
             )
             try:
-                data = self._body(reply, what, limit, Deadline(share))
+                data = self._body(reply, call, Deadline(share))
             except BaseException:
                 reply.close()
                 raise
@@ -157,16 +152,18 @@ class Transport:
             headers["authorization"] = self.configuration.get_basic_auth_token()
         return headers
 
-    def _body(self, reply: Any, what: str, limit: int, call: Deadline) -> bytes:
+    def _body(self, reply: Any, call: _Call, end: Deadline) -> bytes:
         chunks: list[bytes] = []
         size = 0
         for chunk in reply.stream(_CHUNK, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
-            if size > limit:
-                raise TooLargeError(what, f"larger than {limit >> 20} MB", "Narrow the scope.")
-            if call.left() <= 0:
-                raise DeadlineError(what, "the answer came too slowly", "Give a longer --deadline.")
+            if size > call.limit:
+                why = f"larger than {call.limit >> 20} MB"
+                raise TooLargeError(call.what, why, "Narrow the scope.")
+            if end.left() <= 0:
+                why = "the answer came too slowly"
+                raise DeadlineError(call.what, why, "Give a longer --deadline.")
         return b"".join(chunks)
 
 

@@ -89,7 +89,7 @@ class KubernetesApi:
         try:
             body = self._transport.get(path)
         except Refused as refused:
-            if refused.status == 404:
+            if refused.status == 404 and name in refused.message:
                 return None
             raise _evidence(refused, row, "get", scope, name, command) from None
         found = _decoded(lambda: item(body, row, command), command)

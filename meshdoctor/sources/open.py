@@ -4,10 +4,10 @@ Imports happen inside the functions: a bundle never pays for the Kubernetes clie
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from meshdoctor.ports import Source, SourceError
+from meshdoctor.sources.check import Check
 
 
 def open_recorded(path: Path) -> Source:
@@ -27,7 +27,16 @@ def open_live(
     deadline_seconds: float = 60.0,
 ) -> Source:
     """A live cluster, read-only; raises SourceError when it cannot be reached."""
-    raise SourceError("live clusters are not supported yet", "Use --bundle with recorded evidence.")
+    from meshdoctor.sources import live
+
+    return live.open_live(
+        context=context,
+        kubeconfig=kubeconfig,
+        istio_namespace=istio_namespace,
+        istioctl=istioctl,
+        since_seconds=since_seconds,
+        deadline_seconds=deadline_seconds,
+    )
 
 
 def with_overlay(source: Source, change: Path) -> Source:
@@ -45,15 +54,6 @@ def finish_recording(source: Source, scope: object) -> None:
     raise SourceError("recording is not supported yet", exit_code=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One line of `preflight`: `ok` None means that it could not be told."""
-
-    ok: bool | None
-    text: str
-    remedy: str = ""
-
-
 def preflight(
     *,
     context: str,
@@ -64,4 +64,13 @@ def preflight(
     reads: Sequence[str],
 ) -> Iterator[Check]:
     """What can be seen from here, one check after the other; `reads` as probes declare them."""
-    raise SourceError("live clusters are not supported yet", "Use --bundle with recorded evidence.")
+    from meshdoctor.sources import preflight as checks
+    from meshdoctor.sources.live import open_live as connect
+
+    live = connect(
+        context=context,
+        kubeconfig=kubeconfig,
+        istio_namespace=istio_namespace,
+        istioctl=istioctl,
+    )
+    yield from checks.preflight(live, namespaces, reads)

@@ -1,0 +1,232 @@
+"""What does the running cluster say? API server, istiod, proxies and istioctl as one Source.
+
+istiod's own JSON by port-forward is preferred where istioctl's text hides states; istioctl is
+preferred where its JSON saves a large dump.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import msgspec
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.kubernetes import Object, Pod
+from meshdoctor.ports import (
+    Answer,
+    Defaults,
+    EvidenceError,
+    MissingError,
+    SourceError,
+    Text,
+    ToolMissingError,
+    UnparsableError,
+)
+from meshdoctor.sources import envoy_dump, reads
+from meshdoctor.sources.clock import Deadline, WallClock
+from meshdoctor.sources.http import Refused, Transport
+from meshdoctor.sources.istioctl import IstioctlRunner
+from meshdoctor.sources.kubeconfig import Login, login
+from meshdoctor.sources.kubernetes import KubernetesApi, LogWindow
+from meshdoctor.sources.portforward import PortForward
+
+ISTIOD_PORT, AGENT_PORT, ENVOY_PORT = 15014, 15020, 15000
+_DEBUG = frozenset(
+    {
+        *("adsz", "ambientz", "authorizationz", "cachez", "clusterz", "configz", "connections"),
+        *("endpointShardz", "endpointz", "inject", "instancesz", "krtz", "list", "mcsz", "mesh"),
+        *("networkz", "push_status", "registryz", "resourcesz", "sidecarz", "syncz", "telemetryz"),
+    }
+)
+
+
+class Live:
+    """A Source over one cluster. Thread-safe."""
+
+    def __init__(
+        self,
+        login: Login,
+        transport: Transport,
+        runner: IstioctlRunner,
+        *,
+        istio_namespace: str,
+        window: LogWindow,
+    ) -> None:
+        self.api = KubernetesApi(transport, window)
+        self.transport = transport
+        self.istioctl = runner
+        self.login = login
+        self._istio_namespace = istio_namespace
+        self._forward = PortForward(login.configuration, transport.deadline)
+        self._clock = WallClock()
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def describe(self) -> str:
+        return f"context {self.login.context}"
+
+    def defaults(self) -> Defaults:
+        return Defaults()
+
+    def failed_reads(self) -> Sequence[Unavailable]:
+        return ()
+
+    # --- Kubernetes
+
+    def list(self, kind: str, namespace: str | None) -> Answer:
+        return self.api.list(kind, namespace)
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        return self.api.get(kind, namespace, name)
+
+    def log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Text:
+        return self.api.log(namespace, pod, container, previous=previous)
+
+    # --- istiod
+
+    def istiods(self) -> Sequence[Pod]:
+        """Running istiod pods. Raises MissingError when there are none."""
+        answer = self.api.list("Pod", self._istio_namespace)
+        found = [pod for pod in answer.objects if isinstance(pod, Pod) and _is_istiod(pod)]
+        if not found:
+            raise MissingError(
+                reads.status_command(),
+                f"no running istiod pod in namespace {self._istio_namespace}",
+                f"kubectl -n {self._istio_namespace} get pods -l app=istiod",
+            )
+        return found
+
+    def proxy_status(self) -> Text:
+        """/debug/syncz of every istiod, as one JSON object by pod name.
+
+        An istiod that does not answer is named in the object; when none answers, istioctl is asked.
+        """
+        pods = self.istiods()
+        with ThreadPoolExecutor(min(4, len(pods)), thread_name_prefix="syncz") as pool:
+            answers = list(pool.map(self._syncz, pods))
+        good = {pod.name: raw for pod, raw in zip(pods, answers, strict=True) if not _bad(raw)}
+        if not good:
+            try:
+                return self.istioctl.run(("proxy-status", "-o", "json"))
+            except EvidenceError:
+                raise next(a for a in answers if isinstance(a, EvidenceError)) from None
+        texts = {
+            pod.name: f"unreachable: {raw}" if isinstance(raw, EvidenceError) else raw
+            for pod, raw in zip(pods, answers, strict=True)
+        }
+        body = msgspec.json.encode(texts).decode()
+        return Text(text=body, command=reads.status_command(), cut=len(good) < len(pods))
+
+    def _syncz(self, pod: Pod) -> msgspec.Raw | EvidenceError:
+        try:
+            body = self._forward.get(pod.namespace, pod.name, ISTIOD_PORT, "/debug/syncz")
+            msgspec.json.decode(body, type=list[msgspec.Raw])
+        except EvidenceError as error:
+            return error
+        except msgspec.DecodeError as error:
+            return UnparsableError(reads.status_command(), f"{pod.name}: {error}"[:200])
+        return msgspec.Raw(body)
+
+    def debug(self, path: str, namespace: str, pod: str) -> Text:
+        name, _, query = path.removeprefix("/debug/").partition("?")
+        command = reads.debug_command(path, namespace, pod)
+        if name not in _DEBUG or (query and not query.startswith("proxyID=")):
+            raise UnparsableError(command, "not a page that only reads")
+        tail = f"?{query}" if query else ""
+        body = self._forward.get(namespace, pod, ISTIOD_PORT, f"/debug/{name}{tail}")
+        return Text(text=body.decode("utf-8", "replace"), command=command)
+
+    # --- proxies
+
+    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+        command = reads.config_command(what, namespace, pod)
+        if self.istioctl.found:
+            words = ("proxy-config", what, f"{pod}.{namespace}")
+            return self.istioctl.run(words if what == "log" else (*words, "-o", "json"))
+        if what not in envoy_dump.WHATS:
+            raise ToolMissingError(command, "istioctl not found on PATH")
+        body = self._forward.get(namespace, pod, ENVOY_PORT, envoy_dump.path_of(what))
+        return Text(text=envoy_dump.as_istioctl(what, body), command=command)
+
+    def metrics(self, namespace: str, pod: str) -> Text:
+        found = self.api.get("Pod", namespace, pod)
+        istiod = isinstance(found, Pod) and _is_istiod(found)
+        port = ISTIOD_PORT if istiod else AGENT_PORT
+        path = "/metrics" if istiod else "/stats/prometheus"
+        body = self._forward.get(namespace, pod, port, path)
+        command = reads.metrics_command(namespace, pod, port)
+        return Text(text=body.decode("utf-8", "replace"), command=command)
+
+    def authz_check(self, namespace: str, pod: str) -> Text:
+        return self.istioctl.run(("experimental", "authz", "check", f"{pod}.{namespace}"))
+
+    def analyze(self) -> Text:
+        return self.istioctl.run(("analyze", "-A", "-o", "json"), seconds=60)
+
+    def version(self) -> Text:
+        return self.istioctl.run(("version", "-o", "json"))
+
+
+def _bad(answer: msgspec.Raw | EvidenceError) -> bool:
+    return isinstance(answer, EvidenceError)
+
+
+def _is_istiod(pod: Pod) -> bool:
+    return pod.labels.get("app") == "istiod" and pod.status.phase == "Running"
+
+
+def open_live(
+    *,
+    context: str = "",
+    kubeconfig: str = "",
+    istio_namespace: str = "istio-system",
+    istioctl: str = "",
+    since_seconds: int = 900,
+    deadline_seconds: float = 60.0,
+) -> Live:
+    """A connected source. Raises SourceError when the API server or the login fails."""
+    deadline = Deadline(deadline_seconds)
+    who = login(context, kubeconfig, min(45.0, deadline_seconds))
+    transport = Transport(who.configuration, deadline)
+    connect(transport, who)
+    runner = IstioctlRunner(
+        deadline,
+        binary=istioctl,
+        context=context,
+        kubeconfig=kubeconfig,
+        istio_namespace=istio_namespace,
+    )
+    window = LogWindow(since_seconds=since_seconds)
+    return Live(who, transport, runner, istio_namespace=istio_namespace, window=window)
+
+
+def connect(transport: Transport, who: Login) -> None:
+    """One small request, so that a wrong address or login is said at once. Raises SourceError."""
+    host = transport.configuration.host
+    try:
+        transport.get("/version", seconds=10, tries=2)
+    except Refused as refused:
+        if refused.status == 401:
+            raise SourceError(
+                f"{host} does not accept the credentials of context {who.context!r} (401)",
+                "They may have expired: log in again (EKS: aws sso login), then try: "
+                "kubectl get namespaces",
+            ) from None
+        if refused.status != 403:
+            raise SourceError(
+                f"{host} is no working API server: {refused}"[:300],
+                f"Try: kubectl --context {who.context} version",
+            ) from None
+    except EvidenceError as error:
+        detail = error.unavailable.detail
+        raise SourceError(
+            f"API server {host} cannot be reached: {detail}"[:300], _reach_hint(detail, who)
+        ) from None
+
+
+def _reach_hint(detail: str, who: Login) -> str:
+    if "certificate" in detail.lower():
+        return "The kubeconfig's certificate authority is not the server's: renew the kubeconfig."
+    command = f"kubectl --context {who.context} get --raw /version"
+    return f"Check network, VPN and proxy, then try: {command}"
