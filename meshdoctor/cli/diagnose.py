@@ -47,7 +47,7 @@ Examples:
     "outputs",
     multiple=True,
     metavar="FORMAT[=FILE]",
-    help="text, plain, json, yaml, markdown; repeatable.",
+    help="text, plain, json, yaml, markdown, html, junit, sarif, prometheus; repeatable.",
 )
 def diagnose(**options: Any) -> None:
     """Say what is broken, which object is at fault, how sure we are, and what to run.

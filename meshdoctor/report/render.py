@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meshdoctor.model.report import Report
-from meshdoctor.report import json, markdown, plain, terminal, yaml
+from meshdoctor.report import html, json, junit, markdown, plain, prometheus, sarif, terminal, yaml
 from meshdoctor.report.safe import safe
 
 
@@ -33,9 +33,13 @@ def _plain(report: Report, style: Style) -> str:
 
 
 FORMATS: tuple[tuple[str, Callable[[Report, Style], str]], ...] = (
+    ("html", lambda report, _: html.text(report)),
     ("json", lambda report, _: json.text(report)),
+    ("junit", lambda report, _: junit.text(report)),
     ("markdown", lambda report, _: markdown.text(report)),
     ("plain", _plain),
+    ("prometheus", lambda report, _: prometheus.text(report)),
+    ("sarif", lambda report, _: sarif.text(report)),
     ("text", _terminal),
     ("yaml", lambda report, _: yaml.text(report)),
 )

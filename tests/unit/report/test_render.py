@@ -6,7 +6,9 @@
 import json
 import os
 import re
+from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree as Xml
 
 import jsonschema
 import msgspec
@@ -42,7 +44,7 @@ def test_the_terminal_shows(name: str, view: str) -> None:
     check(f"{name}.{view}.txt", text)
 
 
-@pytest.mark.parametrize("format", ["markdown", "plain"])
+@pytest.mark.parametrize("format", ["html", "junit", "markdown", "plain", "prometheus", "sarif"])
 @pytest.mark.parametrize("name", sorted(reports.ALL))
 def test_other_text_formats_show(name: str, format: str) -> None:
     check(f"{name}.{format}.txt", render(reports.ALL[name], format))
@@ -124,3 +126,43 @@ def test_formats_are_sorted_and_an_unknown_one_is_an_error() -> None:
 def test_the_committed_schema_is_current() -> None:
     path = Path(__file__).parents[3] / "docs" / "report.schema.json"
     assert path.read_text() == schema.text(), "run: python -m meshdoctor.cli.docs"
+
+
+@pytest.mark.parametrize("name", sorted(reports.ALL))
+def test_html_holds_no_markup_of_the_evidence_and_loads_nothing(name: str) -> None:
+    seen: list[tuple[str, dict[str, str | None]]] = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            seen.append((tag, dict(attrs)))
+
+    Tags().feed(render(reports.ALL[name], "html"))
+    assert "b" not in {tag for tag, _ in seen}
+    assert not [attrs for _, attrs in seen if "src" in attrs or "onclick" in attrs]
+    assert {attrs["href"] for tag, attrs in seen if tag == "a"} <= {reports.DR_OFF.docs}
+
+
+@pytest.mark.parametrize("name", sorted(reports.ALL))
+def test_junit_counts_what_it_lists(name: str) -> None:
+    suite = Xml.fromstring(render(reports.ALL[name], "junit")).find("testsuite")
+    assert suite is not None
+    assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
+    assert int(suite.get("failures", "")) == len(suite.findall("testcase/failure"))
+    assert int(suite.get("skipped", "")) == len(suite.findall("testcase/skipped"))
+
+
+@pytest.mark.parametrize("name", sorted(reports.ALL))
+def test_sarif_results_name_a_rule_of_the_run(name: str) -> None:
+    (run,) = json.loads(render(reports.ALL[name], "sarif"))["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert all(rules[r["ruleIndex"]] == r["ruleId"] for r in run["results"])
+    assert all(r["partialFingerprints"]["meshdoctor/v1"] for r in run["results"])
+
+
+@pytest.mark.parametrize("name", sorted(reports.ALL))
+def test_prometheus_samples_are_unique_and_well_formed(name: str) -> None:
+    lines = render(reports.ALL[name], "prometheus").splitlines()
+    samples = [line for line in lines if not line.startswith("#")]
+    shape = re.compile(r'meshdoctor_[a-z_]+\{([a-z]+="([^"\\\n]|\\.)*",?)+\} [0-9.e+-]+')
+    assert all(shape.fullmatch(sample) for sample in samples)
+    assert len(set(samples)) == len(samples)
