@@ -28,7 +28,9 @@ def clean_venv(folder: Path) -> Path:
 
 
 def pip(bin_: Path, *argv: str | Path, cwd: Path) -> None:
-    run(bin_ / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *argv, cwd=cwd)
+    run(
+        bin_ / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *argv, cwd=cwd
+    )
 
 
 def proves_itself(bin_: Path, cwd: Path) -> None:
@@ -36,8 +38,9 @@ def proves_itself(bin_: Path, cwd: Path) -> None:
     assert "MD1001  outage   client-tls-off-server-strict" in listing
     assert "Usage: meshdoctor" in run(bin_ / "kubectl-meshdoctor", "--help", cwd=cwd)
     report = json.loads(
-        run(bin_ / "meshdoctor", "demo", "destination-rule-off", "-o", "json", cwd=cwd)
-        .partition("\n\n")[2]
+        run(bin_ / "meshdoctor", "demo", "destination-rule-off", "-o", "json", cwd=cwd).partition(
+            "\n\n"
+        )[2]
     )
     assert report["findings"][0]["code"] == "MD1001"
 

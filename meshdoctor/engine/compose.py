@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from meshdoctor import __version__
 from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.engine.rank import Ranked, rank
+from meshdoctor.engine.symptoms import Seen, seen, symptoms
 from meshdoctor.engine.tree import Judgement, fill, plain
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_container
@@ -32,7 +33,8 @@ def compose(run: "Run") -> r.Report:
     ranked = rank(run.judgements, run.resolved.asked, changes.time)
     findings = [_finding(one, position, changes) for position, one in enumerate(ranked, 1)]
     unseen = _unseen(run, findings)
-    exit_ = _exit(run, ranked, unseen)
+    failing = symptoms(_seen(run), findings)
+    exit_ = _exit(run, ranked, unseen, failing)
     reads, objects = run.evidence.counts()
     return r.Report(
         schema=r.SCHEMA,
@@ -49,7 +51,7 @@ def compose(run: "Run") -> r.Report:
         findings=findings,
         ruled_out=_ruled_out(run.judgements),
         unseen=unseen,
-        symptoms=[],
+        symptoms=failing,
         changes=changes.listed(
             ref for f in findings if f.group != "undecided" for ref in f.objects
         ),
@@ -63,6 +65,16 @@ def compose(run: "Run") -> r.Report:
         ),
         timings=run.timings,
     )
+
+
+def _seen(run: "Run") -> list[Seen]:
+    if run.partial:
+        return []
+    edges = run.resolved.edges if run.scope.pair else ()
+    try:
+        return seen(RecordingView(run.evidence), edges)
+    except EvidenceError:
+        return []
 
 
 class Changes:
@@ -210,7 +222,12 @@ def _unseen(run: "Run", findings: Sequence[r.Finding]) -> list[r.Missing]:
     return [out[what] for what in sorted(out)]
 
 
-def _exit(run: "Run", ranked: Sequence[Ranked], unseen: Sequence[r.Missing]) -> Exit:
+def _exit(
+    run: "Run",
+    ranked: Sequence[Ranked],
+    unseen: Sequence[r.Missing],
+    failing: Sequence[r.Symptom],
+) -> Exit:
     threshold = run.options.fail_on.rank
     confirmed = [
         one
@@ -220,7 +237,8 @@ def _exit(run: "Run", ranked: Sequence[Ranked], unseen: Sequence[r.Missing]) -> 
     if confirmed:
         return Exit.CONFIRMED
     undecided = any(one.lead.verdict is Verdict.UNDECIDED for one in ranked)
-    if undecided or unseen or run.partial or not run.judgements:
+    unexplained = any(not s.explained_by for s in failing)
+    if undecided or unseen or unexplained or run.partial or not run.judgements:
         return Exit.INCOMPLETE
     return Exit.HEALTHY
 

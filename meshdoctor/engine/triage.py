@@ -39,7 +39,6 @@ def failing_edges(view: View) -> list[EdgeSubject]:
     """Edges that the logs show failing; empty when none does. Unreadable logs are skipped here:
     the probes of the edge playbooks report them."""
     edges: dict[str, EdgeSubject] = {}
-    by_ip = view.memo("workload-by-ip", _by_ip)
     for pod in pods_to_read(view):
         try:
             text = view.log(pod.namespace, pod.name, PROXY).text
@@ -47,7 +46,7 @@ def failing_edges(view: View) -> list[EdgeSubject]:
             continue
         for line in parse(text).lines:
             if failed(line):
-                for edge in _edge(view, pod, line, by_ip):
+                for edge in edges_of(view, pod, line):
                     edges.setdefault(str(edge), edge)
     return list(edges.values())
 
@@ -68,9 +67,9 @@ def _by_ip(view: View) -> dict[str, WorkloadSubject]:
     return out
 
 
-def _edge(
-    view: View, pod: Pod, line: Line, by_ip: dict[str, WorkloadSubject]
-) -> Iterator[EdgeSubject]:
+def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
+    """The edges that one line of a pod's access log is about."""
+    by_ip = view.memo("workload-by-ip", _by_ip)
     owner = owner_of(pod)
     parts = line.upstream_cluster.split("|")
     if parts[0] == "outbound" and len(parts) == 4:

@@ -224,3 +224,21 @@ def test_triage_finds_the_failing_edges(line: str, edge: str) -> None:
 
     view = world(MESH, logs={("shop", "cart-5c9d-aaaaa", "istio-proxy"): line})
     assert [str(e) for e in failing_edges(view)] == ([edge] if edge else [])
+
+
+def test_a_symptom_that_nothing_explains_is_reported(book: Playbook) -> None:
+    healthy = MESH.replace("restartCount: 3", "restartCount: 0")
+    logs = {**APP_LOG, ("shop", "cart-5c9d-aaaaa", "istio-proxy"): FAILING * 3}
+    report = run(book, text=healthy, logs=logs)
+    (one,) = report.symptoms
+    assert (one.text, one.count, one.first) == ("503 UF", 3, "2026-11-18T09:24:00Z")
+    assert one.explained_by == []
+    assert "--to shop/cart:80" in one.look_next
+    assert report.exit == 3, "an unexplained failure is never healthy"
+
+
+def test_a_symptom_names_the_finding_that_explains_it(book: Playbook) -> None:
+    logs = {**APP_LOG, ("shop", "cart-5c9d-aaaaa", "istio-proxy"): FAILING}
+    report = run(book, pair(to="shop/cart:80"), logs=logs)
+    assert report.symptoms[0].explained_by == ["MD9001", "MD9002"]
+    assert report.symptoms[0].look_next == ""

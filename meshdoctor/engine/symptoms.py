@@ -1,0 +1,134 @@
+"""What is seen failing, how often, and does a finding explain it?
+
+Aggregates the failing access-log lines of the proxies in question: the two ends of a pair, or the
+proxies that triage reads. A symptom that no confirmed finding touches is itself reported, with
+what to look at next.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from meshdoctor.engine.triage import edges_of, failed, pods_to_read
+from meshdoctor.mesh.access_log import Line, parse
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY, has_proxy
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.report import Finding, Symptom
+from meshdoctor.model.subjects import EdgeSubject
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.reading import workloads
+from meshdoctor.probes.view import View
+
+MOST = 20
+
+
+@dataclass(slots=True)
+class Seen:
+    """One kind of failure on one edge."""
+
+    edge: EdgeSubject
+    text: str
+    count: int = 0
+    times: list[datetime] = field(default_factory=list)
+
+
+def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
+    """Failures in the logs of the edges' ends (or of triage's proxies when none is named)."""
+    wanted = {str(e) for e in edges}
+    out: dict[tuple[str, str], Seen] = {}
+    for pod in _pods(view, edges):
+        try:
+            text = view.log(pod.namespace, pod.name, PROXY).text
+        except EvidenceError:
+            continue
+        for line in parse(text).lines:
+            if not failed(line):
+                continue
+            for edge in edges_of(view, pod, line):
+                if wanted and not _touches(edge, edges):
+                    continue
+                found = out.setdefault((str(edge), words(line)), Seen(edge, words(line)))
+                found.count += 1
+                if line.start is not None:
+                    found.times.append(line.start)
+    return sorted(out.values(), key=lambda s: (-s.count, str(s.edge), s.text))[:MOST]
+
+
+def _pods(view: View, edges: Sequence[EdgeSubject]) -> Iterable[Pod]:
+    if not edges:
+        return pods_to_read(view)
+    found = workloads(view)
+    ends = {s for e in edges for s in (e.client, e.server) if s is not None}
+    members = [found[(s.namespace, s.name)] for s in ends if (s.namespace, s.name) in found]
+    return sorted(
+        (p for w in members for p in w.pods if has_proxy(p)), key=lambda p: (p.namespace, p.name)
+    )
+
+
+def _touches(edge: EdgeSubject, edges: Sequence[EdgeSubject]) -> bool:
+    return any(
+        (edge.server is not None and edge.server == e.server)
+        or (edge.service is not None and edge.service == e.service)
+        or (e.server is None and edge.host == e.host)
+        for e in edges
+    )
+
+
+def words(line: Line) -> str:
+    """`503 UC upstream_reset...`: the code, flags and details that a person would quote."""
+    parts = [str(line.code)] if line.code else ["connection"]
+    if line.flags - {"-", ""}:
+        parts.append(",".join(sorted(line.flags)))
+    detail = line.details or line.termination
+    if detail and detail != "-":
+        parts.append(detail)
+    return clean(" ".join(parts), 120)
+
+
+def symptoms(some: Iterable[Seen], findings: Sequence[Finding]) -> list[Symptom]:
+    """Symptoms as the report says them; `explained_by` names codes of confirmed findings."""
+    return [_symptom(one, findings) for one in some]
+
+
+def _symptom(one: Seen, findings: Sequence[Finding]) -> Symptom:
+    edge = one.edge
+    ends = {str(s) for s in (edge, edge.client, edge.server, edge.service) if s is not None}
+    causes = [
+        f.code
+        for f in findings
+        if f.group in ("main", "folded")
+        and ({f.subject, *f.also_on} & ends or f.subject_kind == "mesh" or _same_edge(f, edge))
+    ]
+    times = sorted(one.times)
+    return Symptom(
+        subject=str(edge),
+        text=one.text,
+        count=one.count,
+        first=_time(times[0]) if times else "",
+        last=_time(times[-1]) if times else "",
+        explained_by=list(dict.fromkeys(causes)),
+        look_next="" if causes else look_next(edge),
+    )
+
+
+def _same_edge(finding: Finding, edge: EdgeSubject) -> bool:
+    target = str(edge.service or edge.server or edge.host)
+    return any(f"-> {target}" in s for s in (finding.subject, *finding.also_on))
+
+
+def look_next(edge: EdgeSubject) -> str:
+    """What a person would run for a symptom that no known cause matches."""
+    parts = []
+    if edge.client is not None:
+        parts.append(f"--from {edge.client}")
+    target = edge.service or edge.server
+    if target is not None:
+        parts.append(f"--to {target}:{edge.port}" if edge.port else f"--to {target}")
+    elif edge.host:
+        parts.append(f"--to {edge.host}:{edge.port}" if edge.port else f"--to {edge.host}")
+    return f"meshdoctor diagnose {' '.join(parts)} --explain" if parts else ""
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
