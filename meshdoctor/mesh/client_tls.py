@@ -276,3 +276,23 @@ def ruling(chosen: Merged | None, client: Client, port: int, subset: str = "") -
         port_reset=reset,
         credential_ignored=ignored,
     )
+
+
+def tls_path(rule: DestinationRule, level: str, port: int, subset: str = "") -> str:
+    """JSON pointer of the tls block that a ruling found in a rule; "" when it is not there."""
+    policy, base = rule.spec.traffic_policy, "/spec/trafficPolicy"
+    if level == SUBSET:
+        names = [s.name for s in rule.spec.subsets]
+        if subset not in names:
+            return ""
+        index = names.index(subset)
+        policy, base = (
+            rule.spec.subsets[index].traffic_policy,
+            f"/spec/subsets/{index}/trafficPolicy",
+        )
+    if policy is None:
+        return ""
+    for index, entry in enumerate(policy.port_level_settings):
+        if entry.port.number == port:
+            return f"{base}/portLevelSettings/{index}/tls"
+    return f"{base}/tls"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from meshdoctor.mesh import capture, client_tls, mtls, peer_authentication, protocols
+from meshdoctor.mesh.app_probes import serves_tls
 from meshdoctor.mesh.client_tls import Client, ClientTlsRuling, Merged
 from meshdoctor.mesh.edge_path import (
     Given,
@@ -67,6 +68,23 @@ class Judged:
     bad_subset: str
     bad_subset_mode: str
     bad_subset_rule: DestinationRule | None
+    app_tls: bool
+    client_pod: str
+    server_pod: str
+
+    @property
+    def top_mode(self) -> str:
+        """The tls mode at the top of the rule in force; "" when it says none."""
+        chosen = self.ruling.chosen
+        top = chosen.policy.tls if chosen is not None and chosen.policy is not None else None
+        return top.mode if top is not None else ""
+
+    @property
+    def port_guilty(self) -> bool:
+        """Whether the rule's entry for the port breaks what its top would have made work."""
+        if self.external and self.ruling.port_reset:
+            return self.top_mode in (client_tls.SIMPLE, client_tls.MUTUAL)
+        return self.applies and not self.outcome.works and self.works_without_port
 
     @property
     def server_first(self) -> bool:
@@ -140,6 +158,9 @@ def judge(given: Given) -> Judged:
         bad_subset=subset,
         bad_subset_mode=subset_mode,
         bad_subset_rule=subset_rule,
+        app_tls=server_pod is not None and serves_tls(server_pod, port),
+        client_pod=client_pod.name if client_pod is not None else "",
+        server_pod=server_pod.name if server_pod is not None else "",
     )
 
 

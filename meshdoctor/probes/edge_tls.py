@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from meshdoctor.mesh.client_tls import SUBSET, tls_path
 from meshdoctor.mesh.edge_tls import Judged
 from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import owner_of
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import DestinationRule
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
-from meshdoctor.probes import edge_objects
+from meshdoctor.probes import edge_objects, reading
 from meshdoctor.probes.view import View, probe
 
 
@@ -34,23 +36,29 @@ class EdgeTls:
     policy_namespace: Annotated[Fact[str], "its namespace"]
     cluster_mode: Annotated[Fact[str], "the mode that auto mTLS believes: namespace and mesh only"]
     cluster_policy: Annotated[Fact[Ref], "the PeerAuthentication behind that belief"]
+    cluster_policy_name: Annotated[Fact[str], "its name"]
+    cluster_policy_namespace: Annotated[Fact[str], "its namespace"]
     rule: Annotated[Fact[Ref], "the DestinationRule whose tls decides; empty: auto mTLS"]
     rule_name: Annotated[Fact[str], "its name"]
     rule_namespace: Annotated[Fact[str], "its namespace"]
     rule_host: Annotated[Fact[str], "the host it names"]
     rule_mode: Annotated[Fact[str], "DISABLE, SIMPLE, MUTUAL, ISTIO_MUTUAL; empty: not said"]
     rule_level: Annotated[Fact[str], "where it is said: top, port, subset"]
+    rule_path: Annotated[Fact[str], "JSON pointer of its tls block"]
     rule_guilty: Annotated[Fact[bool], "without the rule the two would talk"]
     port_reset: Annotated[Fact[bool], "the rule's entry for this port drops the tls above it"]
     port_guilty: Annotated[Fact[bool], "without the rule's entry for this port they would talk"]
     shadowed: Annotated[Fact[Ref], "the rule that the client namespace's rule takes the place of"]
     shadow_guilty: Annotated[Fact[bool], "with the shadowed rule the two would talk"]
     chosen: Annotated[Fact[Ref], "the DestinationRule in force, whatever it says"]
+    chosen_name: Annotated[Fact[str], "its name"]
+    chosen_namespace: Annotated[Fact[str], "its namespace"]
     subset: Annotated[Fact[str], "a subset whose own tls fails while the rule itself works"]
     subset_mode: Annotated[Fact[str], "the tls mode of that subset"]
     subset_rule: Annotated[Fact[Ref], "the DestinationRule that states the subset"]
     subset_rule_name: Annotated[Fact[str], "its name"]
     subset_rule_namespace: Annotated[Fact[str], "its namespace"]
+    subset_path: Annotated[Fact[str], "JSON pointer of the subset's tls block"]
     passthrough: Annotated[
         Fact[str],
         "why the client's proxy does not know the host: pod-ip, unknown-host, exportTo, sidecar",
@@ -77,20 +85,55 @@ class EdgeTls:
     unmeshed: Annotated[Fact[int], "of them without tlsMode=istio"]
     unmeshed_pod: Annotated[Fact[Ref], "the first of those"]
     host: Annotated[Fact[str], "the host asked for"]
+    app_tls: Annotated[Fact[bool], "the application serves TLS on the port, by its own probe"]
+    top_mode: Annotated[Fact[str], "the tls mode at the top of the DestinationRule in force"]
+    hider: Annotated[Fact[Ref], "what hides the service: the Sidecar in force, or the Service"]
+    mesh_config: Annotated[Fact[Ref], "the ConfigMap of the mesh config"]
+    service: Annotated[Fact[Ref], "the service called; empty: none"]
+    service_name: Annotated[Fact[str], "its name"]
+    service_namespace: Annotated[Fact[str], "its namespace"]
+    server: Annotated[Fact[Ref], "the workload called; empty: none"]
+    server_name: Annotated[Fact[str], "its name"]
+    server_namespace: Annotated[Fact[str], "its namespace"]
+    server_pod: Annotated[Fact[str], "a pod of it"]
+    unmeshed_workload: Annotated[Fact[Ref], "the workload of the first endpoint without tlsMode"]
+    client: Annotated[Fact[Ref], "the calling workload; empty: not known"]
+    client_name: Annotated[Fact[str], "its name"]
+    client_namespace: Annotated[Fact[str], "its namespace"]
+    client_pod: Annotated[Fact[str], "a pod of it"]
 
 
 @probe("edge-tls", subject=SubjectKind.EDGE, reads=edge_objects.READS)
 def edge_tls(view: View, edge: EdgeSubject) -> EdgeTls:
     """What will client and server speak on this port, and does it work?"""
-    return _facts(edge_objects.judged(view, edge), edge)
+    mesh_config = Ref(reading.mesh_config_ref(view))
+    return _facts(edge_objects.judged(view, edge), edge, mesh_config)
 
 
 def _ref(found: DestinationRule | Pod | None) -> Ref:
     return Ref(found.ref) if found is not None else Ref("")
 
 
-def _facts(j: Judged, edge: EdgeSubject) -> EdgeTls:
+def _hider(j: Judged, edge: EdgeSubject) -> Ref:
+    if j.passthrough == "sidecar":
+        return Ref(j.scope.source)
+    return _service(edge) if j.passthrough == "exportTo" else Ref("")
+
+
+def _subset_path(j: Judged, edge: EdgeSubject) -> str:
+    if j.bad_subset_rule is None:
+        return ""
+    return tls_path(j.bad_subset_rule, SUBSET, edge.port, j.bad_subset)
+
+
+def _service(edge: EdgeSubject) -> Ref:
+    found = edge.service
+    return Ref(f"Service/{found.namespace}/{found.name}" if found is not None else "")
+
+
+def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref) -> EdgeTls:
     rule, policy, chosen = j.ruling.rule, j.policy.policy, j.ruling.chosen
+    cluster = j.cluster_policy.policy
     fails = j.applies and not j.outcome.works
     return EdgeTls(
         named=edge.client is not None,
@@ -106,23 +149,29 @@ def _facts(j: Judged, edge: EdgeSubject) -> EdgeTls:
         policy_namespace=policy.namespace if policy else "",
         cluster_mode=j.cluster_policy.mode,
         cluster_policy=Ref(j.cluster_policy.source),
+        cluster_policy_name=cluster.name if cluster else "",
+        cluster_policy_namespace=cluster.namespace if cluster else "",
         rule=Ref(j.ruling.source),
         rule_name=rule.name if rule else "",
         rule_namespace=rule.namespace if rule else "",
         rule_host=clean(rule.spec.host) if rule else "",
         rule_mode=j.ruling.mode,
         rule_level=j.ruling.level,
+        rule_path=tls_path(rule, j.ruling.level, edge.port) if rule else "",
         rule_guilty=fails and j.works_without_rule,
         port_reset=j.ruling.port_reset,
-        port_guilty=fails and j.works_without_port,
+        port_guilty=j.port_guilty,
         shadowed=_ref(j.hidden_rule.first if j.hidden_rule else None),
         shadow_guilty=fails and j.hidden_rule is not None and j.works_unshadowed,
         chosen=_ref(chosen.first if chosen else None),
+        chosen_name=chosen.first.name if chosen else "",
+        chosen_namespace=chosen.first.namespace if chosen else "",
         subset=j.bad_subset,
         subset_mode=j.bad_subset_mode,
         subset_rule=_ref(j.bad_subset_rule),
         subset_rule_name=j.bad_subset_rule.name if j.bad_subset_rule else "",
         subset_rule_namespace=j.bad_subset_rule.namespace if j.bad_subset_rule else "",
+        subset_path=_subset_path(j, edge),
         passthrough=j.passthrough,
         outbound_policy=j.scope.outbound_policy(j.mesh),
         scope=Ref(j.scope.source),
@@ -146,4 +195,20 @@ def _facts(j: Judged, edge: EdgeSubject) -> EdgeTls:
         unmeshed=len(j.unmeshed),
         unmeshed_pod=_ref(j.unmeshed[0] if j.unmeshed else None),
         host=clean(j.host),
+        app_tls=j.app_tls,
+        top_mode=j.top_mode,
+        hider=_hider(j, edge),
+        mesh_config=mesh_config,
+        service=_service(edge),
+        service_name=edge.service.name if edge.service else "",
+        service_namespace=edge.service.namespace if edge.service else "",
+        server=Ref(edge.server.ref if edge.server else ""),
+        server_name=edge.server.name if edge.server else "",
+        server_namespace=edge.server.namespace if edge.server else "",
+        server_pod=j.server_pod,
+        unmeshed_workload=Ref(owner_of(j.unmeshed[0]).ref if j.unmeshed else ""),
+        client=Ref(edge.client.ref if edge.client else ""),
+        client_name=edge.client.name if edge.client else "",
+        client_namespace=edge.client.namespace if edge.client else "",
+        client_pod=j.client_pod,
     )

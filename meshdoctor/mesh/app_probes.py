@@ -1,0 +1,117 @@
+"""Which probes does the kubelet make into a pod, and does the sidecar see them?
+
+The injector rewrites httpGet, tcpSocket and grpc probes of application containers to port 15020,
+which is never captured, and keeps the originals in ISTIO_KUBE_APP_PROBERS (pkg/kube/inject/
+app_probe.go, 1.18 to 1.32-dev). A probe that was not rewritten reaches the sidecar in plaintext.
+tcpSocket and grpc probes: rewritten since 1.13 and 1.14.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from meshdoctor.mesh.log_text import json_object
+from meshdoctor.mesh.workloads import PROXY, app_containers, proxy_container
+from meshdoctor.model.kubernetes import Container, IntOrString, Pod, Probe
+
+REWRITE = "sidecar.istio.io/rewriteAppHTTPProbers"
+AGENT_PORT = 15020
+_PROBERS = "ISTIO_KUBE_APP_PROBERS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppProbe:
+    """One probe of the pod as it stands: `kind` readiness, liveness or startup; `port` 0: none."""
+
+    container: str
+    kind: str
+    port: int
+    scheme: str
+    path: str
+    rewritten: bool
+
+
+def app_probes(pod: Pod) -> tuple[AppProbe, ...]:
+    """Network probes of the application's containers (exec probes stay in the container)."""
+    found = []
+    for container in (*app_containers(pod), *_restarting(pod)):
+        for kind, probe in _kinds(container):
+            one = _probe(container, kind, probe)
+            if one is not None:
+                found.append(one)
+    return tuple(found)
+
+
+def _restarting(pod: Pod) -> tuple[Container, ...]:
+    """Native sidecars other than Istio's: init containers with probes of their own."""
+    return tuple(
+        c for c in pod.spec.init_containers if c.restart_policy == "Always" and c.name != PROXY
+    )
+
+
+def _kinds(container: Container) -> Iterator[tuple[str, Probe]]:
+    for kind, probe in (
+        ("readiness", container.readiness_probe),
+        ("liveness", container.liveness_probe),
+        ("startup", container.startup_probe),
+    ):
+        if probe is not None:
+            yield kind, probe
+
+
+def _probe(container: Container, kind: str, probe: Probe) -> AppProbe | None:
+    get, tcp = probe.http_get, probe.tcp_socket
+    if get is not None:
+        port, scheme, path = _port(container, get.port), get.scheme or "HTTP", get.path
+    elif tcp is not None:
+        port, scheme, path = _port(container, tcp.port), "TCP", ""
+    elif probe.grpc is not None:
+        port, scheme, path = probe.grpc.port, "GRPC", ""
+    else:
+        return None
+    rewritten = port == AGENT_PORT and path.startswith("/app-health/")
+    return AppProbe(
+        container=container.name,
+        kind=kind,
+        port=port,
+        scheme=scheme.upper(),
+        path=path,
+        rewritten=rewritten,
+    )
+
+
+def _port(container: Container, port: IntOrString) -> int:
+    if isinstance(port, int):
+        return port
+    if port.isdigit():
+        return int(port)
+    return next((p.container_port for p in container.ports if p.name == port), 0)
+
+
+def not_rewritten(pod: Pod) -> tuple[AppProbe, ...]:
+    """Probes that reach a captured port as the kubelet sends them."""
+    if proxy_container(pod) is None:
+        return ()
+    return tuple(p for p in app_probes(pod) if not p.rewritten and p.port != AGENT_PORT)
+
+
+def rewrite_off(pod: Pod) -> bool:
+    """Whether the pod itself asked that probes be left alone."""
+    return pod.annotations.get(REWRITE, "").lower() == "false"
+
+
+def _originals(pod: Pod) -> Iterator[tuple[str, int]]:
+    """(scheme, port) of rewritten probes, from what the injector kept."""
+    proxy = proxy_container(pod)
+    if proxy is None:
+        return
+    text = next((e.value for e in proxy.env if e.name == _PROBERS and e.value), "") or ""
+    for one in (json_object(text) or {}).values():
+        get = one.get("httpGet") if isinstance(one, dict) else None
+        if isinstance(get, dict) and isinstance(get.get("port"), int):
+            yield str(get.get("scheme") or "HTTP").upper(), get["port"]
+
+
+def serves_tls(pod: Pod, port: int) -> bool:
+    """Whether the application's own probe says that it serves HTTPS on a port."""
+    asked = [(p.scheme, p.port) for p in app_probes(pod) if not p.rewritten]
+    return ("HTTPS", port) in (*asked, *_originals(pod))

@@ -1,0 +1,155 @@
+"""Do the logs show the edge working, and who is refused at the server?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import callers
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.access_logging import CLIENT, SERVER
+from meshdoctor.mesh.edge_target import ips, target
+from meshdoctor.mesh.edge_tls import is_ambient
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import has_proxy, owner_of
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Node, Pod
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import EvidenceError, NotAskedError
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.view import View, probe
+
+READS = (
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "Job",
+    "Node",
+    "Pod",
+    "Service",
+    "StatefulSet",
+    "Telemetry",
+    "log",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSeen:
+    """What the proxies' logs of this edge add up to."""
+
+    working: Annotated[
+        Fact[bool],
+        "logs of the client or the server were read, hold calls of this edge, and none failed",
+    ]
+
+
+@probe("edge-seen", subject=SubjectKind.EDGE, reads=READS, costly=True)
+def edge_seen(view: View, edge: EdgeSubject) -> EdgeSeen:
+    """Do the logs show the edge working? (A log that cannot be read shows nothing.)"""
+    lines = _client_lines(view, edge) or _server_lines(view, edge)
+    return EdgeSeen(working=bool(lines) and not any(ev.failed(line) for line in lines))
+
+
+def _wanted(view: View, edge: EdgeSubject) -> ev.Target:
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    pods = reading.workload(view, edge.server).pods if edge.server is not None else ()
+    return target(edge, service, pods)
+
+
+def _client_lines(view: View, edge: EdgeSubject) -> tuple[Line, ...]:
+    if edge.client is None:
+        return ()
+    try:
+        logs = proxy_logs.read(view, reading.workload(view, edge.client), CLIENT)
+        wanted = _wanted(view, edge)
+    except EvidenceError:
+        return ()
+    return logs.lines(lambda log: ev.of_client(log, wanted))
+
+
+def _server_lines(view: View, edge: EdgeSubject) -> tuple[Line, ...]:
+    if edge.server is None or edge.client is None:
+        return ()
+    try:
+        client = reading.workload(view, edge.client)
+        logs = proxy_logs.read(view, reading.workload(view, edge.server), SERVER)
+        wanted = _wanted(view, edge)
+    except EvidenceError:
+        return ()
+    addresses = frozenset(ip for pod in client.pods for ip in ips(pod))
+    return ev.from_peers(logs.lines(lambda log: ev.of_server(log, wanted)), addresses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedPeers:
+    """Who sent plaintext to this port and was refused, by what the address belongs to."""
+
+    peers: Annotated[Fact[int], "different addresses refused", OBSERVED]
+    nodes: Annotated[Fact[int], "of them addresses of nodes (kubelet, NodePort)", OBSERVED]
+    outside: Annotated[Fact[int], "of them no pod and no node that we know", OBSERVED]
+    bare: Annotated[Fact[int], "of them pods without a proxy", OBSERVED]
+    meshed: Annotated[Fact[int], "of them pods with a proxy", OBSERVED]
+    scrapers: Annotated[Fact[int], "of them collectors of metrics", OBSERVED]
+    ingresses: Annotated[Fact[int], "of them ingress controllers other than Istio's", OBSERVED]
+    workload: Annotated[Fact[Ref], "the workload behind the first pod without a proxy", OBSERVED]
+    workload_name: Annotated[Fact[str], "its name"]
+    workload_namespace: Annotated[Fact[str], "its namespace"]
+    ingress: Annotated[Fact[Ref], "the workload of the first ingress controller", OBSERVED]
+    first: Annotated[Fact[str], "the address refused most often", OBSERVED]
+    lines: Annotated[Fact[int], "refused plaintext connections", OBSERVED]
+    idle: Annotated[Fact[bool], "none of them sent a byte"]
+
+
+@probe("refused-peers", subject=SubjectKind.EDGE, reads=READS, costly=True)
+def refused_peers(view: View, edge: EdgeSubject) -> RefusedPeers:
+    """Who sent plaintext to this port and was refused?"""
+    if edge.server is None:
+        raise NotAskedError("the server's log", "no workload stands behind the host")
+    logs = proxy_logs.read(view, reading.workload(view, edge.server), SERVER)
+    wanted = _wanted(view, edge)
+    lines = [
+        line
+        for line in logs.lines(lambda log: ev.of_server(log, wanted))
+        if ev.refused(line) and line.server_name_kind == "plaintext"
+    ]
+    pods = view.objects("Pod", Pod)
+    return _classified(logs, lines, pods, callers.node_addresses(_nodes(view), pods))
+
+
+def _nodes(view: View) -> tuple[Node, ...]:
+    try:
+        return view.objects("Node", Node)
+    except EvidenceError:
+        return ()
+
+
+def _classified(
+    logs: proxy_logs.ProxyLogs,
+    lines: list[Line],
+    pods: Iterable[Pod],
+    nodes: frozenset[str],
+) -> RefusedPeers:
+    addresses = ev.peers(lines)
+    known = tuple(pods)
+    at = {ip: callers.pod_at(ip, known) for ip in addresses if ip not in nodes}
+    found = [pod for pod in at.values() if pod is not None]
+    bare = [p for p in found if not has_proxy(p) and not is_ambient(p)]
+    ingresses = [p for p in found if callers.is_ingress_controller(p)]
+    plain = [p for p in bare if p not in ingresses]
+    first = owner_of(plain[0]) if plain else None
+    return RefusedPeers(
+        peers=logs.seen(len(addresses)),
+        nodes=logs.seen(sum(1 for ip in addresses if ip in nodes)),
+        outside=logs.seen(sum(1 for pod in at.values() if pod is None)),
+        bare=logs.seen(len(plain)),
+        meshed=logs.seen(sum(1 for p in found if has_proxy(p))),
+        scrapers=logs.seen(sum(1 for p in found if callers.is_scraper(p))),
+        ingresses=logs.seen(len(ingresses)),
+        workload=logs.seen(Ref(first.ref if first else "")),
+        workload_name=first.name if first else "",
+        workload_namespace=first.namespace if first else "",
+        ingress=logs.seen(Ref(owner_of(ingresses[0]).ref if ingresses else "")),
+        first=logs.seen(clean(addresses[0]) if addresses else ""),
+        lines=logs.seen(len(lines)),
+        idle=bool(lines) and not any(line.bytes_received for line in lines),
+    )
