@@ -15,6 +15,7 @@ from meshdoctor.mesh.authz_path import normalised
 HTTP_ONLY = frozenset(
     {"request-principal", "audiences", "presenter", "claim", "header", "host", "method", "path"}
 )
+SECRET = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 SINCE = {"service-account": 25, "trust-domain": 31}
 
 SOURCE = (
@@ -184,7 +185,8 @@ def _header(name: str, values: tuple[str, ...], scene: Scene) -> tuple[Truth, st
     seen = call.header(name)
     if seen is None:
         return (False if call.headers_known else None), ""
-    return any(m.header(v, seen) for v in values), seen
+    shown = "a secret that is not shown" if name in SECRET else seen
+    return any(m.header(v, seen) for v in values), shown
 
 
 def _token(kind: str, key: str, values: tuple[str, ...], scene: Scene) -> tuple[Truth, str]:

@@ -47,7 +47,8 @@ class Clause:
         if self.holds is None and not self.seen:
             seen = "not known"
         else:
-            seen = clean(self.seen, 120) or "nothing there"
+            nothing = "no identity (plaintext)" if self.kind in IDENTITY else "nothing there"
+            seen = clean(self.seen, 120) or nothing
         return f"{self.where}.{self.field} {verb} [{wanted}{more}], seen: {seen}"
 
 
@@ -66,6 +67,9 @@ class RuleResult:
     unknown: tuple[Clause, ...] = ()
     skipped: str = ""
     dropped: tuple[str, ...] = ()
+
+
+IDENTITY = frozenset({"principal", "namespace", "service-account", "trust-domain"})
 
 
 class _Skip(Exception):

@@ -1,5 +1,15 @@
 """Which probes are there? One sorted tuple, registered by hand."""
 
+from meshdoctor.probes.authz_app import authz_app
+from meshdoctor.probes.authz_attach import authz_attach, authz_sync
+from meshdoctor.probes.authz_custom import authz_custom
+from meshdoctor.probes.authz_denial import authz_denial
+from meshdoctor.probes.authz_jwks import authz_jwks
+from meshdoctor.probes.authz_jwt import authz_jwt
+from meshdoctor.probes.authz_miss import authz_miss
+from meshdoctor.probes.authz_object import authz_object
+from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
+from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.client_log import client_log
 from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
@@ -9,6 +19,18 @@ from meshdoctor.probes.server_log import server_log
 from meshdoctor.probes.view import Probe
 
 PROBES: tuple[Probe, ...] = (
+    authz_app,
+    authz_attach,
+    authz_custom,
+    authz_denial,
+    authz_exposed,
+    authz_jwks,
+    authz_jwt,
+    authz_miss,
+    authz_object,
+    authz_probes,
+    authz_sync,
+    authz_verdict,
     caller,
     client_log,
     edge_seen,

@@ -1,0 +1,158 @@
+"""What do access lines say about who refused a request, and why?
+
+Envoy puts the reason in response_code_details, or for TCP in connection_termination_details:
+`rbac_access_denied_matched_policy[none]`, `...[ns[N]-policy[P]-rule[i]]`,
+`jwt_authn_access_denied{Text}`, `ext_authz_denied`, `ext_authz_error`. Same from 1.9 to 1.31.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.authz_custom import BAD_SUFFIX
+from meshdoctor.mesh.text import clean
+
+RBAC = "rbac_access_denied_matched_policy["
+_RULE = re.compile(r"ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[(\d{1,6})\]")
+_PROVIDER = re.compile(r"^istio-ext-authz-(.*?)-?ns\[")
+DEFAULT, MATCHED, BAD_CUSTOM, SHADOW_CUSTOM = "default", "matched", "bad-custom", "custom-rbac"
+JWT, EXT_DENIED, EXT_ERROR, TOO_LARGE, OTHER = "jwt", "ext-denied", "ext-error", "size", "other"
+_OTHER_FLAGS = frozenset({"RL", "RLSE", "FI", "DI"})
+_UPSTREAM = frozenset({"", "-", "via_upstream"})
+_ROUTING = ("route_not_found", "cluster_not_found", "no_healthy_upstream", "upstream_", "http1.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial:
+    """One refusal. `kind` is one of this module's words; `policy` "" unless the line names it."""
+
+    kind: str
+    text: str
+    namespace: str = ""
+    policy: str = ""
+    rule: int = -1
+    provider: str = ""
+
+    @property
+    def ref(self) -> str:
+        """`AuthorizationPolicy/ns/name`; "" when no policy is named."""
+        return f"AuthorizationPolicy/{self.namespace}/{self.policy}" if self.policy else ""
+
+
+def of_line(line: Line) -> Denial | None:
+    """Who refused; None for a line that no filter of this proxy refused."""
+    for text in (line.details, line.termination):
+        if RBAC in text:
+            return _rbac(text)
+    if line.details.startswith("jwt_authn_access_denied{"):
+        reason = line.details.partition("{")[2].rstrip("}").replace("_", " ")
+        return Denial(kind=JWT, text=clean(reason, 200))
+    if "ext_authz_denied" in line.details:
+        return Denial(kind=EXT_DENIED, text="ext_authz_denied")
+    if "ext_authz_error" in line.details:
+        return Denial(kind=EXT_ERROR, text="ext_authz_error")
+    if line.code == 413 or "request_payload_too_large" in line.details:
+        return Denial(kind=TOO_LARGE, text=clean(line.details, 200)) if _local(line) else None
+    if "UAEX" in line.flags:
+        return Denial(kind=EXT_DENIED, text="UAEX")
+    if line.flags & _OTHER_FLAGS or (line.code in (401, 403, 429) and _local(line)):
+        return Denial(kind=OTHER, text=clean(_words(line), 200))
+    return None
+
+
+def _local(line: Line) -> bool:
+    """Whether this proxy itself answered, and not because it could not route or connect."""
+    return line.details not in _UPSTREAM and not line.details.startswith(_ROUTING)
+
+
+def _words(line: Line) -> str:
+    flags = ",".join(sorted(line.flags))
+    return " ".join(t for t in (str(line.code or ""), flags, line.details) if t)
+
+
+def _rbac(text: str) -> Denial:
+    inner = text.partition(RBAC)[2].removesuffix("]")
+    if inner == "none":
+        return Denial(kind=DEFAULT, text=clean(text, 200))
+    found = _RULE.search(inner)
+    provider = _PROVIDER.match(inner)
+    kind = MATCHED
+    if BAD_SUFFIX in inner:
+        kind = BAD_CUSTOM
+    elif inner.startswith("istio-ext-authz"):
+        kind = SHADOW_CUSTOM
+    return Denial(
+        kind=kind,
+        text=clean(text, 200),
+        namespace=found[1] if found else "",
+        policy=found[2] if found else "",
+        rule=int(found[3]) if found else -1,
+        provider=clean(provider[1], 100) if provider else "",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Refusals among some lines. `line` and `denial` are the most frequent kind's latest."""
+
+    counts: Counter[str]
+    line: Line | None = None
+    denial: Denial | None = None
+    plaintext: int = 0
+    total: int = 0
+    passed: int = 0
+
+    def count(self, kind: str) -> int:
+        return self.counts.get(kind, 0)
+
+    @property
+    def refused(self) -> int:
+        """All refusals by a filter of this proxy."""
+        return sum(self.counts.values())
+
+
+def summarise(lines: Iterable[Line]) -> Summary:
+    """How often which filter refused; `passed` counts requests that went on to the upstream."""
+    lines = tuple(lines)
+    refused = [(line, denial) for line in lines if (denial := of_line(line)) is not None]
+    counts = Counter(denial.kind for _, denial in refused)
+    passed = sum(1 for line in lines if line.details == "via_upstream" and line.code < 400)
+    if not refused:
+        return Summary(counts=counts, total=len(lines), passed=passed)
+    kinds = Counter((d.kind, d.ref, d.rule, d.text) for _, d in refused)
+    most = kinds.most_common(1)[0][0]
+    line, denial = next(
+        (one, d) for one, d in reversed(refused) if (d.kind, d.ref, d.rule, d.text) == most
+    )
+    return Summary(
+        counts=counts,
+        line=line,
+        denial=denial,
+        plaintext=sum(1 for one, _ in refused if one.server_name_kind == "plaintext"),
+        total=len(lines),
+        passed=passed,
+    )
+
+
+def relevant(lines: Iterable[Line], *, method: str, path: str, host: str) -> tuple[Line, ...]:
+    """The lines of the request asked about; all of them when none is that request."""
+    lines = tuple(lines)
+    wanted = tuple(
+        line
+        for line in lines
+        if (not method or line.method in ("", method.upper()))
+        and (not path or line.path.partition("?")[0] in ("", path.partition("?")[0]))
+        and (not host or _name(line.authority) in ("", _name(host)))
+    )
+    return wanted or lines
+
+
+def _name(authority: str) -> str:
+    return authority.lower().rpartition(":")[0] or authority.lower()
+
+
+def answered_by_app(line: Line) -> bool:
+    """Whether an upstream, not this proxy, answered 401 or 403."""
+    return line.code in (401, 403) and line.details == "via_upstream"

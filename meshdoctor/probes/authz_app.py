@@ -1,0 +1,130 @@
+"""Did the application, a further hop or a service outside answer 401 or 403, and not the mesh?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import authz_evidence as ev
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import WorkloadPods, app_containers, has_proxy
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import ServiceEntry
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.authz_denial import READS
+from meshdoctor.probes.authz_hops import Hop, Situation, read_log, situation
+from meshdoctor.probes.view import View, probe
+
+FORBIDDEN = ('is forbidden: User "', '"reason":"Forbidden"', "cannot list resource")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzApp:
+    """Answers 401 and 403 that came through the proxies from beyond them (`via_upstream`)."""
+
+    denied: Annotated[Fact[int], "answers of the server's application", OBSERVED]
+    code: Annotated[Fact[int], "their code", OBSERVED]
+    path: Annotated[Fact[str], "path of one of them", OBSERVED]
+    further: Annotated[Fact[int], "of them with a refusal further on, same request id", OBSERVED]
+    further_host: Annotated[Fact[str], "the host called further on", OBSERVED]
+    remote: Annotated[Fact[int], "answers of a host outside the mesh", OBSERVED]
+    remote_host: Annotated[Fact[str], "that host", OBSERVED]
+    remote_ref: Annotated[Fact[Ref], "its ServiceEntry; else the caller"]
+    kubernetes: Annotated[Fact[str], "the application's log on a refusal by the API", OBSERVED]
+    server: Annotated[Fact[Ref], "the server's workload"]
+    server_namespace: Annotated[Fact[str], "its namespace"]
+    server_name: Annotated[Fact[str], "its name"]
+    client: Annotated[Fact[Ref], "the client's workload"]
+
+
+@probe("authz-app", subject=SubjectKind.EDGE, reads=READS)
+def authz_app(view: View, edge: EdgeSubject) -> AuthzApp:
+    """Did the application or a service outside answer, and not the mesh?"""
+    found = situation(view, edge)
+    hop = next((one for one in found.hops if one.kind == "sidecar"), None)
+    lines = [line for line in hop.lines if ev.answered_by_app(line)] if hop is not None else []
+    further = _further(view, found, lines)
+    remote = _remote(found)
+    subject = found.server.subject if found.server is not None else None
+    client = found.client.subject.ref if found.client is not None else ""
+    entry = _entry(view, remote[0].cluster_host or remote[0].authority) if remote else ""
+    return AuthzApp(
+        denied=_count(hop, len(lines)),
+        code=_count(hop, lines[-1].code if lines else 0),
+        path=clean(lines[-1].path.partition("?")[0], 200) if lines else "",
+        further=_count(hop, len(further)),
+        further_host=clean(further[0].cluster_host or further[0].authority, 200) if further else "",
+        remote=len(remote),
+        remote_host=clean(remote[0].authority or remote[0].cluster_host, 200) if remote else "",
+        remote_ref=Ref(entry or client),
+        kubernetes=_kubernetes(view, found) if lines or remote else "",
+        server=Ref(subject.ref if subject is not None else ""),
+        server_namespace=subject.namespace if subject is not None else "",
+        server_name=subject.name if subject is not None else "",
+        client=Ref(client),
+    )
+
+
+def _count(hop: Hop | None, value: int) -> Fact[int]:
+    if hop is not None and isinstance(hop.log, Unavailable) and not value:
+        return hop.log
+    return value
+
+
+def _further(view: View, found: Situation, lines: list[Line]) -> list[Line]:
+    """Refusals that the server itself met when it called on for the same request."""
+    if not lines or found.server is None:
+        return []
+    ids = {line.request_id for line in lines} - {""}
+    log = read_log(view, found.server)
+    if isinstance(log, Unavailable):
+        return []
+    return [
+        line
+        for line in log.lines
+        if line.is_outbound and line.request_id in ids and line.code in (401, 403)
+    ]
+
+
+def _remote(found: Situation) -> list[Line]:
+    """401 and 403 of hosts behind which no workload of the mesh stands."""
+    if found.server is not None:
+        return []
+    return [line for line in found.client_lines if ev.answered_by_app(line)]
+
+
+def _entry(view: View, host: str) -> str:
+    bare = host.partition(":")[0].lower()
+    for entry in view.objects("ServiceEntry", ServiceEntry):
+        if bare in (one.lower() for one in entry.spec.hosts):
+            return entry.ref
+    return ""
+
+
+def _kubernetes(view: View, found: Situation) -> Fact[str]:
+    """A line of the application's own log in which the Kubernetes API refuses it; "" if none.
+
+    Unavailable when none is found and some log could not be read.
+    """
+    failed: Unavailable | None = None
+    for text in _app_logs(view, found.server or found.client):
+        if isinstance(text, Unavailable):
+            failed = text
+            continue
+        for line in text.splitlines()[-2000:]:
+            if any(mark in line for mark in FORBIDDEN):
+                return clean(line, 300)
+    return failed or ""
+
+
+def _app_logs(view: View, who: WorkloadPods | None) -> Iterator[str | Unavailable]:
+    pod = who.pod if who is not None else None
+    if pod is None or not has_proxy(pod):
+        return
+    for container in app_containers(pod)[:2]:
+        try:
+            yield view.log(pod.namespace, pod.name, container.name).text
+        except EvidenceError as error:
+            yield error.unavailable

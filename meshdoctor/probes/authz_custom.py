@@ -1,0 +1,221 @@
+"""What do the CUSTOM policies of the judging proxy ask of whom, and can it be asked?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import authz_custom as custom
+from meshdoctor.mesh.authz_policies import in_force
+from meshdoctor.mesh.services import named_by_client
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import AuthorizationPolicy, ExtensionProvider, ProviderService, Sidecar
+from meshdoctor.model.kubernetes import EndpointSlice, Service
+from meshdoctor.model.snapshot import selects
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes.authz_denial import READS
+from meshdoctor.probes.authz_hops import Hop, situation
+from meshdoctor.probes.authz_verdict import name_of
+from meshdoctor.probes.reading import mesh_config_ref
+from meshdoctor.probes.view import View, attempt, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzCustom:
+    """CUSTOM policies in force; the provider is that of the first matching one, else the first."""
+
+    policies: Annotated[Fact[int], "CUSTOM policies that reach the judge"]
+    several: Annotated[Fact[bool], "they name several providers and istiod allows one"]
+    newest: Annotated[Fact[Ref], "the newest CUSTOM policy"]
+    newest_name: Annotated[Fact[str], "its name"]
+    other: Annotated[Fact[Ref], "an older one with another provider"]
+    other_name: Annotated[Fact[str], "its name"]
+    policy: Annotated[Fact[Ref], "the policy whose provider this is"]
+    policy_name: Annotated[Fact[str], "its name"]
+    policy_namespace: Annotated[Fact[str], "its namespace"]
+    provider: Annotated[Fact[str], "the provider's name"]
+    providers: Annotated[Fact[str], "all providers named"]
+    problem: Annotated[Fact[str], "why istiod cannot use the provider; empty: it can"]
+    http: Annotated[Fact[bool], "the provider speaks HTTP, not gRPC"]
+    ignored_on_tcp: Annotated[Fact[Ref], "a CUSTOM policy that a TCP chain ignores"]
+    ignored_name: Annotated[Fact[str], "its name"]
+    host: Annotated[Fact[str], "host of the provider"]
+    host_name: Annotated[Fact[str], "first word of that host"]
+    service: Annotated[Fact[Ref], "the provider's Service; empty: none of this cluster"]
+    port: Annotated[Fact[int], "its port"]
+    timeout: Annotated[Fact[str], "how long the proxy waits for the answer"]
+    fail_open: Annotated[Fact[bool], "an authorizer that fails lets requests through"]
+    no_headers: Annotated[Fact[bool], "HTTP, and no request header is handed on"]
+    body_limit: Annotated[Fact[int], "largest body that is handed on; 0: none is"]
+    body_partial: Annotated[Fact[bool], "a longer body is handed on in part"]
+    endpoints: Annotated[Fact[int], "ready endpoints of the provider's Service"]
+    hidden_by: Annotated[Fact[Ref], "a Sidecar that hides the provider's host from the judge"]
+    hidden_by_name: Annotated[Fact[str], "its name"]
+    mesh_config: Annotated[Fact[Ref], "where providers are declared"]
+    authentications: Annotated[Fact[int], "RequestAuthentications at the same proxy"]
+
+
+@probe(
+    "authz-custom",
+    subject=SubjectKind.EDGE,
+    reads=(*READS, "EndpointSlice", "Sidecar"),
+)
+def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
+    """What do the CUSTOM policies of the judging proxy ask, and of whom?"""
+    found = situation(view, edge)
+    judge = found.judge
+    settings = found.settings
+    policies: tuple[AuthorizationPolicy, ...] = ()
+    authentications = 0
+    if judge is not None:
+        reached = in_force(judge.inputs.policies, judge.inputs.judge, settings)
+        policies = tuple(p for p in reached if p.spec.action == "CUSTOM")
+        authentications = len(in_force(judge.inputs.authentications, judge.inputs.judge, settings))
+    newest = sorted(policies, key=_created, reverse=True)
+    chosen = _chosen(judge, policies)
+    name = chosen.spec.provider.name if chosen and chosen.spec.provider else ""
+    provider = custom.find(name, settings) if name else None
+    service = custom.service_of(provider) if provider is not None else None
+    names = sorted({p.spec.provider.name for p in policies if p.spec.provider})
+    other = next((p for p in newest if p.spec.provider != newest[0].spec.provider), None)
+    host = service.service.rpartition("/")[2] if service is not None else ""
+    hidden = _hidden_by(view, judge, host) if host else ""
+    ignored = _ignored(judge, policies)
+    body = (service.include_request_body_in_check or {}) if service is not None else {}
+    return AuthzCustom(
+        policies=len(policies),
+        several=len(names) > 1 and not settings.multiple_providers,
+        newest=Ref(newest[0].ref if newest else ""),
+        newest_name=newest[0].name if newest else "",
+        other=Ref(other.ref if other is not None else ""),
+        other_name=other.name if other is not None else "",
+        policy=Ref(chosen.ref if chosen is not None else ""),
+        policy_name=chosen.name if chosen is not None else "",
+        policy_namespace=chosen.namespace if chosen is not None else "",
+        provider=clean(name, 100),
+        providers=clean(", ".join(names), 200),
+        problem=clean(custom.provider_problem(name, settings), 300) if name else "",
+        http=provider is not None and provider.envoy_ext_authz_http is not None,
+        ignored_on_tcp=Ref(ignored),
+        ignored_name=name_of(ignored),
+        host=clean(host, 200),
+        host_name=clean(host.partition(".")[0], 63),
+        service=Ref(_service_ref(host)),
+        port=service.port if service is not None else 0,
+        timeout=(service.timeout or "600s") if service is not None else "",
+        fail_open=service is not None and service.fail_open,
+        no_headers=_no_headers(provider, service),
+        body_limit=_number(body.get("maxRequestBytes")),
+        body_partial=bool(body.get("allowPartialMessage")),
+        endpoints=_endpoints(view, host) if policies else 0,
+        hidden_by=Ref(hidden),
+        hidden_by_name=name_of(hidden),
+        mesh_config=Ref(mesh_config_ref(view)),
+        authentications=authentications,
+    )
+
+
+def _created(policy: AuthorizationPolicy) -> str:
+    created = policy.metadata.creation_timestamp
+    return created.isoformat() if created else ""
+
+
+def _chosen(
+    judge: Hop | None, policies: tuple[AuthorizationPolicy, ...]
+) -> AuthorizationPolicy | None:
+    if judge is None:
+        return None
+    named = judge.summary.denial.ref if judge.summary.denial is not None else ""
+    matching = {p.ref for p in judge.verdict.policies if p.holds}
+    ordered = sorted(policies, key=lambda p: (p.ref != named, p.ref not in matching, p.ref))
+    return ordered[0] if ordered else None
+
+
+def _ignored(judge: Hop | None, policies: tuple[AuthorizationPolicy, ...]) -> str:
+    """A CUSTOM policy with an HTTP provider, where the filter chain is TCP."""
+    if judge is None or not judge.verdict.tcp or judge.kind == "ztunnel":
+        return ""
+    for policy in policies:
+        name = policy.spec.provider.name if policy.spec.provider else ""
+        if not custom.applies_to_tcp(name, judge.inputs.settings):
+            return policy.ref
+    return ""
+
+
+def _no_headers(provider: ExtensionProvider | None, service: ProviderService | None) -> bool:
+    if provider is None or provider.envoy_ext_authz_http is None or service is None:
+        return False
+    return not (service.include_request_headers_in_check or service.include_headers_in_check)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _where(host: str) -> tuple[str, str] | None:
+    return named_by_client(host, "") if ".svc." in host else None
+
+
+def _service_ref(host: str) -> str:
+    where = _where(host)
+    return f"Service/{where[0]}/{where[1]}" if where else ""
+
+
+def _endpoints(view: View, host: str) -> Fact[int]:
+    where = _where(host)
+    if where is None:
+        return 1
+    found = attempt(lambda: _ready(view, *where))
+    return found if isinstance(found, Unavailable) else found
+
+
+def _ready(view: View, namespace: str, name: str) -> int:
+    """Ready addresses; a Service without any slice has none."""
+    if view.object("Service", Service, namespace, name) is None:
+        return 0
+    return sum(
+        len(one.addresses)
+        for piece in view.objects("EndpointSlice", EndpointSlice, namespace)
+        if piece.service_name == name
+        for one in piece.endpoints
+        if one.conditions.ready
+    )
+
+
+def _hidden_by(view: View, judge: Hop | None, host: str) -> str:
+    """The Sidecar in force on the judge whose egress hosts do not name the provider; "": none."""
+    if judge is None or judge.kind != "sidecar":
+        return ""
+    space, labels = judge.workload.subject.namespace, judge.workload.labels
+    root = judge.inputs.settings.root_namespace
+    candidates = [
+        *(s for s in view.objects("Sidecar", Sidecar, space) if _wanted(s)),
+        *(s for s in view.objects("Sidecar", Sidecar, space) if not _wanted(s)),
+        *(s for s in view.objects("Sidecar", Sidecar, root) if not _wanted(s)),
+    ]
+    for one in candidates:
+        if not selects(_wanted(one), labels):
+            continue
+        if not one.spec.egress:
+            return ""
+        return "" if _imports(one, host, space) else one.ref
+    return ""
+
+
+def _wanted(sidecar: Sidecar) -> dict[str, str]:
+    selector = sidecar.spec.workload_selector
+    return selector.wanted if selector is not None else {}
+
+
+def _imports(sidecar: Sidecar, host: str, space: str) -> bool:
+    where = _where(host)
+    owner = where[0] if where else ""
+    for listener in sidecar.spec.egress:
+        for one in listener.hosts:
+            namespace, _, name = one.partition("/")
+            mine = namespace == "*" or (space if namespace == "." else namespace) == owner
+            exact = name == "*" or name == host
+            wild = name.startswith("*.") and host.endswith(name[1:])
+            if (mine or not owner) and (exact or wild):
+                return True
+    return False

@@ -1,0 +1,158 @@
+"""Which proxy refused requests of this edge, how often, and with which words?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import authz_evidence as ev
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import principal
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes.authz_ambient import waypoint_of
+from meshdoctor.probes.authz_hops import Hop, Situation, situation
+from meshdoctor.probes.reading import mesh_config
+from meshdoctor.probes.view import View, probe
+
+READS = (
+    "AuthorizationPolicy",
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "DestinationRule",
+    "Job",
+    "Namespace",
+    "PeerAuthentication",
+    "Pod",
+    "RequestAuthentication",
+    "Service",
+    "ServiceEntry",
+    "StatefulSet",
+    "VirtualService",
+    "log",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzDenial:
+    """What the judging proxy logged: the last one on the way that refused, else the server's."""
+
+    judge: Annotated[Fact[str], "kind of the judging proxy: sidecar, gateway, waypoint or ztunnel"]
+    judge_ref: Annotated[Fact[Ref], "its workload"]
+    judge_namespace: Annotated[Fact[str], "its namespace"]
+    judge_name: Annotated[Fact[str], "its workload's name"]
+    judge_pod: Annotated[Fact[str], "one of its pods"]
+    egress: Annotated[Fact[bool], "the judge is a gateway on the way out of the mesh"]
+    refused: Annotated[Fact[int], "requests that a filter of the judge refused", OBSERVED]
+    passed: Annotated[Fact[int], "requests that the judge let through", OBSERVED]
+    default: Annotated[Fact[int], "refused because no ALLOW rule matched", OBSERVED]
+    matched: Annotated[Fact[int], "refused by a DENY rule that the log names", OBSERVED]
+    bad_custom: Annotated[Fact[int], "refused by a CUSTOM policy that istiod broke", OBSERVED]
+    shadow_custom: Annotated[Fact[int], "refused by a dry-run CUSTOM policy", OBSERVED]
+    jwt: Annotated[Fact[int], "refused for their token", OBSERVED]
+    jwt_text: Annotated[Fact[str], "why the token was refused", OBSERVED]
+    ext_denied: Annotated[Fact[int], "refused by the external authorizer", OBSERVED]
+    ext_error: Annotated[Fact[int], "refused because the authorizer failed", OBSERVED]
+    too_large: Annotated[Fact[int], "refused because the body was too large", OBSERVED]
+    other: Annotated[Fact[int], "refused by another filter", OBSERVED]
+    tcp: Annotated[Fact[int], "connections, not requests, that policies closed", OBSERVED]
+    plaintext: Annotated[Fact[int], "of the refused, those without mutual TLS", OBSERVED]
+    text: Annotated[Fact[str], "the most frequent reason, as logged", OBSERVED]
+    policy: Annotated[Fact[Ref], "the policy that the log names"]
+    policy_name: Annotated[Fact[str], "its name"]
+    policy_namespace: Annotated[Fact[str], "its namespace"]
+    rule: Annotated[Fact[int], "the rule that the log names; -1: none"]
+    method: Annotated[Fact[str], "method of a refused request"]
+    path: Annotated[Fact[str], "path of a refused request"]
+    host: Annotated[Fact[str], "authority of a refused request"]
+    peer: Annotated[Fact[str], "client address that the judge saw"]
+    ztunnel_default: Annotated[Fact[int], "ztunnel: allow policies exist, none allowed", OBSERVED]
+    ztunnel_denied: Annotated[Fact[int], "ztunnel: explicitly denied", OBSERVED]
+    ztunnel_anonymous: Annotated[Fact[int], "of them without a source identity", OBSERVED]
+    ztunnel_waypoint: Annotated[Fact[int], "of them with a waypoint's identity", OBSERVED]
+    identity: Annotated[Fact[str], "source identity of a connection that ztunnel refused"]
+
+
+@probe("authz-denial", subject=SubjectKind.EDGE, reads=READS)
+def authz_denial(view: View, edge: EdgeSubject) -> AuthzDenial:
+    """Which proxy refused requests of this edge, and with which words?"""
+    found = situation(view, edge)
+    judge = found.judge
+    return _facts(view, found, judge)
+
+
+def _seen(judge: Hop | None, value: int) -> Fact[int]:
+    """Zero refusals are a fact only when the log could be read."""
+    if judge is not None and isinstance(judge.log, Unavailable) and not value:
+        return judge.log
+    return value
+
+
+def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
+    summary = judge.summary if judge is not None else None
+    denial = summary.denial if summary is not None else None
+    line = summary.line if summary is not None else None
+    subject = judge.workload.subject if judge is not None else None
+
+    def count(kind: str) -> Fact[int]:
+        return _seen(judge, summary.count(kind) if summary is not None else 0)
+
+    tcp = sum(1 for one in judge.lines if one.is_tcp and ev.of_line(one)) if judge else 0
+    pod = judge.pod if judge is not None else None
+    default, denied, anonymous, waypoint, identity = _tunnels(view, found, judge)
+    return AuthzDenial(
+        judge=judge.kind if judge is not None else "",
+        judge_ref=Ref(subject.ref if subject is not None else ""),
+        judge_namespace=subject.namespace if subject is not None else "",
+        judge_name=subject.name if subject is not None else "",
+        judge_pod=pod.name if pod is not None else "",
+        egress=judge is not None and judge.kind == "gateway" and found.server is None,
+        refused=_seen(judge, judge.refused if judge is not None else 0),
+        passed=_seen(judge, summary.passed if summary is not None else 0),
+        default=count(ev.DEFAULT),
+        matched=count(ev.MATCHED),
+        bad_custom=count(ev.BAD_CUSTOM),
+        shadow_custom=count(ev.SHADOW_CUSTOM),
+        jwt=count(ev.JWT),
+        jwt_text=denial.text if denial is not None and denial.kind == ev.JWT else "",
+        ext_denied=count(ev.EXT_DENIED),
+        ext_error=count(ev.EXT_ERROR),
+        too_large=count(ev.TOO_LARGE),
+        other=count(ev.OTHER),
+        tcp=_seen(judge, tcp),
+        plaintext=_seen(judge, summary.plaintext if summary is not None else 0),
+        text=denial.text if denial is not None else "",
+        policy=Ref(denial.ref if denial is not None else ""),
+        policy_name=denial.policy if denial is not None else "",
+        policy_namespace=denial.namespace if denial is not None else "",
+        rule=denial.rule if denial is not None else -1,
+        method=clean(line.method, 40) if line is not None else "",
+        path=clean(line.path.partition("?")[0], 200) if line is not None else "",
+        host=clean(line.authority, 200) if line is not None else "",
+        peer=clean(line.peer_ip, 60) if line is not None else "",
+        ztunnel_default=_seen(judge, default),
+        ztunnel_denied=_seen(judge, denied),
+        ztunnel_anonymous=_seen(judge, anonymous),
+        ztunnel_waypoint=_seen(judge, waypoint),
+        identity=identity,
+    )
+
+
+def _tunnels(view: View, found: Situation, judge: Hop | None) -> tuple[int, int, int, int, str]:
+    tunnels = judge.tunnels if judge is not None else ()
+    default = [one for one in tunnels if one.kind == "not_allowed"]
+    denied = [one for one in tunnels if one.kind == "denied"]
+    waypoint = ""
+    if found.server is not None and default:
+        gate = waypoint_of(view, found.server, found.service)
+        if gate is not None:
+            domain = mesh_config(view).trust_domain
+            waypoint = principal(domain, gate.subject.namespace, gate.service_account)
+    names = [one.source_identity.removeprefix("spiffe://") for one in default]
+    return (
+        len(default),
+        len(denied),
+        sum(1 for name in names if not name),
+        sum(1 for name in names if waypoint and name == waypoint),
+        clean(next((name for name in names if name), ""), 200),
+    )

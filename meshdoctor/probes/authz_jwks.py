@@ -1,0 +1,89 @@
+"""Did istiod obtain the signing keys, and does the judging proxy hold the token's key?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import log_lines
+from meshdoctor.mesh.jwks import Keys, keys_in
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import NotAskedError, UnparsableError
+from meshdoctor.probes.authz_denial import READS
+from meshdoctor.probes.authz_hops import situation
+from meshdoctor.probes.reading import istiod_pods, workloads
+from meshdoctor.probes.view import View, attempt, probe
+
+KINDS = ("jwks_failed", "jwks_error", "jwks_retry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzJwks:
+    """istiod's log about the key sets, and the keys in the judge's listeners."""
+
+    errors: Annotated[Fact[int], "istiod log lines of failed fetches of these key sets", OBSERVED]
+    error: Annotated[Fact[str], "the last of them", OBSERVED]
+    istiod: Annotated[Fact[Ref], "the workload of istiod"]
+    placeholder: Annotated[Fact[bool], "the proxy holds istiod's placeholder key", OBSERVED]
+    lacks_kid: Annotated[Fact[bool], "real keys, and none with the token's key id", OBSERVED]
+    kid: Annotated[Fact[str], "key id of the token; empty: none or not known"]
+
+
+@probe("authz-jwks", subject=SubjectKind.EDGE, reads=(*READS, "proxy-config"), costly=True)
+def authz_jwks(view: View, edge: EdgeSubject) -> AuthzJwks:
+    """Did istiod obtain the signing keys, and does the proxy hold the token's key?"""
+    found = situation(view, edge)
+    judge = found.judge
+    if judge is None or judge.pod is None:
+        raise NotAskedError("signing keys of the judging proxy", "no proxy judges this edge")
+    uris = {
+        rule.jwks_uri or rule.issuer
+        for policy in judge.inputs.authentications
+        for rule in policy.spec.jwt_rules
+    }
+    pod = judge.pod
+    said = attempt(lambda: _istiod_said(view, uris))
+    keys = attempt(lambda: _keys(view, pod.namespace, pod.name))
+    kid = judge.verdict.jwt.kid
+    mine = () if isinstance(keys, Unavailable) else keys
+    lines = () if isinstance(said, Unavailable) else said
+    return AuthzJwks(
+        errors=said if isinstance(said, Unavailable) else len(said),
+        error=clean(lines[-1].text, 300) if lines else "",
+        istiod=Ref(_istiod(view)),
+        placeholder=keys if isinstance(keys, Unavailable) else any(k.placeholder for k in mine),
+        lacks_kid=keys if isinstance(keys, Unavailable) else _lacks(mine, kid),
+        kid=kid,
+    )
+
+
+def _istiod_said(view: View, uris: set[str]) -> tuple[log_lines.Said, ...]:
+    out: list[log_lines.Said] = []
+    for pod in istiod_pods(view)[:3]:
+        text = view.log(pod.namespace, pod.name, "discovery").text
+        for one in log_lines.of(log_lines.scan(text, log_lines.ISTIOD), *KINDS):
+            named = one.get("uri") or one.get("issuer")
+            if not named or named in uris or one.get("issuer") in uris:
+                out.append(one)
+    return tuple(out)
+
+
+def _istiod(view: View) -> str:
+    pods = istiod_pods(view)
+    for found in workloads(view).values():
+        if any(pod in found.pods for pod in pods):
+            return found.subject.ref
+    return ""
+
+
+def _keys(view: View, namespace: str, pod: str) -> tuple[Keys, ...]:
+    keys = keys_in(view.proxy_config("listener", namespace, pod).text)
+    if keys is None:
+        raise UnparsableError(f"proxy-config listener of {namespace}/{pod}")
+    return keys
+
+
+def _lacks(keys: tuple[Keys, ...], kid: str) -> bool:
+    real = [k for k in keys if not k.placeholder and not k.remote and k.kids]
+    return bool(kid and real) and all(kid not in k.kids and "" not in k.kids for k in real)

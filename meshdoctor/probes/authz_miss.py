@@ -1,0 +1,162 @@
+"""Which single mistake keeps the nearest ALLOW rule from matching?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.authz_call import Call
+from meshdoctor.mesh.authz_fields import Claims, Scene
+from meshdoctor.mesh.authz_hints import (
+    Hint,
+    Setting,
+    hint,
+    mended_claim,
+    nearest,
+    path_detail,
+)
+from meshdoctor.mesh.authz_rules import Clause
+from meshdoctor.mesh.authz_verdict import Decision, Miss
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes.authz_denial import READS
+from meshdoctor.probes.authz_hops import Hop, Situation, situation
+from meshdoctor.probes.authz_verdict import contradicted, name_of, namespace_of
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzMiss:
+    """The nearest ALLOW rule and its first missing field; every bool is false unless the request
+    is denied by default. Where several rules are equally near, any of them counts."""
+
+    policy: Annotated[Fact[Ref], "policy of the nearest rule"]
+    policy_name: Annotated[Fact[str], "its name"]
+    policy_namespace: Annotated[Fact[str], "its namespace"]
+    rule: Annotated[Fact[int], "the rule; -1: none"]
+    field: Annotated[Fact[str], "the field that would have had to match"]
+    wanted: Annotated[Fact[str], "what it wants"]
+    seen: Annotated[Fact[str], "what the request has"]
+    single: Annotated[Fact[bool], "that field alone keeps the rule from matching"]
+    mended: Annotated[Fact[str], "the spelling that would match, or what differs"]
+    plaintext: Annotated[Fact[bool], "an identity is wanted and the caller has none"]
+    principal_format: Annotated[Fact[bool], "a principal that is not td/ns/NS/sa/SA"]
+    trust_domain: Annotated[Fact[bool], "the identity but for its trust domain"]
+    hop: Annotated[Fact[bool], "an identity that is not the gateway's, which is the peer"]
+    service_account: Annotated[Fact[bool], "another service account than the caller's"]
+    source_namespace: Annotated[Fact[bool], "another namespace than the caller's"]
+    path: Annotated[Fact[bool], "the path"]
+    method: Annotated[Fact[bool], "the method"]
+    host: Annotated[Fact[bool], "the host"]
+    port: Annotated[Fact[bool], "the service's port in place of the workload's"]
+    source_ip: Annotated[Fact[bool], "ipBlocks: the direct peer's address"]
+    remote_ip: Annotated[Fact[bool], "remoteIpBlocks: the client's address"]
+    header: Annotated[Fact[bool], "a request header"]
+    no_token: Annotated[Fact[bool], "a token's content, and no verified token is there"]
+    claim: Annotated[Fact[bool], "a claim that is there under another spelling"]
+    unknown_key: Annotated[Fact[bool], "a rule left out for a condition istiod does not know"]
+    http_on_tcp: Annotated[Fact[bool], "every rule left out for HTTP fields on a TCP chain"]
+    skipped: Annotated[Fact[str], "why istiod left the rule out"]
+    skipped_policy: Annotated[Fact[Ref], "the policy of that rule"]
+    skipped_name: Annotated[Fact[str], "its name"]
+    skipped_namespace: Annotated[Fact[str], "its namespace"]
+    skipped_rule: Annotated[Fact[int], "that rule; -1: none"]
+    target_port: Annotated[Fact[int], "the workload's port"]
+
+
+@probe("authz-miss", subject=SubjectKind.EDGE, reads=READS)
+def authz_miss(view: View, edge: EdgeSubject) -> AuthzMiss:
+    """Which single mistake keeps the nearest ALLOW rule from matching?"""
+    found = situation(view, edge)
+    judge = found.judge
+    denied = (
+        judge is not None
+        and judge.verdict.decision is Decision.DENY
+        and judge.verdict.layer == "ALLOW"
+        and not contradicted(judge)
+    )
+    misses = judge.verdict.misses if judge is not None and denied else ()
+    near = nearest(misses)
+    setting = _setting(found, judge)
+    hints = [(one, clause, hint(clause, setting)) for one in near for clause in one.clauses]
+    return _facts(found, misses, hints, setting)
+
+
+def _setting(found: Situation, judge: Hop | None) -> Setting:
+    ports = found.service.spec.ports if found.service is not None else ()
+    peer = found.client.pod if found.client is not None else None
+    gateway = peer is not None and proxy_type(peer) in ("router", "waypoint")
+    if judge is None:
+        return Setting(scene=Scene(call=Call(), claims=Claims(), settings=found.settings))
+    scene = Scene(call=judge.inputs.call, claims=judge.verdict.jwt.claims, settings=found.settings)
+    own = {p.port for p in ports} - {found.workload_port}
+    return Setting(
+        scene=scene,
+        peer_is_gateway=gateway and judge.kind != "gateway",
+        service_ports=frozenset(own),
+    )
+
+
+def _facts(
+    found: Situation,
+    misses: tuple[Miss, ...],
+    hints: list[tuple[Miss, Clause, Hint]],
+    setting: Setting,
+) -> AuthzMiss:
+    named = {one for _, _, one in hints}
+    lead = _lead(hints)
+    miss, clause = (lead[0], lead[1]) if lead else (None, None)
+    skipped = next((m for m in misses if "unknown attribute" in m.skipped), None)
+    http = [m for m in misses if "HTTP only" in m.skipped]
+    left_out = skipped or (http[0] if http else None)
+    policy = miss.policy if miss is not None else (misses[0].policy if misses else "")
+    skipped_ref = left_out.policy if left_out is not None else ""
+    return AuthzMiss(
+        policy=Ref(policy),
+        policy_name=name_of(policy),
+        policy_namespace=namespace_of(policy),
+        rule=miss.rule if miss is not None else -1,
+        field=clean(f"{clause.where}.{clause.field}", 120) if clause is not None else "",
+        wanted=clean(", ".join(clause.wanted), 200) if clause is not None else "",
+        seen=clean(clause.seen, 200) or "nothing" if clause is not None else "",
+        single=miss is not None and miss.single is not None,
+        mended=_mended(clause, setting),
+        plaintext=Hint.PLAINTEXT in named,
+        principal_format=Hint.PRINCIPAL_FORMAT in named,
+        trust_domain=Hint.TRUST_DOMAIN in named,
+        hop=Hint.HOP in named,
+        service_account=Hint.SERVICE_ACCOUNT in named,
+        source_namespace=Hint.NAMESPACE in named,
+        path=Hint.PATH in named,
+        method=Hint.METHOD in named,
+        host=Hint.HOST in named,
+        port=Hint.PORT in named,
+        source_ip=Hint.SOURCE_IP in named,
+        remote_ip=Hint.REMOTE_IP in named,
+        header=Hint.HEADER in named,
+        no_token=Hint.NO_TOKEN in named,
+        claim=Hint.CLAIM in named,
+        unknown_key=skipped is not None,
+        http_on_tcp=bool(http) and len(http) == len(misses),
+        skipped=clean(left_out.skipped, 200) if left_out is not None else "",
+        skipped_policy=Ref(skipped_ref),
+        skipped_name=name_of(skipped_ref),
+        skipped_namespace=namespace_of(skipped_ref),
+        skipped_rule=left_out.rule if left_out is not None else -1,
+        target_port=found.workload_port,
+    )
+
+
+def _lead(hints: list[tuple[Miss, Clause, Hint]]) -> tuple[Miss, Clause, Hint] | None:
+    """The mistake to name first: one that a spelling mends before one that is only different."""
+    weak = (Hint.OTHER, Hint.SERVICE_ACCOUNT, Hint.NAMESPACE)
+    strong = [one for one in hints if one[2] not in weak]
+    return next(iter(strong or hints), None)
+
+
+def _mended(clause: Clause | None, setting: Setting) -> str:
+    if clause is None:
+        return ""
+    if clause.kind == "path":
+        return path_detail(clause, setting.scene)
+    return clean(mended_claim(clause, setting.scene.claims.values or {}), 200)

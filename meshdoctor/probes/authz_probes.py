@@ -1,0 +1,123 @@
+"""Are a workload's own health probes or scrapes refused by its policies?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import authz_evidence as ev
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.authz_call import Judge
+from meshdoctor.mesh.authz_policies import in_force
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.authz_hops import read_log
+from meshdoctor.probes.authz_settings import policies, settings
+from meshdoctor.probes.reading import workload
+from meshdoctor.probes.view import View, probe
+
+REWRITE = "sidecar.istio.io/rewriteAppHTTPProbers"
+AGENTS = ("kube-probe/", "Prometheus/", "prometheus/", "vm_promscrape", "GoogleHC/", "ELB-Health")
+READS = (
+    "AuthorizationPolicy",
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "Job",
+    "Pod",
+    "Service",
+    "ServiceEntry",
+    "StatefulSet",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzExposed:
+    """Whether policies can meet probes or scrapes of this workload at all."""
+
+    policy: Annotated[Fact[Ref], "an enforced ALLOW or DENY that reaches the workload"]
+    policy_name: Annotated[Fact[str], "its name"]
+    policy_namespace: Annotated[Fact[str], "its namespace"]
+    exposed: Annotated[Fact[bool], "the kubelet or a scraper calls its ports through the proxy"]
+    workload: Annotated[Fact[Ref], "the workload"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthzProbes:
+    """Refused requests of kubelets, load balancers and scrapers, from the workload's own log."""
+
+    denied: Annotated[Fact[int], "probe or scrape requests that a policy refused", OBSERVED]
+    agent: Annotated[Fact[str], "who sent them", OBSERVED]
+    path: Annotated[Fact[str], "their path", OBSERVED]
+    port: Annotated[Fact[int], "the workload's port", OBSERVED]
+    text: Annotated[Fact[str], "the reason, as logged", OBSERVED]
+    named: Annotated[Fact[Ref], "the policy that the log names"]
+
+
+@probe("authz-exposed", subject=SubjectKind.WORKLOAD, reads=READS)
+def authz_exposed(view: View, subject: WorkloadSubject) -> AuthzExposed:
+    """Can policies meet the probes or scrapes of this workload?"""
+    found = workload(view, subject)
+    pod = found.pod
+    policy = ""
+    if pod is not None and has_proxy(pod):
+        judge = Judge(namespace=subject.namespace, labels=found.labels)
+        reached = in_force(policies(view, judge), judge, settings(view))
+        kinds = [p for p in reached if p.spec.action in ("ALLOW", "DENY")]
+        policy = kinds[0].ref if kinds else ""
+    parts = policy.split("/")
+    return AuthzExposed(
+        policy=Ref(policy),
+        policy_name=parts[-1],
+        policy_namespace=parts[1] if len(parts) == 3 else "",
+        exposed=bool(policy) and _exposed(found),
+        workload=Ref(subject.ref),
+    )
+
+
+def _exposed(found: WorkloadPods) -> bool:
+    """HTTP probes that istiod did not rewrite, or metrics that are scraped from a port of its own.
+
+    Rewritten probes arrive at port 15020, which no policy touches.
+    """
+    pod = found.pod
+    if pod is None:
+        return False
+    for container in pod.spec.containers:
+        for one in (container.liveness_probe, container.readiness_probe, container.startup_probe):
+            if one is None:
+                continue
+            get = one.http_get
+            if get is not None and not get.path.startswith("/app-health/"):
+                return True
+            if one.tcp_socket is not None or one.grpc is not None:
+                return True
+    return pod.annotations.get("prometheus.io/scrape") == "true" or bool(
+        pod.annotations.get(REWRITE)
+    )
+
+
+@probe("authz-probes", subject=SubjectKind.WORKLOAD, reads=(*READS, "log"), costly=True)
+def authz_probes(view: View, subject: WorkloadSubject) -> AuthzProbes:
+    """Are this workload's probes or scrapes refused by its policies?"""
+    log = read_log(view, workload(view, subject))
+    if isinstance(log, Unavailable):
+        error = EvidenceError(log.what, log.detail, log.remedy)
+        error.unavailable = log
+        raise error
+    refused = [(one, d) for one in log.lines if (d := ev.of_line(one)) is not None and _ours(one)]
+    line, denial = refused[-1] if refused else (None, None)
+    return AuthzProbes(
+        denied=len(refused),
+        agent=clean(line.user_agent, 80) if line is not None else "",
+        path=clean(line.path, 200) if line is not None else "",
+        port=line.local_port if line is not None else 0,
+        text=denial.text if denial is not None else "",
+        named=Ref(denial.ref if denial is not None else ""),
+    )
+
+
+def _ours(line: Line) -> bool:
+    return line.user_agent.startswith(AGENTS) and (line.is_inbound or not line.upstream_cluster)
