@@ -237,7 +237,7 @@ def _exit(
     if confirmed:
         return Exit.CONFIRMED
     undecided = any(one.lead.verdict is Verdict.UNDECIDED for one in ranked)
-    unexplained = any(not s.explained_by for s in failing)
+    unexplained = any(not s.explained_by and not s.over for s in failing)
     if undecided or unseen or unexplained or run.partial or not run.judgements:
         return Exit.INCOMPLETE
     return Exit.HEALTHY

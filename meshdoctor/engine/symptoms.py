@@ -31,6 +31,7 @@ class Seen:
     text: str
     count: int = 0
     times: list[datetime] = field(default_factory=list)
+    over: bool = True
 
 
 def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
@@ -42,7 +43,9 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
             text = view.log(pod.namespace, pod.name, PROXY).text
         except EvidenceError:
             continue
-        for line in parse(text).lines:
+        lines = parse(text).lines
+        ended = _over(lines)
+        for line in lines:
             if not failed(line):
                 continue
             for edge in edges_of(view, pod, line):
@@ -50,9 +53,38 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
                     continue
                 found = out.setdefault((str(edge), words(line)), Seen(edge, words(line)))
                 found.count += 1
+                found.over = found.over and ended[_stream(line)]
                 if line.start is not None:
                     found.times.append(line.start)
     return sorted(out.values(), key=lambda s: (-s.count, str(s.edge), s.text))[:MOST]
+
+
+def _stream(line: Line) -> tuple[str, str]:
+    """What a line belongs to: an outbound cluster, or a port of the log's owner."""
+    if line.upstream_cluster.startswith(("inbound", "-")) or not line.upstream_cluster:
+        return ("in", line.downstream_local.rpartition(":")[2])
+    return ("out", line.upstream_cluster)
+
+
+def _over(lines: Sequence[Line]) -> dict[tuple[str, str], bool]:
+    """Per stream, whether its failures ended: so many successes since the last one that the rate
+    of failures before would make them less than 5 % likely."""
+    failures: dict[tuple[str, str], int] = {}
+    total: dict[tuple[str, str], int] = {}
+    since: dict[tuple[str, str], int] = {}
+    for line in lines:
+        key = _stream(line)
+        total[key] = total.get(key, 0) + 1
+        if failed(line):
+            failures[key] = failures.get(key, 0) + 1
+            since[key] = 0
+        else:
+            since[key] = since.get(key, 0) + 1
+    out = {}
+    for key, count in failures.items():
+        rate = count / (total[key] - since[key])
+        out[key] = since[key] >= 3 and (1 - rate) ** since[key] < 0.05
+    return out
 
 
 def _pods(view: View, edges: Sequence[EdgeSubject]) -> Iterable[Pod]:
@@ -108,7 +140,8 @@ def _symptom(one: Seen, findings: Sequence[Finding]) -> Symptom:
         first=_time(times[0]) if times else "",
         last=_time(times[-1]) if times else "",
         explained_by=list(dict.fromkeys(causes)),
-        look_next="" if causes else look_next(edge),
+        look_next="" if causes or one.over else look_next(edge),
+        over=one.over,
     )
 
 

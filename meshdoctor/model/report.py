@@ -94,7 +94,10 @@ class RuledOut(Struct, frozen=True):
 
 
 class Symptom(Struct, frozen=True):
-    """Something seen failing: text, how often, between which times, which findings explain it."""
+    """Something seen failing: text, how often, between which times, which findings explain it.
+
+    `over`: later traffic of the same kind went through, so it no longer happens.
+    """
 
     subject: str
     text: str
@@ -103,6 +106,7 @@ class Symptom(Struct, frozen=True):
     last: str = ""
     explained_by: list[str] = []
     look_next: str = ""
+    over: bool = False
 
 
 class Timing(Struct, frozen=True):

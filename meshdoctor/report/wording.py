@@ -151,7 +151,7 @@ def symptom(found: Symptom) -> str:
 
 def unexplained(report: Report) -> list[Symptom]:
     """Symptoms that no finding explains."""
-    return [s for s in report.symptoms if not s.explained_by]
+    return [s for s in report.symptoms if not s.explained_by and not s.over]
 
 
 def needs(report: Report) -> list[Need]:

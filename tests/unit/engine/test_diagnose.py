@@ -242,3 +242,26 @@ def test_a_symptom_names_the_finding_that_explains_it(book: Playbook) -> None:
     report = run(book, pair(to="shop/cart:80"), logs=logs)
     assert report.symptoms[0].explained_by == ["MD9001", "MD9002"]
     assert report.symptoms[0].look_next == ""
+
+
+WORKS = FAILING.replace("503 UF", "200 -")
+
+
+@pytest.mark.parametrize(
+    ("log", "over"),
+    [
+        (FAILING * 3 + WORKS * 4, True),
+        (FAILING * 3 + WORKS * 2, False),
+        ((FAILING + WORKS * 4) * 5, False),
+        ((FAILING + WORKS) * 5 + WORKS * 9, True),
+    ],
+)
+def test_a_symptom_is_over_when_later_traffic_went_through(
+    book: Playbook, log: str, over: bool
+) -> None:
+    healthy = MESH.replace("restartCount: 3", "restartCount: 0")
+    report = run(
+        book, text=healthy, logs={**APP_LOG, ("shop", "cart-5c9d-aaaaa", "istio-proxy"): log}
+    )
+    assert [s.over for s in report.symptoms] == [over]
+    assert report.exit == (0 if over else 3)
