@@ -184,5 +184,13 @@ def value_of(value: str | None, release: tuple[int, ...] | None = None) -> bool 
     return {"true": True, "false": False}.get(value)
 
 
+def unclear(value: str, release: tuple[int, ...] | None = None) -> bool:
+    """Whether a value is neither true nor false to this release, so that another rule decides."""
+    words = ("true", "false")
+    if release is not None and release < STRICT_VALUES_SINCE:
+        return bool(value) and value.lower() not in (*words, "y", "yes", "on", "n", "no", "off")
+    return bool(value) and value not in words
+
+
 def _not_empty(selector: LabelSelector) -> bool:
     return bool(selector.match_labels or selector.match_expressions)

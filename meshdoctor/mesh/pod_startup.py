@@ -221,3 +221,24 @@ def job_held_by_proxy(pod: Pod) -> bool:
         and pod.spec.restart_policy != "Always"
         and all(_done(s) for s in others)
     )
+
+
+def app_died_early(pod: Pod, proxy_ready: datetime | None, now: datetime) -> str:
+    """An application container that failed before the proxy was ready and runs since; "" if none.
+
+    `proxy_ready` None: not known, or the proxy itself was restarted. Deaths of long ago are over.
+    """
+    if proxy_ready is None or now - proxy_ready > OOM_RECENT:
+        return ""
+    for status in pod.status.container_statuses:
+        ended = status.last_state.terminated
+        if (
+            status.name != PROXY
+            and ended is not None
+            and ended.exit_code not in (0, 137, 143)
+            and ended.finished_at is not None
+            and ended.finished_at <= proxy_ready
+            and status.state.running is not None
+        ):
+            return status.name
+    return ""

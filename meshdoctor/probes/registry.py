@@ -1,5 +1,6 @@
 """Which probes are there? One sorted tuple, registered by hand."""
 
+from meshdoctor.probes.ambient_enrolment import ambient_enrolment
 from meshdoctor.probes.authz_app import authz_app
 from meshdoctor.probes.authz_attach import authz_attach, authz_sync
 from meshdoctor.probes.authz_custom import authz_custom
@@ -15,10 +16,17 @@ from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
 from meshdoctor.probes.edge_tls import edge_tls
 from meshdoctor.probes.edge_ztunnel import ztunnel_log
+from meshdoctor.probes.injection_call import injection_call
+from meshdoctor.probes.injection_decision import injection_decision
+from meshdoctor.probes.injection_refusal import injection_refusal
+from meshdoctor.probes.pod_redirect import pod_redirect
+from meshdoctor.probes.pod_startup import pod_startup
+from meshdoctor.probes.proxy_setup import proxy_setup
 from meshdoctor.probes.server_log import server_log
 from meshdoctor.probes.view import Probe
 
 PROBES: tuple[Probe, ...] = (
+    ambient_enrolment,
     authz_app,
     authz_attach,
     authz_custom,
@@ -35,6 +43,12 @@ PROBES: tuple[Probe, ...] = (
     client_log,
     edge_seen,
     edge_tls,
+    injection_call,
+    injection_decision,
+    injection_refusal,
+    pod_redirect,
+    pod_startup,
+    proxy_setup,
     refused_peers,
     server_log,
     ztunnel_log,

@@ -1,0 +1,106 @@
+"""Which network plugin does an event name, and what does istio-cni say of a pod?
+
+Texts of kubelet and containerd sandbox errors, of the istio-cni plugin (cni/pkg/plugin) and of its
+node agent (cni/pkg/install, cni/pkg/repair, cni/pkg/nodeagent; 1.18 to 1.32-dev).
+"""
+
+import re
+from dataclasses import dataclass
+
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import is_ready
+from meshdoctor.model.kubernetes import ConfigMap, Pod
+
+ISTIO = "istio-cni"
+AGENT_LABELS = ({"k8s-app": "istio-cni-node"}, {"app.kubernetes.io/name": "istio-cni"})
+DEFAULT_EXCLUDED = ("kube-system",)
+PRIMARY = {
+    "aws-cni": "aws-node",
+    "calico": "calico-node",
+    "cilium-cni": "cilium",
+    "flannel": "kube-flannel-ds",
+    "azure-vnet": "azure-cns",
+    "weave-net": "weave-net",
+    "kindnet": "kindnet",
+    "ptp": "kindnet",
+    "multus": "kube-multus-ds",
+    "ovn-k8s-cni-overlay": "ovnkube-node",
+}
+_TYPE = re.compile(r'plugin type="([^"]{1,60})"')
+_MISSING = re.compile(r'failed to find plugin "([^"]{1,60})"')
+_OWN = re.compile(
+    r"createNewK8sClient|unable to push CNI event|istio-cni|istio_cni|ambient.*redirect"
+)
+
+
+def plugin_of(message: str) -> str:
+    """The plugin that a FailedCreatePodSandBox text blames; "" when it names none."""
+    missing = _MISSING.search(message)
+    if missing is not None:
+        return clean(missing.group(1), 60)
+    named = _TYPE.findall(message)
+    if ISTIO in named or (not named and _OWN.search(message)):
+        return ISTIO
+    return clean(named[-1], 60) if named else ""
+
+
+def is_agent(pod: Pod) -> bool:
+    """Whether a pod is istio-cni's node agent."""
+    return any(wanted.items() <= pod.labels.items() for wanted in AGENT_LABELS)
+
+
+def agent_on(pods: tuple[Pod, ...], node: str) -> Pod | None:
+    """istio-cni's pod on a node, a ready one first; None when there is none."""
+    found = [p for p in pods if is_agent(p) and p.spec.node_name == node]
+    return min(found, key=lambda p: (not is_ready(p), p.name), default=None)
+
+
+def ready_later_than(agent: Pod, pod: Pod) -> bool | None:
+    """Whether the node agent became Ready after the pod started; None: times are not held."""
+    condition = agent.condition("Ready")
+    since = condition.last_transition_time if condition is not None else None
+    started = pod.status.start_time or pod.metadata.creation_timestamp
+    return since > started if since is not None and started is not None else None
+
+
+def excluded_namespaces(config: ConfigMap | None) -> tuple[str, ...]:
+    """Namespaces that istio-cni leaves alone; its default when the ConfigMap does not say."""
+    text = config.data.get("EXCLUDE_NAMESPACES", "") if config is not None else ""
+    found = tuple(one.strip() for one in text.split(",") if one.strip())
+    return found or DEFAULT_EXCLUDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CniLog:
+    """What the node agent's log says; each text is the last of its kind, or ""."""
+
+    overwritten: str
+    mixed: str
+    excluded: str
+    partly_added: str
+    health_checks: str
+
+
+_LINES = {
+    "overwritten": re.compile(
+        r"CNI config(?:uration)? file .*(?:preempted|removed|modified|deleted)|"
+        r"CNI plugin configuration.*(?:removed|modified)"
+    ),
+    "mixed": re.compile(r"already injected with istio-init"),
+    "excluded": re.compile(
+        r"pod namespace \S+ excluded|is labeled for ambient mesh but is excluded"
+    ),
+    "partly_added": re.compile(r"pod partially added|failed to add pod to ztunnel"),
+    "health_checks": re.compile(r"pod will fail healthchecks|collides? with (?:the )?host"),
+}
+
+
+def read_log(text: str, about: str = "") -> CniLog:
+    """The agent's complaints; `about` keeps to lines that name a namespace or a pod, except for
+    those on the configuration file, which concern the whole node."""
+    said = dict.fromkeys(_LINES, "")
+    for line in text.splitlines()[-5000:]:
+        for key, pattern in _LINES.items():
+            if pattern.search(line) and (key == "overwritten" or about in line):
+                said[key] = clean(line)
+    return CniLog(**said)

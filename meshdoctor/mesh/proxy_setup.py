@@ -1,0 +1,102 @@
+"""Is the pod's own setup one that a sidecar can live with?
+
+Object fields only: the ports, users and lifecycles that istio.io's application requirements name
+(ops/deployment/application-requirements) and that pkg/kube/inject sets (1.18 to 1.32-dev).
+"""
+
+import re
+from collections.abc import Iterable
+
+from meshdoctor.mesh.workloads import PROXY, app_containers, is_native_sidecar
+from meshdoctor.model.kubernetes import Container, Pod, PodSpec
+
+PROXY_UID = 1337
+RESERVED = frozenset({15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090})
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|s|m)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DRAIN = re.compile(r'"?terminationDrainDuration"?\s*:\s*"?([\dhms.]+)"?')
+_HOLD = re.compile(r'"?holdApplicationUntilProxyStarts"?\s*:\s*"?true"?')
+DEFAULT_DRAIN = 5.0
+DEFAULT_GRACE = 30
+
+
+def runs_as_proxy(spec: PodSpec) -> str:
+    """An application container that runs as 1337, whose traffic is never redirected; "": none."""
+    whole = spec.security_context
+    for container in spec.containers:
+        own = container.security_context
+        if container.name == PROXY:
+            continue
+        user = own.run_as_user if own is not None and own.run_as_user is not None else None
+        group = own.run_as_group if own is not None and own.run_as_group is not None else None
+        if user is None and whole is not None:
+            user = whole.run_as_user
+        if group is None and whole is not None:
+            group = whole.run_as_group
+        if PROXY_UID in (user, group):
+            return container.name
+    return ""
+
+
+def reserved_port(containers: Iterable[Container]) -> tuple[str, int]:
+    """The first (container, port) of the application that the proxy needs itself."""
+    for container in containers:
+        if container.name == PROXY:
+            continue
+        for port in container.ports:
+            if port.container_port in RESERVED and port.protocol == "TCP":
+                return container.name, port.container_port
+    return "", 0
+
+
+def holds_application(pod: Pod) -> bool:
+    """Whether the application waits for the proxy: native sidecar, or the post-start hook."""
+    if is_native_sidecar(pod):
+        return True
+    proxy = pod.container(PROXY)
+    hook = proxy.lifecycle.post_start if proxy is not None and proxy.lifecycle else None
+    return hook is not None and hook.exec is not None and "wait" in hook.exec.command
+
+
+def hold_wanted(config: str) -> bool:
+    """Whether a proxy config text asks for holdApplicationUntilProxyStarts."""
+    return bool(_HOLD.search(config))
+
+
+def drain_seconds(texts: Iterable[str]) -> float:
+    """terminationDrainDuration from annotation or PROXY_CONFIG; Istio's 5 s when none says."""
+    for text in texts:
+        found = _DRAIN.search(text)
+        if found is not None:
+            return seconds(found.group(1))
+    return DEFAULT_DRAIN
+
+
+def seconds(text: str) -> float:
+    """A Go duration in seconds; 0.0 for what is none."""
+    return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text))
+
+
+def app_stop_seconds(pod: Pod) -> float:
+    """How long the application says it needs to stop: its preStop sleep, 0.0 when it has none."""
+    longest = 0.0
+    for container in app_containers(pod):
+        hook = container.lifecycle.pre_stop if container.lifecycle else None
+        command = " ".join(hook.exec.command) if hook is not None and hook.exec else ""
+        found = re.search(r"\bsleep\s+(\d+)", command)
+        if found is not None:
+            longest = max(longest, float(found.group(1)))
+    return longest
+
+
+def release(image: str) -> tuple[int, int] | None:
+    """(minor release) of an image reference; None when its tag is none."""
+    found = re.search(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$", image)
+    return (int(found.group(1)), int(found.group(2))) if found else None
+
+
+def skewed(proxy: tuple[int, int] | None, istiod: tuple[int, int] | None) -> bool | None:
+    """Whether a proxy is more than two minors behind istiod, or ahead of it; None: not known."""
+    if proxy is None or istiod is None:
+        return None
+    return proxy[0] != istiod[0] or proxy[1] > istiod[1] or proxy[1] < istiod[1] - 2

@@ -1,0 +1,236 @@
+"""If the API server calls this workload's injection webhook, does it get an answer?"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from meshdoctor.mesh.admission import Refused
+from meshdoctor.mesh.pod_startup import out_of_memory
+from meshdoctor.mesh.services import selected_pods
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.webhook_call import (
+    INJECT_PORT,
+    CaBundle,
+    ca_bundle,
+    closing_policy,
+    ready_endpoints,
+    target_port,
+)
+from meshdoctor.mesh.webhooks import Injector
+from meshdoctor.mesh.workloads import is_ready, is_sidecar, owner_of
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import (
+    ConfigMap,
+    EndpointSlice,
+    NetworkPolicy,
+    Pod,
+    Secret,
+    Service,
+    WebhookService,
+)
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.probes.injection_reads import (
+    decision,
+    pods_in,
+    refusal,
+)
+from meshdoctor.probes.view import View, attempt, known, probe
+
+OPEN_PORTS = ("", str(INJECT_PORT), "https-webhook")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InjectionCall:
+    """One webhook of those that would be called: the one that fails, else the last."""
+
+    called: Annotated[Fact[bool], "a webhook would be called for a new pod"]
+    config: Annotated[Fact[Ref], "its configuration; empty: none is called"]
+    config_name: Annotated[Fact[str], "the configuration's name"]
+    webhook: Annotated[Fact[str], "the entry's name"]
+    service: Annotated[Fact[Ref], "the Service it calls; empty: none, or a URL"]
+    service_name: Annotated[Fact[str], "that Service's name"]
+    service_namespace: Annotated[Fact[str], "that Service's namespace"]
+    service_exists: Annotated[Fact[bool], "the Service exists (true when none is needed)"]
+    ready_endpoints: Annotated[Fact[int], "ready istiod endpoints behind it"]
+    istiod: Annotated[Fact[Ref], "the workload behind it"]
+    istiod_name: Annotated[Fact[str], "that workload's name"]
+    istiod_state: Annotated[Fact[str], "why istiod is not ready, as its pods say"]
+    istiod_oom: Annotated[Fact[bool], "istiod was killed for want of memory", OBSERVED]
+    port_open: Annotated[Fact[bool], "the Service has the port and leads it to 15017"]
+    target_port: Annotated[Fact[str], "the port of istiod's pods that the call ends at"]
+    policy: Annotated[Fact[Ref], "NetworkPolicy that keeps the API server out; empty: none"]
+    policy_name: Annotated[Fact[str], "that NetworkPolicy's name"]
+    obstacle: Annotated[Fact[str], "what of the cluster's own objects stands in the way, in words"]
+    ca: Annotated[Fact[str], "caBundle against istiod's root (mesh/webhook_call.py CaBundle)"]
+    refused: Annotated[
+        Fact[str], "how the last call failed (Refusal); empty: not known to", OBSERVED
+    ]
+    text: Annotated[Fact[str], "what the API server said", OBSERVED]
+    said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
+    seen_at: Annotated[Fact[str], "when it last said so"]
+
+
+@probe(
+    "injection-call",
+    subject=SubjectKind.WORKLOAD,
+    reads=(
+        "ConfigMap",
+        "Deployment",
+        "EndpointSlice",
+        "Event",
+        "Job",
+        "MutatingWebhookConfiguration",
+        "Namespace",
+        "NetworkPolicy",
+        "Pod",
+        "ReplicaSet",
+        "Secret",
+        "Service",
+    ),
+)
+def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
+    """If the API server calls this workload's injection webhook, does it get an answer?"""
+    called = decision(view, subject).called
+    said = attempt(lambda: refusal(view, subject))
+    one = _worst(view, called)
+    failed = said if isinstance(said, Refused) and said.call_failed else None
+    lost = said if isinstance(said, Unavailable) else None
+    to = one.service if one is not None else None
+    exists = attempt(lambda: to is None or _service(view, to) is not None)
+    behind = attempt(lambda: _istiod(view, to) if to is not None else ())
+    policy = attempt(lambda: _policy(view, to, known(behind), subject))
+    first = behind[0] if isinstance(behind, tuple) and behind else None
+    owner = owner_of(first) if first is not None else None
+    port = attempt(lambda: _port(view, to))
+    return InjectionCall(
+        called=one is not None,
+        config=Ref(f"MutatingWebhookConfiguration//{one.config.name}" if one else ""),
+        config_name=one.config.name if one else "",
+        webhook=one.webhook.name if one else "",
+        service=Ref(one.service_ref if one else ""),
+        service_name=to.name if to else "",
+        service_namespace=to.namespace if to else "",
+        service_exists=exists,
+        ready_endpoints=attempt(lambda: _ready(view, to, known(behind))),
+        istiod=Ref(owner.ref if owner is not None else ""),
+        istiod_name=owner.name if owner is not None else "",
+        istiod_state=attempt(lambda: _state(known(behind))),
+        istiod_oom=attempt(
+            lambda: any(out_of_memory(p, "discovery", view.now) for p in known(behind))
+        ),
+        port_open=attempt(lambda: known(port) in OPEN_PORTS),
+        target_port=port,
+        policy=attempt(lambda: Ref(known(policy))),
+        policy_name=attempt(lambda: known(policy).rpartition("/")[2]),
+        obstacle=attempt(lambda: _obstacle(known(policy), known(port))),
+        ca=attempt(lambda: _ca(view, one).value),
+        refused=lost or (failed.kind.value if failed else ""),
+        text=lost or (failed.text if failed else ""),
+        said=lost or (f". The API server says: {failed.text}" if failed else ""),
+        seen_at=f"{failed.at:%H:%M:%S}" if failed is not None and failed.at else "",
+    )
+
+
+def _worst(view: View, called: tuple[Injector, ...]) -> Injector | None:
+    """The webhook that cannot answer, else the last one called."""
+    for one in called:
+        try:
+            if one.service is not None and _service(view, one.service) is None:
+                return one
+        except EvidenceError:
+            continue
+    return called[-1] if called else None
+
+
+def _service(view: View, to: WebhookService) -> Service | None:
+    return view.object("Service", Service, to.namespace, to.name)
+
+
+def _istiod(view: View, to: WebhookService) -> tuple[Pod, ...]:
+    service = _service(view, to)
+    if service is None:
+        return ()
+    return selected_pods(service, view.objects("Pod", Pod, to.namespace))
+
+
+def _ready(view: View, to: WebhookService | None, pods: tuple[Pod, ...]) -> int:
+    """Endpoints as the API server counts them. No slice at all: not recorded, ask the pods."""
+    if to is None:
+        return 1
+    slices = [
+        s
+        for s in view.objects("EndpointSlice", EndpointSlice, to.namespace)
+        if s.service_name == to.name
+    ]
+    if slices:
+        return ready_endpoints(slices, to.namespace, to.name)
+    service = _service(view, to)
+    if service is not None and not service.spec.selector:
+        raise MissingError(f"endpoints of Service {to.namespace}/{to.name}", "it has no selector")
+    return sum(is_ready(p) for p in pods)
+
+
+def _state(pods: tuple[Pod, ...]) -> str:
+    """Why the pods behind the webhook are not ready; "" when one is."""
+    if not pods:
+        return "it has no pods"
+    if any(is_ready(p) for p in pods):
+        return ""
+    for pod in pods:
+        for status in pod.all_statuses:
+            ended = status.last_state.terminated or status.state.terminated
+            if ended is not None and ended.reason:
+                return clean(f"{pod.name} {ended.reason} (exit {ended.exit_code})")
+            if status.state.waiting is not None and status.state.waiting.reason:
+                return clean(f"{pod.name} {status.state.waiting.reason}")
+    return clean(f"{pods[0].name} is {pods[0].status.phase or 'not ready'}")
+
+
+def _port(view: View, to: WebhookService | None) -> str:
+    """The target port; "" when none is needed or the Service does not exist."""
+    service = _service(view, to) if to is not None else None
+    return str(target_port(service, to)) if service is not None and to is not None else ""
+
+
+def _policy(
+    view: View, to: WebhookService | None, pods: tuple[Pod, ...], subject: WorkloadSubject
+) -> str:
+    if to is None or not pods:
+        return ""
+    found = closing_policy(view.objects("NetworkPolicy", NetworkPolicy, to.namespace), pods)
+    if found is None or _injected_since(view, subject, found.metadata.creation_timestamp):
+        return ""
+    return found.ref
+
+
+def _obstacle(policy: str, port: str) -> str:
+    if policy:
+        return f"{policy} does not admit the API server"
+    if port not in OPEN_PORTS:
+        return f"the Service leads to port {port} instead of {INJECT_PORT}"
+    return "no NetworkPolicy stands in the way: look at security groups and firewalls"
+
+
+def _injected_since(view: View, subject: WorkloadSubject, since: datetime | None) -> bool:
+    """A sidecar younger than the policy shows that nothing enforces it."""
+    return since is not None and any(
+        is_sidecar(p) and (made := p.metadata.creation_timestamp) is not None and made > since
+        for p in pods_in(view, subject.namespace)
+    )
+
+
+def _ca(view: View, one: Injector | None) -> CaBundle:
+    if one is None:
+        return CaBundle.NOT_COMPARED
+    space = one.service.namespace if one.service is not None else view.istio_namespace
+    roots: list[str] = []
+    config = view.object("ConfigMap", ConfigMap, space, "istio-ca-root-cert")
+    if config is not None:
+        roots.append(config.data.get("root-cert.pem", ""))
+    for name, key in (("cacerts", "root-cert.pem"), ("istio-ca-secret", "ca-cert.pem")):
+        secret = attempt(lambda name=name: view.object("Secret", Secret, space, name))  # type: ignore[misc]
+        if isinstance(secret, Secret):
+            roots.append(secret.data.get(key, ""))
+    return ca_bundle(one.webhook.client_config.ca_bundle, roots)

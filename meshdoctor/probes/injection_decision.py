@@ -1,0 +1,268 @@
+"""Would the next pod of this workload get a sidecar, and do its pods have one?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.ambient import MODE
+from meshdoctor.mesh.enablement import expected_by, older_than_enablement
+from meshdoctor.mesh.injection import IGNORED_NAMESPACES, Decision, NewPod, unclear
+from meshdoctor.mesh.injector_config import config_map_name
+from meshdoctor.mesh.other_webhooks import after_injection
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.webhooks import (
+    INJECT,
+    INJECTION,
+    REVISION,
+    Injector,
+    namespace_labels,
+    revisions,
+)
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_sidecar
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.kinds import BY_NAME
+from meshdoctor.model.kubernetes import Namespace, Object, Pod, WebhookConfiguration
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes.injection_reads import (
+    MUTATING,
+    all_injectors,
+    decision,
+    istiod_release,
+    live_pods,
+    namespace_of,
+    new_pod,
+    pods_in,
+)
+from meshdoctor.probes.reading import root_namespace, workload
+from meshdoctor.probes.view import View, attempt, probe
+
+POLICIES = ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication", "Sidecar")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InjectionDecision:
+    """The labels that decide, what they decide, and what the pods look like."""
+
+    workload: Annotated[Fact[Ref], "the workload itself"]
+    workload_name: Annotated[Fact[str], "its name"]
+    resource: Annotated[Fact[str], "what kubectl calls its controller, such as deployment"]
+    namespace: Annotated[Fact[Ref], "the workload's Namespace"]
+    namespace_name: Annotated[Fact[str], "the namespace's name"]
+    pods: Annotated[Fact[int], "pods that run or should"]
+    uninjected: Annotated[Fact[int], "of those, pods without istio-proxy"]
+    pod: Annotated[Fact[str], "a pod without istio-proxy, else any pod; empty: no pod"]
+    asked: Annotated[Fact[bool], "an injection webhook is called for a new pod"]
+    injected: Annotated[Fact[bool], "a new pod would be injected"]
+    clause: Annotated[Fact[str], "the rule that decides (mesh/injection.py Clause)"]
+    because: Annotated[Fact[str], "the same in words"]
+    revision: Annotated[Fact[str], "the revision that would inject; empty: none"]
+    webhook: Annotated[Fact[Ref], "the webhook configuration that is called; empty: none"]
+    fail_open: Annotated[Fact[bool], "that webhook has failurePolicy Ignore"]
+    calls: Annotated[Fact[int], "injection webhooks called for one pod"]
+    second_webhook: Annotated[Fact[Ref], "another one of those; empty: only one"]
+    namespace_injection: Annotated[Fact[str], "namespace label istio-injection; empty: absent"]
+    namespace_revision: Annotated[Fact[str], "namespace label istio.io/rev; empty: absent"]
+    pod_value: Annotated[Fact[str], "what the pod says in sidecar.istio.io/inject"]
+    pod_label: Annotated[Fact[str], "pod template label sidecar.istio.io/inject"]
+    pod_annotation: Annotated[Fact[str], "pod template annotation sidecar.istio.io/inject"]
+    value_unclear: Annotated[Fact[bool], "the pod's value is not one that istiod understands"]
+    labels_conflict: Annotated[Fact[bool], "the two namespace labels choose differently"]
+    injectors: Annotated[Fact[int], "injection webhooks that can match anything"]
+    deactivated: Annotated[Fact[Ref], "a deactivated default webhook configuration"]
+    choices: Annotated[Fact[str], "revisions and tags that a label may name"]
+    first_choice: Annotated[Fact[str], "the first of them"]
+    misplaced: Annotated[Fact[str], "injection label on the controller, not on its template"]
+    expected: Annotated[Fact[bool], "something shows that a sidecar is expected"]
+    expected_by: Annotated[Fact[str], "what shows it"]
+    older: Annotated[Fact[bool], "the pod is older than what now asks for its injection"]
+    stale_revision: Annotated[Fact[str], "revision that injected a pod when another would now"]
+    later_webhook: Annotated[Fact[Ref], "other webhook that changes the pod after the injector"]
+    lagging: Annotated[Fact[str], "which pods are not as a new one would be, in words"]
+    injector: Annotated[Fact[Ref], "the injector's ConfigMap; empty: no webhook is called"]
+    injector_name: Annotated[Fact[str], "that ConfigMap's name"]
+    injector_namespace: Annotated[Fact[str], "that ConfigMap's namespace"]
+    ambient: Annotated[Fact[bool], "the namespace or the pod is labelled for ambient mode"]
+    system: Annotated[Fact[bool], "the namespace is Kubernetes' or Istio's own"]
+    scoped: Annotated[Fact[bool], "the run asks about named workloads"]
+
+
+@probe(
+    "injection-decision",
+    subject=SubjectKind.WORKLOAD,
+    reads=(
+        "MutatingWebhookConfiguration",
+        "Namespace",
+        "ConfigMap",
+        "Pod",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "Job",
+        *POLICIES,
+    ),
+)
+def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecision:
+    """Would the next pod of this workload get a sidecar, and do its pods have one?"""
+    found = workload(view, subject)
+    next_pod = new_pod(view, found)
+    told = decision(view, subject)
+    hooks = all_injectors(view)
+    space = namespace_of(view, subject.namespace)
+    live = live_pods(found)
+    bare = [p for p in live if not has_proxy(p)]
+    shown = bare[0] if bare else (live[0] if live else None)
+    called = told.called[-1] if told.called else None
+    said = next_pod.asks or ""
+    release = istiod_release(view, told.revision) if called else None
+    home = called.service.namespace if called and called.service else view.istio_namespace
+    config = config_map_name(told.revision)
+    expecting = attempt(lambda: _expected(view, next_pod, space, bool(bare) and not told.asked))
+    return InjectionDecision(
+        workload=Ref(subject.ref),
+        workload_name=subject.name,
+        resource=subject.owner.lower(),
+        namespace=Ref(f"Namespace//{subject.namespace}"),
+        namespace_name=subject.namespace,
+        pods=len(live),
+        uninjected=len(bare),
+        pod=shown.name if shown is not None else "",
+        asked=told.asked,
+        injected=told.injected if told.injected is not None else _unseen(told),
+        clause=told.clause.value,
+        because=told.because,
+        revision=told.revision,
+        webhook=Ref(_ref(called)),
+        fail_open=called is not None and called.webhook.failure_policy == "Ignore",
+        calls=len(told.called),
+        second_webhook=Ref(_ref(told.called[0]) if len(told.called) > 1 else ""),
+        namespace_injection=clean(space.labels.get(INJECTION, ""), 63),
+        namespace_revision=clean(space.labels.get(REVISION, ""), 63),
+        pod_value=clean(said, 63),
+        pod_label=clean(next_pod.labels.get(INJECT, ""), 63),
+        pod_annotation=clean(next_pod.annotations.get(INJECT, ""), 63),
+        value_unclear=unclear(said, release),
+        labels_conflict=_conflict(space, told, hooks),
+        injectors=sum(not one.deactivated for one in hooks),
+        deactivated=Ref(_deactivated(hooks)),
+        choices=clean(", ".join(revisions(hooks))),
+        first_choice=clean((revisions(hooks) or ("",))[0], 63),
+        misplaced=_misplaced(found, next_pod),
+        expected=bool(expecting) if isinstance(expecting, str) else expecting,
+        expected_by=expecting,
+        older=_older(view, bare, space, called),
+        stale_revision=_stale(live, told),
+        later_webhook=Ref(_later(view, next_pod, called) if bare else ""),
+        lagging=(
+            f"{len(bare)} of {len(live)} pods have no sidecar"
+            if bare
+            else f"its sidecar is of revision {_stale(live, told)}"
+        ),
+        injector=Ref(f"ConfigMap/{home}/{config}" if called else ""),
+        injector_name=config if called else "",
+        injector_namespace=home if called else "",
+        ambient="ambient" in (space.labels.get(MODE), next_pod.labels.get(MODE)),
+        system=_system(view, subject.namespace),
+        scoped=view.namespaces is not None,
+    )
+
+
+def _system(view: View, namespace: str) -> bool:
+    return (
+        namespace in IGNORED_NAMESPACES
+        or namespace == view.istio_namespace
+        or namespace.startswith(("kube-", "openshift-", "istio-"))
+        or namespace.endswith("-system")
+    )
+
+
+def _ref(one: Injector | None) -> str:
+    return f"MutatingWebhookConfiguration//{one.config.name}" if one is not None else ""
+
+
+def _unseen(told: Decision) -> Unavailable:
+    return Unavailable(
+        reason=Reason.NOT_FOUND,
+        what=f"injector ConfigMap of revision {told.revision}",
+        remedy="kubectl -n istio-system get configmap -l app=sidecar-injector",
+    )
+
+
+def _conflict(space: Namespace, told: Decision, hooks: tuple[Injector, ...]) -> bool:
+    """Whether dropping istio-injection would choose another revision than is chosen now."""
+    named = space.labels.get(REVISION)
+    if named is None or INJECTION not in space.labels:
+        return False
+    meant = {one.revision for one in hooks if one.name == named and not one.deactivated}
+    return not told.asked or told.revision not in meant
+
+
+def _deactivated(hooks: tuple[Injector, ...]) -> str:
+    return next((_ref(h) for h in hooks if h.deactivated and h.name == "default"), "")
+
+
+def _misplaced(found: WorkloadPods, pod: NewPod) -> str:
+    controller = found.controller
+    if controller is None:
+        return ""
+    for where, written, template in (
+        ("label", controller.labels, pod.labels),
+        ("annotation", controller.annotations, pod.annotations),
+    ):
+        for key in (INJECT, REVISION):
+            value = written.get(key, "")
+            if value and value != "false" and key not in template:
+                return f"{where} {key}={clean(value, 63)}"
+    return ""
+
+
+def _expected(view: View, pod: NewPod, space: Namespace, wanted: bool) -> str:
+    if not wanted or pod.namespace in IGNORED_NAMESPACES:
+        return ""
+    return expected_by(pod, space, pods_in(view, pod.namespace), _policies(view, pod.namespace))
+
+
+def _policies(view: View, namespace: str) -> tuple[Object, ...]:
+    """Objects of the namespace that act on its sidecars; those of the root namespace act
+    elsewhere too and tell nothing."""
+    if namespace == root_namespace(view):
+        return ()
+    return tuple(
+        one for kind in POLICIES for one in view.objects(kind, BY_NAME[kind].type, namespace)
+    )
+
+
+def _older(
+    view: View, bare: list[Pod], space: Namespace, called: Injector | None
+) -> bool | Unavailable:
+    if not bare or called is None:
+        return False
+    siblings = pods_in(view, bare[0].namespace)
+    told = [older_than_enablement(p, space, called.config, siblings) for p in bare]
+    if any(told):
+        return True
+    if all(one is False for one in told):
+        return False
+    return Unavailable(
+        reason=Reason.NOT_RECORDED,
+        what=f"when namespace {bare[0].namespace} was labelled",
+        remedy=f"kubectl get namespace {bare[0].namespace} -o yaml --show-managed-fields",
+    )
+
+
+def _later(view: View, pod: NewPod, called: Injector | None) -> str:
+    if called is None:
+        return ""
+    labels = namespace_labels(pod.namespace, pod.namespace_labels)
+    configs = view.objects(MUTATING, WebhookConfiguration)
+    found = after_injection(configs, called, labels, pod.labels)
+    return found.ref if found is not None else ""
+
+
+def _stale(live: tuple[Pod, ...], told: Decision) -> str:
+    if not told.injected:
+        return ""
+    for pod in live:
+        chosen = pod.annotations.get(REVISION, "")
+        if chosen and chosen != told.revision and is_sidecar(pod):
+            return clean(chosen, 63)
+    return ""

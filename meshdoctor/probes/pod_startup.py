@@ -1,0 +1,238 @@
+"""How far did this workload's pods come, and what stopped the worst of them?"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from meshdoctor.mesh.agent_log import AgentLog, Complaint
+from meshdoctor.mesh.agent_log import read as read_agent
+from meshdoctor.mesh.annotations import quantity
+from meshdoctor.mesh.cni import PRIMARY, plugin_of
+from meshdoctor.mesh.pod_startup import (
+    MESH_CONTAINERS,
+    Stage,
+    Startup,
+    app_died_early,
+    job_held_by_proxy,
+    out_of_memory,
+    probe_kills,
+    recent,
+    worst,
+)
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY, has_proxy, is_native_sidecar
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Event, Pod, Workload
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes.injection_reads import events_of, startups
+from meshdoctor.probes.view import View, attempt, known, probe
+
+_SHORT = re.compile(r"Insufficient (cpu|memory|ephemeral-storage)")
+_MESH_MOUNT = re.compile(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-crl")
+_SYSTEM = ("kube-system", "calico-system", "kube-flannel")
+_TIMEOUT = re.compile(r"timeout|deadline exceeded|Client\.Timeout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodStartup:
+    """The worst pod's stage and cause, and what any pod of the workload shows."""
+
+    workload: Annotated[Fact[Ref], "the workload"]
+    workload_name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    namespace_ref: Annotated[Fact[Ref], "its Namespace"]
+    resource: Annotated[Fact[str], "what kubectl calls its controller"]
+    pods: Annotated[Fact[int], "pods of the workload"]
+    blocked: Annotated[Fact[int], "pods that something keeps from Ready", OBSERVED]
+    stage: Annotated[Fact[str], "how far the worst pod came (mesh/pod_startup.py)", OBSERVED]
+    pod: Annotated[Fact[str], "that pod"]
+    node: Annotated[Fact[str], "its node; empty: unscheduled"]
+    node_ref: Annotated[Fact[Ref], "its Node"]
+    container: Annotated[Fact[str], "the container that blocks it", OBSERVED]
+    mesh_container: Annotated[Fact[bool], "that container is Istio's", OBSERVED]
+    reason: Annotated[Fact[str], "why that container waits, or OOMKilled", OBSERVED]
+    exit_code: Annotated[Fact[int], "how that container last ended", OBSERVED]
+    restarts: Annotated[Fact[int], "how often it was restarted", OBSERVED]
+    event: Annotated[Fact[str], "the event that tells why", OBSERVED]
+    event_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
+    has_proxy: Annotated[Fact[bool], "the pod has istio-proxy"]
+    native: Annotated[Fact[bool], "istio-proxy is a native sidecar"]
+    plugin: Annotated[Fact[str], "network plugin that a sandbox failure blames", OBSERVED]
+    plugin_owner: Annotated[Fact[Ref], "DaemonSet of that plugin; empty: not found"]
+    mesh_mount: Annotated[Fact[bool], "the volume that fails is Istio's", OBSERVED]
+    short_of: Annotated[Fact[str], "cpu or memory that no node has left", OBSERVED]
+    proxy_share: Annotated[Fact[int], "percent of the pod's CPU requests that the proxy asks for"]
+    fargate: Annotated[Fact[bool], "Fargate refuses the init container's capabilities", OBSERVED]
+    complaint: Annotated[Fact[str], "why istio-proxy says it is not ready", OBSERVED]
+    complaint_text: Annotated[Fact[str], "its own words", OBSERVED]
+    complaint_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
+    proxy_was_ready: Annotated[Fact[bool], "istio-proxy was ready at some time"]
+    proxy_oom: Annotated[Fact[bool], "istio-proxy was killed for want of memory", OBSERVED]
+    proxy_oom_pod: Annotated[Fact[str], "the pod it happened in"]
+    proxy_memory_limit: Annotated[Fact[str], "memory limit of istio-proxy; empty: none"]
+    probe_kills: Annotated[Fact[int], "events: start-up probe of istio-proxy gave up", OBSERVED]
+    probe_timeouts: Annotated[Fact[int], "events: readiness of istio-proxy timed out", OBSERVED]
+    hook_failed: Annotated[Fact[str], "event: the hook that waits for the proxy failed", OBSERVED]
+    app_probe: Annotated[Fact[str], "event: rewritten probe on 15020 fails", OBSERVED]
+    app_died_early: Annotated[Fact[str], "container that died before the proxy ran", OBSERVED]
+    job_held: Annotated[Fact[bool], "only istio-proxy still runs in a finished job", OBSERVED]
+    job_pod: Annotated[Fact[str], "the pod of that job"]
+
+
+@probe(
+    "pod-startup",
+    subject=SubjectKind.WORKLOAD,
+    reads=("DaemonSet", "Deployment", "Event", "Job", "Pod", "StatefulSet", "log"),
+)
+def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
+    """How far did this workload's pods come, and what stopped the worst of them?"""
+    states = startups(view, subject)
+    one = worst(states) or Startup(pod=Pod(), stage=Stage.ENDED)
+    pod = one.pod
+    agent = attempt(lambda: _agent(view, one))
+    oom = next((s.pod for s in states if out_of_memory(s.pod, PROXY, view.now)), None)
+    held = next((s.pod for s in states if job_held_by_proxy(s.pod)), None)
+    plugin = plugin_of(one.event) if one.stage is Stage.SANDBOX else ""
+    limit = _limit(oom or pod)
+    return PodStartup(
+        workload=Ref(subject.ref),
+        workload_name=subject.name,
+        namespace=subject.namespace,
+        namespace_ref=Ref(f"Namespace//{subject.namespace}"),
+        resource=subject.owner.lower(),
+        pods=len(states),
+        blocked=sum(s.blocked for s in states),
+        stage=one.stage.word,
+        pod=pod.name,
+        node=pod.spec.node_name,
+        node_ref=Ref(f"Node//{pod.spec.node_name}" if pod.spec.node_name else ""),
+        container=one.container,
+        mesh_container=one.container in MESH_CONTAINERS,
+        reason=clean(one.reason, 63),
+        exit_code=one.exit_code,
+        restarts=one.restarts,
+        event=one.event,
+        event_said=f": {one.event}" if one.event else "",
+        has_proxy=has_proxy(pod),
+        native=is_native_sidecar(pod),
+        plugin=plugin,
+        plugin_owner=attempt(lambda: Ref(_plugin_owner(view, plugin))),
+        mesh_mount=one.stage is Stage.MOUNT and bool(_MESH_MOUNT.search(one.event)),
+        short_of=_short_of(one),
+        proxy_share=_share(pod),
+        fargate="not supported on Fargate" in one.event and one.stage is Stage.UNSCHEDULED,
+        complaint=attempt(lambda: known(agent).complaint.value),
+        complaint_text=attempt(lambda: known(agent).text),
+        complaint_said=attempt(lambda: f": {t}" if (t := known(agent).text) else ""),
+        proxy_was_ready=attempt(lambda: known(agent).ready),
+        proxy_oom=oom is not None,
+        proxy_oom_pod=oom.name if oom is not None else "",
+        proxy_memory_limit=limit,
+        probe_kills=_count_kills(view, states),
+        probe_timeouts=_events(view, one, ("Unhealthy",), ("15021",), timeout=True)[0],
+        hook_failed=_events(view, one, ("FailedPostStartHook",), ("pilot-agent", "istio-proxy"))[1],
+        app_probe=_events(view, one, ("Unhealthy",), (":15020/app-health",))[1],
+        app_died_early=attempt(lambda: _died_early(view, states)),
+        job_held=held is not None,
+        job_pod=held.name if held is not None else "",
+    )
+
+
+def _agent(view: View, one: Startup) -> AgentLog:
+    """istio-proxy's log, read only for a pod that is short of Ready because of its proxy."""
+    status = one.pod.container_status(PROXY)
+    waits = one.stage in (Stage.PROXY, Stage.APP, Stage.STARTING)
+    if status is None or status.ready or not waits or not _ran(status.restart_count, one):
+        return AgentLog(
+            complaint=Complaint.NONE, text="", ready=False, out_of_memory=False, probe_failed=""
+        )
+    return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text)
+
+
+def _ran(restarts: int, one: Startup) -> bool:
+    status = one.pod.container_status(PROXY)
+    return restarts > 0 or (status is not None and status.state.waiting is None)
+
+
+def _limit(pod: Pod) -> str:
+    proxy = pod.container(PROXY)
+    return clean(str(proxy.resources.limits.get("memory", "")), 40) if proxy is not None else ""
+
+
+def _plugin_owner(view: View, plugin: str) -> str:
+    """The DaemonSet that installs a primary plugin, by the name its project gives it."""
+    wanted = PRIMARY.get(plugin, "")
+    for namespace in _SYSTEM if wanted else ():
+        for one in view.objects("DaemonSet", Workload, namespace):
+            if one.name == wanted:
+                return one.ref
+    return ""
+
+
+def _short_of(one: Startup) -> str:
+    if one.stage is not Stage.UNSCHEDULED:
+        return ""
+    return ", ".join(sorted(set(_SHORT.findall(one.event))))
+
+
+def _share(pod: Pod) -> int:
+    """Percent of the pod's CPU requests that istio-proxy asks for; 0 without a proxy."""
+    asked = {
+        c.name: quantity(c.resources.requests.get("cpu", 0)) or 0.0
+        for c in pod.all_containers
+        if c.name == PROXY or c in pod.spec.containers
+    }
+    total = sum(asked.values())
+    return round(100 * asked.get(PROXY, 0.0) / total) if total else 0
+
+
+def _count_kills(view: View, states: tuple[Startup, ...]) -> int:
+    """Start-up probe kills of pods that are not Ready now: those of Ready pods are over."""
+    return sum(
+        probe_kills(s.pod, _own(view, s), view.now) for s in states if s.stage is not Stage.READY
+    )
+
+
+def _own(view: View, one: Startup) -> list[Event]:
+    return events_of(view, one.pod.namespace).get(("Pod", one.pod.name), [])
+
+
+def _events(
+    view: View,
+    one: Startup,
+    reasons: tuple[str, ...],
+    fragments: tuple[str, ...],
+    *,
+    timeout: bool = False,
+) -> tuple[int, str]:
+    """(how many, newest text) of the worst pod's recent events; none for a pod that is Ready."""
+    if one.stage >= Stage.STARTING:
+        return 0, ""
+    found = [
+        e
+        for e in recent(one.pod, _own(view, one), view.now)
+        if e.reason in reasons
+        and any(f in e.message for f in fragments)
+        and (not timeout or _TIMEOUT.search(e.message))
+    ]
+    return sum(max(e.count, 1) for e in found), clean(found[0].message) if found else ""
+
+
+def _died_early(view: View, states: tuple[Startup, ...]) -> str:
+    for one in states:
+        name = app_died_early(one.pod, _ready_at(view, one.pod), view.now)
+        if name:
+            return name
+    return ""
+
+
+def _ready_at(view: View, pod: Pod) -> datetime | None:
+    """When the proxy first said it was ready, read only where an application container died."""
+    status = pod.container_status(PROXY)
+    running = status.state.running if status is not None else None
+    if running is None or running.started_at is None or status is None or status.restart_count:
+        return None
+    if not any(s.last_state.terminated for s in pod.status.container_statuses if s.name != PROXY):
+        return None
+    return running.started_at + timedelta(seconds=5)

@@ -1,0 +1,126 @@
+"""Is this workload's own setup one that a sidecar can live with?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.annotations import PROXY_CONFIG, quantity
+from meshdoctor.mesh.proxy_setup import (
+    app_stop_seconds,
+    drain_seconds,
+    hold_wanted,
+    holds_application,
+    release,
+    reserved_port,
+    runs_as_proxy,
+    skewed,
+)
+from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, is_sidecar
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes.reading import istiod_pods, workload
+from meshdoctor.probes.view import View, attempt, known, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySetup:
+    """Users, ports, lifecycles and versions, from a pod that speaks for the workload."""
+
+    workload: Annotated[Fact[Ref], "the workload"]
+    pod: Annotated[Fact[str], "a pod with a sidecar; empty: none has one"]
+    sidecar: Annotated[Fact[bool], "its pods have a sidecar"]
+    native: Annotated[Fact[bool], "the sidecar is a native one"]
+    as_proxy: Annotated[Fact[str], "application container that runs as 1337; empty: none"]
+    reserved_port: Annotated[Fact[int], "port of the application that the proxy needs; 0: none"]
+    reserved_said: Annotated[Fact[str], "who declares it, in words; empty: nobody"]
+    dns_policy: Annotated[Fact[str], "dnsPolicy of the pod"]
+    holds: Annotated[Fact[bool], "the application waits for the proxy"]
+    cpu_limit_millis: Annotated[Fact[int], "CPU limit of istio-proxy in millicores; 0: none"]
+    drain_seconds: Annotated[Fact[int], "how long the proxy drains before it ends"]
+    app_stop_seconds: Annotated[Fact[int], "how long the application's preStop sleeps; 0: none"]
+    grace_seconds: Annotated[Fact[int], "terminationGracePeriodSeconds"]
+    exits_on_zero: Annotated[Fact[bool], "EXIT_ON_ZERO_ACTIVE_CONNECTIONS is on"]
+    proxy_release: Annotated[Fact[str], "release of the sidecar's image; empty: no release tag"]
+    istiod_release: Annotated[Fact[str], "release of its istiod's image; empty: no release tag"]
+    skewed: Annotated[Fact[bool], "more than two minors behind its istiod, or ahead of it"]
+    revision: Annotated[Fact[str], "revision that injected the pod"]
+
+
+@probe(
+    "proxy-setup",
+    subject=SubjectKind.WORKLOAD,
+    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet"),
+)
+def proxy_setup(view: View, subject: WorkloadSubject) -> ProxySetup:
+    """Is this workload's own setup one that a sidecar can live with?"""
+    pods = [p for p in workload(view, subject).pods if is_sidecar(p)]
+    pod = pods[-1] if pods else Pod()
+    proxy = pod.container(PROXY)
+    env = {e.name: e.value or "" for e in proxy.env} if proxy is not None else {}
+    texts = (pod.annotations.get(PROXY_CONFIG, ""), env.get("PROXY_CONFIG", ""))
+    own = release(proxy.image) if proxy is not None else None
+    revision = pod.annotations.get("istio.io/rev", "default")
+    theirs = attempt(lambda: _istiod(view, revision))
+    port_by, port = reserved_port(pod.spec.containers) if pods else ("", 0)
+    limit = proxy.resources.limits.get("cpu") if proxy is not None else None
+    return ProxySetup(
+        workload=Ref(subject.ref),
+        pod=pod.name,
+        sidecar=bool(pods),
+        native=is_native_sidecar(pod),
+        as_proxy=runs_as_proxy(pod.spec) if pods else "",
+        reserved_port=port,
+        reserved_said=f" (container {port_by} declares {port})" if port else "",
+        dns_policy=pod.spec.dns_policy,
+        holds=holds_application(pod) or any(hold_wanted(t) for t in texts),
+        cpu_limit_millis=round((quantity(limit) or 0.0) * 1000) if limit is not None else 0,
+        drain_seconds=round(drain_seconds(texts)),
+        app_stop_seconds=round(app_stop_seconds(pod)),
+        grace_seconds=pod.spec.termination_grace_period_seconds or 30,
+        exits_on_zero=any(_exits(t) for t in (*texts, _plain(env))),
+        proxy_release=_text(own),
+        istiod_release=attempt(lambda: _text(known(theirs))),
+        skewed=attempt(lambda: _skew(own, known(theirs), bool(pods))),
+        revision=revision if pods else "",
+    )
+
+
+def _istiod(view: View, revision: str) -> tuple[int, int] | None:
+    """The newest release that runs as this revision; the only istiod speaks for a tag."""
+    pods = istiod_pods(view)
+    mine = [p for p in pods if p.labels.get("istio.io/rev", "default") == revision] or list(pods)
+    found = [
+        r for p in mine if (c := p.container("discovery")) is not None and (r := release(c.image))
+    ]
+    return max(found, default=None)
+
+
+def _skew(
+    own: tuple[int, int] | None, theirs: tuple[int, int] | None, sidecar: bool
+) -> bool | Unavailable:
+    if not sidecar:
+        return False
+    told = skewed(own, theirs)
+    if told is None:
+        return Unavailable(
+            reason=Reason.NOT_FOUND,
+            what="release of istio-proxy and istiod",
+            detail="an image tag names no release",
+            remedy="istioctl version",
+        )
+    return told
+
+
+def _text(found: tuple[int, int] | None) -> str:
+    return f"{found[0]}.{found[1]}" if found is not None else ""
+
+
+def _plain(env: dict[str, str]) -> str:
+    name = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
+    return f"{name}: {env.get(name, '')}"
+
+
+def _exits(text: str) -> bool:
+    _, found, rest = text.partition("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
+    return bool(found) and rest.lstrip("\"': ").lower().startswith("true")
