@@ -205,6 +205,8 @@ class Pod(threading.Thread):
                     item.next_start = time.monotonic() + 5
                     return False
                 item.ready = True
+                # The proxy dials istiod at once, and would wait 20 s for a lost first packet.
+                self.refresh()
         return True
 
     def _keep_running(self, item: Container) -> None:

@@ -6,6 +6,7 @@ Pure but for reading ConfigMaps, Secrets and tokens through the API.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def field(pod: Object, path: str) -> str:
         return str((pod["metadata"].get(match[1]) or {}).get(match[2], ""))
     if path in ("metadata.labels", "metadata.annotations"):
         values = pod["metadata"].get(path.split(".")[1]) or {}
-        return "\n".join(f'{key}="{value}"' for key, value in sorted(values.items()))
+        return "\n".join(f"{key}={json.dumps(value)}" for key, value in sorted(values.items()))
     found: Any = pod
     for part in path.split("."):
         found = found.get(part) if isinstance(found, dict) else None
