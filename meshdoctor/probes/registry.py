@@ -12,7 +12,9 @@ from meshdoctor.probes.authz_object import authz_object
 from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.client_log import client_log
+from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
+from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
 from meshdoctor.probes.edge_tls import edge_tls
 from meshdoctor.probes.edge_ztunnel import ztunnel_log
@@ -41,8 +43,11 @@ PROBES: tuple[Probe, ...] = (
     authz_verdict,
     caller,
     client_log,
+    edge_app_log,
+    edge_network,
     edge_seen,
     edge_tls,
+    edge_tls_extras,
     injection_call,
     injection_decision,
     injection_refusal,

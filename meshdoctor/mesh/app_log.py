@@ -1,0 +1,28 @@
+"""Does an application's own log tell of a TLS failure that is the application's?
+
+Texts of the usual TLS stacks: Go crypto/x509 and tls, Java JSSE, and OpenSSL and its users.
+"""
+
+import re
+
+from meshdoctor.mesh.log_text import lines
+from meshdoctor.mesh.text import clean
+
+_TLS = re.compile(
+    r"x509: |tls: (?:failed|bad|unknown|first record|handshake|remote error)"
+    r"|PKIX path (?:building|validation) failed|SSLHandshakeException|SunCertPathBuilderException"
+    r"|SSL: CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLCertVerificationError"
+    r"|unable to (?:get local issuer|verify the first) certificate|UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+    r"|self[- ]signed certificate|SSL routines:|SSL_ERROR_|curl: \((?:35|51|58|60)\)"
+    r"|DEPTH_ZERO_SELF_SIGNED_CERT|CERT_HAS_EXPIRED|ERR_TLS_CERT_ALTNAME_INVALID",
+    re.IGNORECASE,
+)
+
+
+def tls_failures(text: str) -> tuple[str, ...]:
+    """Lines of an application's log that tell of a TLS failure of its own, made safe to show.
+
+    >>> tls_failures("dial failed: x509: certificate signed by unknown authority")
+    ('dial failed: x509: certificate signed by unknown authority',)
+    """
+    return tuple(clean(line) for line in lines(text) if _TLS.search(line[:2000]))

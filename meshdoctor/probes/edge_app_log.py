@@ -1,0 +1,62 @@
+"""What does the client's application itself log about TLS?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import app_log
+from meshdoctor.mesh.workloads import WorkloadPods, app_containers
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import EvidenceError, NotAskedError
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+PODS_READ = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeAppLog:
+    """The application's own words; a TLS failure there is beyond the proxies."""
+
+    tls_failures: Annotated[Fact[int], "lines that tell of a TLS failure of the app", OBSERVED]
+    line: Annotated[Fact[str], "the last of them", OBSERVED]
+    pod: Annotated[Fact[str], "the pod that logged it"]
+    container: Annotated[Fact[str], "its container"]
+
+
+@probe(
+    "edge-app-log",
+    subject=SubjectKind.EDGE,
+    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    costly=True,
+)
+def edge_app_log(view: View, edge: EdgeSubject) -> EdgeAppLog:
+    """What does the client's application itself log about TLS?"""
+    if edge.client is None:
+        raise NotAskedError("the client's log", "no client is named", "name it with --from")
+    return _read(view, reading.workload(view, edge.client))
+
+
+def _read(view: View, workload: WorkloadPods) -> EdgeAppLog:
+    """The logs of the newest pods; raises EvidenceError when none can be read."""
+    found: tuple[str, ...] = ()
+    where = ("", "")
+    failed: EvidenceError | None = None
+    read = 0
+    for pod in list(reversed(workload.pods))[:PODS_READ]:
+        for container in app_containers(pod):
+            try:
+                text = view.log(pod.namespace, pod.name, container.name).text
+            except EvidenceError as error:
+                failed = error
+                continue
+            read += 1
+            lines = app_log.tls_failures(text)
+            if lines and not found:
+                where = (pod.name, container.name)
+            found += lines
+    if not read and failed is not None:
+        raise failed
+    return EdgeAppLog(
+        tls_failures=len(found), line=found[-1] if found else "", pod=where[0], container=where[1]
+    )

@@ -1,0 +1,142 @@
+"""Do NetworkPolicies, EnvoyFilters or TLS parameters stand between the two ends of an edge?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import network_policy, tls_parameters
+from meshdoctor.mesh.edge_path import Given
+from meshdoctor.mesh.network_policy import Blocked
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import EnvoyFilter
+from meshdoctor.model.kubernetes import Namespace, NetworkPolicy, Pod
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import MissingError, NotAskedError
+from meshdoctor.probes import edge_objects, reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeNetwork:
+    """NetworkPolicies of both ends, judged on the port that packets carry."""
+
+    policy: Annotated[Fact[Ref], "the NetworkPolicy that drops the pod's own port; empty: none"]
+    policy_name: Annotated[Fact[str], "its name"]
+    policy_namespace: Annotated[Fact[str], "its namespace"]
+    direction: Annotated[Fact[str], "Ingress (at the server) or Egress (at the client)"]
+    hbone_policy: Annotated[Fact[Ref], "the NetworkPolicy that drops port 15008; empty: none"]
+    hbone_policy_name: Annotated[Fact[str], "its name"]
+    hbone_policy_namespace: Annotated[Fact[str], "its namespace"]
+    hbone_direction: Annotated[Fact[str], "Ingress or Egress"]
+
+
+@probe(
+    "edge-network",
+    subject=SubjectKind.EDGE,
+    reads=(*edge_objects.READS, "Namespace", "NetworkPolicy"),
+)
+def edge_network(view: View, edge: EdgeSubject) -> EdgeNetwork:
+    """Which NetworkPolicy stands between the two ends?"""
+    if edge.server is None:
+        raise NotAskedError("NetworkPolicies of the edge", "no workload stands behind the host")
+    found = edge_objects.judged(view, edge)
+    client, server = _pods(view, edge)
+    spaces = sorted({p.namespace for p in (client, server) if p is not None})
+    policies = [p for ns in spaces for p in view.objects("NetworkPolicy", NetworkPolicy, ns)]
+    labels = _namespace_labels(view, policies)
+    plain = network_policy.blocked(policies, client, server, found.workload_port, labels)
+    hbone = network_policy.blocked(policies, client, server, network_policy.HBONE, labels)
+    return _facts(plain, hbone)
+
+
+def _pods(view: View, edge: EdgeSubject) -> tuple[Pod | None, Pod | None]:
+    server = reading.workload(view, edge.server).pod if edge.server is not None else None
+    if server is None:
+        raise MissingError(f"pods of {edge.server}", "the workload has none")
+    client = reading.workload(view, edge.client).pod if edge.client is not None else None
+    return client, server
+
+
+def _namespace_labels(view: View, policies: list[NetworkPolicy]) -> dict[str, dict[str, str]]:
+    """Labels of all namespaces; not asked for when no policy needs them."""
+    if not policies:
+        return {}
+    return {n.name: n.labels for n in view.objects("Namespace", Namespace)}
+
+
+def _facts(plain: Blocked, hbone: Blocked) -> EdgeNetwork:
+    def ref(found: Blocked) -> Ref:
+        return Ref(found.policy.ref if found.policy is not None else "")
+
+    return EdgeNetwork(
+        policy=ref(plain),
+        policy_name=plain.policy.name if plain.policy else "",
+        policy_namespace=plain.policy.namespace if plain.policy else "",
+        direction=plain.direction,
+        hbone_policy=ref(hbone),
+        hbone_policy_name=hbone.policy.name if hbone.policy else "",
+        hbone_policy_namespace=hbone.policy.namespace if hbone.policy else "",
+        hbone_direction=hbone.direction,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeTlsExtras:
+    """What changes or narrows TLS beside DestinationRule and PeerAuthentication."""
+
+    narrowed: Annotated[Fact[str], "what meshConfig.meshMTLS asks for; empty: the defaults"]
+    mesh_config: Annotated[Fact[Ref], "the ConfigMap that says so; empty when it does not"]
+    client_policy: Annotated[Fact[str], "COMPLIANCE_POLICY of the client's proxy"]
+    server_policy: Annotated[Fact[str], "COMPLIANCE_POLICY of the server's proxy"]
+    odd_one: Annotated[Fact[Ref], "the workload with a COMPLIANCE_POLICY the other lacks"]
+    filter: Annotated[Fact[Ref], "the first EnvoyFilter that changes TLS on this edge"]
+    filter_name: Annotated[Fact[str], "its name"]
+    filter_namespace: Annotated[Fact[str], "its namespace"]
+    filters: Annotated[Fact[int], "how many such EnvoyFilters"]
+
+
+@probe(
+    "edge-tls-extras",
+    subject=SubjectKind.EDGE,
+    reads=(*edge_objects.READS, "EnvoyFilter"),
+)
+def edge_tls_extras(view: View, edge: EdgeSubject) -> EdgeTlsExtras:
+    """Which EnvoyFilters and TLS parameters concern the edge?"""
+    given = edge_objects.given(view, edge)
+    filters = _filters(view, given)
+    narrowed = tls_parameters.narrowed(given.mesh)
+    mine = tls_parameters.compliance(given.client.pod if given.client else None, given.mesh)
+    theirs = tls_parameters.compliance(given.server.pod if given.server else None, given.mesh)
+    first = filters[0] if filters else None
+    return EdgeTlsExtras(
+        narrowed=clean(narrowed),
+        mesh_config=Ref(reading.mesh_config_ref(view) if narrowed else ""),
+        client_policy=clean(mine),
+        server_policy=clean(theirs),
+        odd_one=Ref(_odd_one(edge, mine, theirs)),
+        filter=Ref(first.ref if first else ""),
+        filter_name=first.name if first else "",
+        filter_namespace=first.namespace if first else "",
+        filters=len(filters),
+    )
+
+
+def _odd_one(edge: EdgeSubject, mine: str, theirs: str) -> str:
+    """The end that has a compliance policy which the other has not."""
+    if mine == theirs or edge.client is None or edge.server is None:
+        return ""
+    return edge.client.ref if mine else edge.server.ref
+
+
+def _filters(view: View, given: Given) -> tuple[EnvoyFilter, ...]:
+    root = given.root
+    found: list[EnvoyFilter] = []
+    for end, server in ((given.client, False), (given.server, True)):
+        if end is None:
+            continue
+        spaces = sorted({end.subject.namespace, root})
+        there = [f for ns in spaces for f in view.objects("EnvoyFilter", EnvoyFilter, ns)]
+        found += tls_parameters.touches_tls(
+            there, end.subject.namespace, end.labels, root, server=server
+        )
+    return tuple(dict.fromkeys(found))

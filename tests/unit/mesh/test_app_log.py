@@ -1,0 +1,24 @@
+"""Which lines of an application's log tell of its own TLS failing?"""
+
+import pytest
+
+from meshdoctor.mesh import app_log
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Get https://a: x509: certificate signed by unknown authority",
+        "remote error: tls: unknown certificate authority; tls: handshake failure",
+        "javax.net.ssl.SSLHandshakeException: PKIX path building failed",
+        "requests.exceptions.SSLError: [SSL: CERTIFICATE_VERIFY_FAILED]",
+        "Error: unable to verify the first certificate",
+        "curl: (60) SSL certificate problem: self-signed certificate",
+    ],
+)
+def test_failures_of_usual_stacks(line: str) -> None:
+    assert app_log.tls_failures(f"started\n{line}\nok\n") == (line,)
+
+
+def test_other_lines_are_no_failures() -> None:
+    assert app_log.tls_failures("loaded x509 store\nserving TLS on :8443\n500 from a\n") == ()
