@@ -14,7 +14,7 @@ from meshdoctor.engine.tree import Judgement, fill, plain
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_container
 from meshdoctor.model import report as r
-from meshdoctor.model.cause import Exit, Verdict
+from meshdoctor.model.cause import Exit, Strength, Verdict
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.kubernetes import Object
 from meshdoctor.ports import EvidenceError
@@ -31,9 +31,12 @@ def compose(run: "Run") -> r.Report:
     """The report of a run: ranked findings, what was ruled out, what could not be seen."""
     changes = Changes(run.evidence)
     ranked = rank(run.judgements, run.resolved.asked, changes.time)
-    findings = [_finding(one, position, changes) for position, one in enumerate(ranked, 1)]
+    seen_failing = _seen(run)
+    findings = [
+        _finding(one, position, changes, seen_failing) for position, one in enumerate(ranked, 1)
+    ]
     unseen = _unseen(run, findings)
-    failing = symptoms(_seen(run), findings)
+    failing = symptoms(seen_failing, findings)
     exit_ = _exit(run, ranked, unseen, failing)
     reads, objects = run.evidence.counts()
     return r.Report(
@@ -120,7 +123,7 @@ def last_change(obj: Object) -> tuple[datetime, str, str] | None:
     return at, by, "created" if created and abs((at - created).total_seconds()) < 2 else "changed"
 
 
-def _finding(one: Ranked, position: int, changes: Changes) -> r.Finding:
+def _finding(one: Ranked, position: int, changes: Changes, failing: Sequence[Seen]) -> r.Finding:
     lead = one.lead
     cause = lead.cause
     return r.Finding(
@@ -137,7 +140,7 @@ def _finding(one: Ranked, position: int, changes: Changes) -> r.Finding:
         mesh=cause.mesh,
         objects=list(lead.objects),
         because=clean(fill(cause.because, lead.facts), 800),
-        observed=_observed(lead),
+        observed=_observed(lead, failing) if lead.strength is Strength.OBSERVED else "",
         trail=_trail(lead),
         explains=list(cause.explains),
         folded=[f"{f.lead.cause.code} {f.lead.cause.title} ({f.lead.subject})" for f in one.folded],
@@ -196,17 +199,30 @@ def _commands(lead: Judgement, uses: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))[:8]
 
 
-def _observed(lead: Judgement) -> str:
-    """What was seen, from the observed facts that hold: the trail's values in words."""
+def _observed(lead: Judgement, failing: Sequence[Seen]) -> str:
+    """What was seen: the log lines of this edge when logs decided, else the observed facts."""
     declared = lead.playbook.facts
-    seen: list[tuple[str, str]] = []
+    logs = {s.name for s in lead.playbook.steps if "log" in s.probe.reads}
+    facts: dict[str, str] = {}
+    from_logs = False
     for step in lead.trail:
-        for name in step.condition.uses:
+        for name in step.condition.uses if step.holds else ():
             value = lead.facts.bound.get(name)
-            if declared[name].observed and value and name not in (s[0] for s in seen):
-                seen.append((name, plain(value)))
-    words = [v if not v.isdigit() and v != "true" else f"{n}={v}" for n, v in seen]
-    return clean("; ".join(words), 300)
+            if declared[name].observed and value and name not in facts:
+                facts[name] = _worded(declared[name].doc, value)
+                from_logs = from_logs or name.partition(".")[0] in logs
+    lines = [one.said() for one in failing if one.concerns(lead.subject)][:2]
+    if from_logs and lines:
+        return clean("; ".join(lines), 300)
+    return clean("; ".join(list(facts.values())[:3]), 300)
+
+
+def _worded(doc: str, value: object) -> str:
+    if isinstance(value, bool):
+        return doc
+    if isinstance(value, int):
+        return f"{value} x {doc}"
+    return plain(value) if isinstance(value, str) else f"{doc}: {value}"
 
 
 def _unseen(run: "Run", findings: Sequence[r.Finding]) -> list[r.Missing]:

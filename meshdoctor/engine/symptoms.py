@@ -15,7 +15,7 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, has_proxy
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.report import Finding, Symptom
-from meshdoctor.model.subjects import EdgeSubject
+from meshdoctor.model.subjects import EdgeSubject, Subject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
@@ -32,6 +32,23 @@ class Seen:
     count: int = 0
     times: list[datetime] = field(default_factory=list)
     over: bool = True
+
+    def concerns(self, subject: Subject) -> bool:
+        """Whether the failure is on that edge, or at that workload or service."""
+        edge = self.edge
+        if not isinstance(subject, EdgeSubject):
+            return str(subject) in {str(s) for s in (edge.client, edge.server, edge.service) if s}
+        same_server = edge.server is not None and edge.server == subject.server
+        return same_server or str(edge.service or edge.host) == str(subject.service or subject.host)
+
+    def said(self) -> str:
+        """`3 x "503 UC" on a -> b:80, 09:24:00 to 09:24:14`."""
+        text = f'{self.count} x "{self.text}" on {self.edge}'
+        if not self.times:
+            return text
+        first, last = min(self.times), max(self.times)
+        span = f", {first:%H:%M:%S}" + (f" to {last:%H:%M:%S}" if last != first else "")
+        return text + span
 
 
 def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
