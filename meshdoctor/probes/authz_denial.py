@@ -50,14 +50,15 @@ class AuthzDenial:
     bad_custom: Annotated[Fact[int], "refused by a CUSTOM policy that istiod broke", OBSERVED]
     shadow_custom: Annotated[Fact[int], "refused by a dry-run CUSTOM policy", OBSERVED]
     jwt: Annotated[Fact[int], "refused for their token", OBSERVED]
-    jwt_text: Annotated[Fact[str], "why the token was refused", OBSERVED]
+    jwt_text: Annotated[Fact[str], "why the token was refused, as logged; empty: none was"]
     ext_denied: Annotated[Fact[int], "refused by the external authorizer", OBSERVED]
     ext_error: Annotated[Fact[int], "refused because the authorizer failed", OBSERVED]
     too_large: Annotated[Fact[int], "refused because the body was too large", OBSERVED]
     other: Annotated[Fact[int], "refused by another filter", OBSERVED]
     tcp: Annotated[Fact[int], "connections, not requests, that policies closed", OBSERVED]
     plaintext: Annotated[Fact[int], "of the refused, those without mutual TLS", OBSERVED]
-    text: Annotated[Fact[str], "the most frequent reason, as logged", OBSERVED]
+    text: Annotated[Fact[str], "the most frequent reason, as logged"]
+    client: Annotated[Fact[Ref], "the client's workload"]
     policy: Annotated[Fact[Ref], "the policy that the log names"]
     policy_name: Annotated[Fact[str], "its name"]
     policy_namespace: Annotated[Fact[str], "its namespace"]
@@ -122,6 +123,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         tcp=_seen(judge, tcp),
         plaintext=_seen(judge, summary.plaintext if summary is not None else 0),
         text=denial.text if denial is not None else "",
+        client=Ref(found.client.subject.ref if found.client is not None else ""),
         policy=Ref(denial.ref if denial is not None else ""),
         policy_name=denial.policy if denial is not None else "",
         policy_namespace=denial.namespace if denial is not None else "",

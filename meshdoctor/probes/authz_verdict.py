@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from meshdoctor.mesh.authorization import decide
+from meshdoctor.mesh.authz_evidence import DEFAULT, MATCHED
 from meshdoctor.mesh.authz_explain import answer
 from meshdoctor.mesh.authz_policies import dry_run
 from meshdoctor.mesh.authz_rules import IDENTITY
@@ -25,6 +26,10 @@ class AuthzVerdict:
 
     decision: Annotated[Fact[str], "allow, deny, or unknown: something needed is not known"]
     denies: Annotated[Fact[bool], "the policies deny, and no log shows such a request passing"]
+    contradicted: Annotated[Fact[bool], "the log shows the opposite of what the policies say"]
+    service: Annotated[Fact[Ref], "the service called"]
+    service_name: Annotated[Fact[str], "its name"]
+    service_namespace: Annotated[Fact[str], "its namespace"]
     default: Annotated[Fact[bool], "denied because ALLOW policies exist and no rule matches"]
     layer: Annotated[Fact[str], "what decides: CUSTOM, JWT, DENY, ALLOW, or nothing"]
     policy: Annotated[Fact[Ref], "the policy that decides, or whose rule is nearest"]
@@ -88,6 +93,15 @@ def contradicted(judge: Hop | None) -> bool:
     return judge is not None and judge.summary.passed > 0 and not judge.refused
 
 
+def _opposite(judge: Hop | None, verdict: Verdict) -> bool:
+    if judge is None:
+        return False
+    rbac = judge.summary.count(DEFAULT) + judge.summary.count(MATCHED)
+    if verdict.decision is Decision.ALLOW:
+        return rbac > 0
+    return verdict.decision is Decision.DENY and contradicted(judge)
+
+
 def _facts(found: Situation, judge: Hop | None, verdict: Verdict) -> AuthzVerdict:
     denies = verdict.decision is Decision.DENY and not contradicted(judge)
     allows = verdict.of("ALLOW")
@@ -98,11 +112,17 @@ def _facts(found: Situation, judge: Hop | None, verdict: Verdict) -> AuthzVerdic
     custom_dry = _custom_dry(verdict) if denies else ""
     http = _http_at_ztunnel(judge, verdict)
     port = _port(found)
+    one = found.service
+    service = f"Service/{one.namespace}/{one.name}" if one is not None else ""
     rule = verdict.rule_result
     space = judge.workload.subject.namespace if judge is not None else ""
     return AuthzVerdict(
         decision=verdict.decision.value,
         denies=denies,
+        contradicted=_opposite(judge, verdict),
+        service=Ref(service),
+        service_name=name_of(service),
+        service_namespace=namespace_of(service),
         default=denies and verdict.layer == "ALLOW",
         layer=verdict.layer,
         policy=Ref(verdict.policy),

@@ -9,6 +9,7 @@ from meshdoctor.probes.authz_jwks import authz_jwks
 from meshdoctor.probes.authz_jwt import authz_jwt
 from meshdoctor.probes.authz_miss import authz_miss
 from meshdoctor.probes.authz_object import authz_object
+from meshdoctor.probes.authz_other import authz_other
 from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.client_log import client_log
@@ -38,6 +39,7 @@ PROBES: tuple[Probe, ...] = (
     authz_jwt,
     authz_miss,
     authz_object,
+    authz_other,
     authz_probes,
     authz_sync,
     authz_verdict,
