@@ -15,6 +15,7 @@ from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.client_log import client_log
 from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
+from meshdoctor.probes.edge_certificates import edge_certificates
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
 from meshdoctor.probes.edge_tls import edge_tls
@@ -22,10 +23,16 @@ from meshdoctor.probes.edge_ztunnel import ztunnel_log
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
 from meshdoctor.probes.injection_refusal import injection_refusal
+from meshdoctor.probes.istiod_ca_log import istiod_ca_log
+from meshdoctor.probes.mesh_ca import mesh_ca
+from meshdoctor.probes.namespace_root import namespace_root
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxy_setup import proxy_setup
+from meshdoctor.probes.proxy_signing import proxy_signing
+from meshdoctor.probes.proxy_signing_log import proxy_signing_log
 from meshdoctor.probes.server_log import server_log
+from meshdoctor.probes.signing_requests import signing_requests
 from meshdoctor.probes.view import Probe
 
 PROBES: tuple[Probe, ...] = (
@@ -46,6 +53,7 @@ PROBES: tuple[Probe, ...] = (
     caller,
     client_log,
     edge_app_log,
+    edge_certificates,
     edge_network,
     edge_seen,
     edge_tls,
@@ -53,11 +61,17 @@ PROBES: tuple[Probe, ...] = (
     injection_call,
     injection_decision,
     injection_refusal,
+    istiod_ca_log,
+    mesh_ca,
+    namespace_root,
     pod_redirect,
     pod_startup,
     proxy_setup,
+    proxy_signing,
+    proxy_signing_log,
     refused_peers,
     server_log,
+    signing_requests,
     ztunnel_log,
 )
 

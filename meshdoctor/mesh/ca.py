@@ -1,0 +1,111 @@
+"""Who signs the mesh's certificates, and which root does it hand out?
+
+istiod signs with Secret `cacerts` when there is one, else with its own `istio-ca-secret`
+(pilot/pkg/bootstrap/istio_ca.go; 1.20 to 1.32-dev). An agent asks another CA when CA_ADDR or
+meshConfig.caAddress names it, or when an SDS socket of SPIRE is mounted.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from meshdoctor.mesh.certificates import Bundle, parse
+from meshdoctor.mesh.workloads import proxy_container
+from meshdoctor.model.kubernetes import ConfigMap, Container, Pod, Secret
+
+ROOT_MAP = "istio-ca-root-cert"
+PLUGGED, OWN = "cacerts", "istio-ca-secret"
+SELF_SIGNED, PLUGGED_IN = "istiod self-signed", "istiod with cacerts"
+ISTIO_CSR, KUBERNETES, SPIRE, OTHER = "istio-csr", "kubernetes", "spire", "another CA"
+
+
+def root_bundle(found: ConfigMap | None) -> Bundle:
+    """The roots in ConfigMap `istio-ca-root-cert`; empty when it is absent or empty."""
+    return parse(found.data.get("root-cert.pem", "") if found is not None else "")
+
+
+def secret_roots(secret: Secret | None) -> Bundle:
+    """The roots that istiod takes from its Secret: `root-cert.pem`, cert-manager's `ca.crt`, or
+    `ca-cert.pem` of a self-signed CA."""
+    if secret is None:
+        return Bundle(certificates=())
+    for key in ("root-cert.pem", "ca.crt", "ca-cert.pem"):
+        found = parse(secret.data.get(key, ""))
+        if found.certificates:
+            return found
+    return Bundle(certificates=())
+
+
+def signing_chain(secret: Secret | None) -> Bundle:
+    """The signing certificate and its intermediates."""
+    if secret is None:
+        return Bundle(certificates=())
+    keys = ("ca-cert.pem", "tls.crt", "cert-chain.pem")
+    return parse("".join(secret.data.get(key, "") for key in keys))
+
+
+def missing_keys(secret: Secret) -> tuple[str, ...]:
+    """Keys that istiod wants in `cacerts` and that are absent: the four files of a plugged-in CA,
+    or the three of a TLS secret; empty when one of the two sets is whole."""
+    files = ("ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem")
+    tls = ("tls.crt", "tls.key", "ca.crt")
+    lacks = tuple(k for k in files if k not in secret.data)
+    if not lacks or all(k in secret.data for k in tls):
+        return ()
+    return tuple(k for k in tls if k not in secret.data) if "tls.crt" in secret.data else lacks
+
+
+def worst_state(bundle: Bundle, now: datetime) -> str:
+    """`valid` when any certificate of the bundle is in date, else `expired` or `early`; "" when
+    there is none."""
+    states = {c.state(now) for c in bundle.certificates}
+    return next((s for s in ("valid", "expired", "early") if s in states), "")
+
+
+def _env(container: Container | None, name: str) -> str:
+    found = next((e for e in container.env if e.name == name), None) if container else None
+    return (found.value or "") if found is not None else ""
+
+
+def ca_address(pod: Pod) -> str:
+    """CA_ADDR of the proxy; "" when it asks the istiod that configures it."""
+    return _env(proxy_container(pod), "CA_ADDR")
+
+
+def is_external(pod: Pod) -> bool:
+    """Whether the proxy's certificates come from somewhere else than istiod."""
+    address = ca_address(pod)
+    if _has_spire(pod):
+        return True
+    return bool(address) and "istiod" not in address.split(":")[0]
+
+
+def _has_spire(pod: Pod) -> bool:
+    return any(v.csi is not None and "spiffe" in v.csi.driver for v in pod.spec.volumes)
+
+
+def token_audience(pod: Pod) -> str:
+    """Audience of the projected istio-token; "" when none is projected."""
+    for volume in pod.spec.volumes:
+        for source in volume.projected.sources if volume.projected is not None else ():
+            token = source.service_account_token
+            if token is not None and token.path == "istio-token":
+                return token.audience
+    return ""
+
+
+def kind(istiods: Iterable[Pod], proxies: Iterable[Pod], has_cacerts: bool) -> str:
+    """The kind of CA, from what istiod and the proxies are told."""
+    for pod in istiods:
+        for container in pod.all_containers:
+            provider = _env(container, "PILOT_CERT_PROVIDER")
+            if (
+                provider.startswith("k8s.io/")
+                or _env(container, "EXTERNAL_CA") == "ISTIOD_RA_KUBERNETES_API"
+            ):
+                return KUBERNETES
+    for pod in proxies:
+        if _has_spire(pod):
+            return SPIRE
+        if is_external(pod):
+            return ISTIO_CSR if "istio-csr" in ca_address(pod) else OTHER
+    return PLUGGED_IN if has_cacerts else SELF_SIGNED

@@ -1,0 +1,87 @@
+"""Why does a proxy get no certificate, in its agent's own words?
+
+gRPC codes as pilot-agent logs them (security/pkg/nodeagent/caclient, cache/secretcache.go; 1.20 to
+1.32-dev): Unavailable with a dial error means nobody was reached, Unauthenticated that istiod did
+not believe the token, a handshake error that the proxy does not trust istiod's own certificate.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from meshdoctor.mesh.log_lines import Said, of
+
+FAILURES = ("warm_failed", "warm_root_failed", "sign_failed", "csr_failed")
+_UNREACHABLE = (
+    "i/o timeout",
+    "connection refused",
+    "no such host",
+    "deadline exceeded",
+    "no route to host",
+    "code = unavailable",
+    "name resolver error",
+    "produced zero addresses",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """What one agent's log says about its certificate and its connection to istiod."""
+
+    unreachable: int
+    rejected: int
+    refused: int
+    untrusted: int
+    foreign_sds: bool
+    text: str
+    first: datetime | None
+    last: datetime | None
+    recovered: bool
+
+    @property
+    def failures(self) -> int:
+        return self.unreachable + self.rejected + self.refused
+
+
+def cause_of(text: str) -> str:
+    """`untrusted`, `rejected`, `refused`, `unreachable`, or "" when the text says none.
+
+    >>> cause_of("rpc error: code = Unavailable desc = dial tcp 10.0.0.1:15012: i/o timeout")
+    'unreachable'
+    """
+    low = text.lower()
+    if "x509" in low or any(mark in low for mark in ("unknown authority", "handshake failed")):
+        return "untrusted"
+    if "unauthenticated" in low or "authenticate failure" in low:
+        return "rejected"
+    if "csr signing error" in low or "permissiondenied" in low or "invalidargument" in low:
+        return "refused"
+    return "unreachable" if any(mark in low for mark in _UNREACHABLE) else ""
+
+
+def judge(said: Iterable[Said]) -> Signing:
+    """The signing story of one agent log. `recovered`: a certificate was made, or istiod was
+    reached, after the last failure."""
+    lines = tuple(said)
+    bad: list[tuple[str, Said]] = []
+    for one in lines:
+        if one.kind in FAILURES:
+            bad.append((cause_of(one.text), one))
+        elif one.kind in ("xds_closed", "xds_connect_failed"):
+            kind = cause_of(one.text)
+            bad.append((kind if kind == "untrusted" else "", one))
+    known = [(kind, one) for kind, one in bad if kind]
+    times = [one.at for _, one in known if one.at is not None]
+    good = [one.at for one in of(lines, "certificate_made", "xds_connected") if one.at is not None]
+    kinds = [kind for kind, _ in known]
+    return Signing(
+        unreachable=kinds.count("unreachable"),
+        rejected=kinds.count("rejected"),
+        refused=kinds.count("refused"),
+        untrusted=kinds.count("untrusted"),
+        foreign_sds=any(one.kind == "foreign_sds" for one in lines),
+        text=known[-1][1].text if known else "",
+        first=min(times, default=None),
+        last=max(times, default=None),
+        recovered=bool(times and good and max(good) > max(times)),
+    )

@@ -1,0 +1,260 @@
+"""Do the certificates of both ends of an edge fit each other?"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+from meshdoctor.mesh import ca
+from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.certificates import Bundle
+from meshdoctor.mesh.peer_certificates import SERVER, Peers, accepted_domains, san_missing
+from meshdoctor.mesh.proxy_secrets import ProxySecret, identity, parse, roots
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import WorkloadPods, principal, proxy_type
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import ConfigMap, Secret
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import edge_objects, edge_symptom, reading
+from meshdoctor.probes.view import View, attempt, probe
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeCertificates:
+    """Certificates of client and server proxies, looked at only when `suspect`."""
+
+    suspect: Annotated[
+        Fact[bool],
+        "both ends have proxies, and the client logged a certificate error or its log cannot tell",
+    ]
+    word: Annotated[Fact[str], "the client's TLS error, as in client-log; empty: none", OBSERVED]
+    verify: Annotated[Fact[str], "san, root, expired, early; empty: not told", OBSERVED]
+    failures: Annotated[Fact[int], "lines with a certificate error at the client", OBSERVED]
+    roots_differ: Annotated[Fact[bool], "the two trust no root in common", OBSERVED]
+    roots_equal: Annotated[Fact[bool], "both trust the same roots; false when not known"]
+    client_roots: Annotated[Fact[str], "serial numbers of the roots the client trusts", OBSERVED]
+    server_roots: Annotated[Fact[str], "serial numbers of the roots the server trusts", OBSERVED]
+    stale: Annotated[Fact[Ref], "the workload that trusts an old root; empty: not known"]
+    stale_kind: Annotated[Fact[str], "its kind, in lower case"]
+    stale_name: Annotated[Fact[str], "its name"]
+    stale_namespace: Annotated[Fact[str], "its namespace"]
+    expired: Annotated[Fact[bool], "a workload certificate has ended", OBSERVED]
+    expired_at: Annotated[Fact[datetime], "when it ended", OBSERVED]
+    early: Annotated[Fact[bool], "a workload certificate is not yet valid", OBSERVED]
+    undelivered: Annotated[Fact[bool], "a proxy never got its certificate or root", OBSERVED]
+    guilty: Annotated[Fact[Ref], "the workload whose certificate expired, is early or is absent"]
+    guilty_kind: Annotated[Fact[str], "its kind, in lower case"]
+    guilty_name: Annotated[Fact[str], "its name"]
+    guilty_namespace: Annotated[Fact[str], "its namespace"]
+    guilty_pod: Annotated[Fact[str], "its pod that was looked at"]
+    guilty_node: Annotated[Fact[Ref], "the node of that pod"]
+    foreign_domain: Annotated[Fact[str], "a trust domain that the mesh does not accept", OBSERVED]
+    foreign: Annotated[Fact[Ref], "the workload that presents it"]
+    accepted: Annotated[Fact[str], "the trust domains that the mesh accepts"]
+    sans_miss: Annotated[Fact[bool], "the rule's subjectAltNames leave out the server's identity"]
+    sans: Annotated[Fact[str], "those subjectAltNames"]
+    identity: Annotated[Fact[str], "the server's identity, from its certificate or its account"]
+    rule: Annotated[Fact[Ref], "the DestinationRule with those names; empty: none"]
+    rule_name: Annotated[Fact[str], "its name"]
+    rule_namespace: Annotated[Fact[str], "its namespace"]
+    ca_secret: Annotated[Fact[Ref], "the Secret that istiod signs with"]
+    root_map: Annotated[Fact[Ref], "ConfigMap istio-ca-root-cert of istiod's namespace"]
+    mesh_config: Annotated[Fact[Ref], "the mesh config"]
+    client_workload: Annotated[Fact[Ref], "the client"]
+    server_workload: Annotated[Fact[Ref], "the server"]
+    client_pod: Annotated[Fact[str], "the client pod that was looked at"]
+    client_namespace: Annotated[Fact[str], "its namespace"]
+    server_pod: Annotated[Fact[str], "the server pod that was looked at"]
+    server_namespace: Annotated[Fact[str], "its namespace"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ends:
+    client: WorkloadPods | None
+    server: WorkloadPods | None
+    suspect: bool
+    word: str
+    verify: str
+    failures: int
+
+    def of(self, side: str) -> WorkloadPods | None:
+        return self.server if side == SERVER else self.client if side else None
+
+
+@probe(
+    "edge-certificates",
+    subject=SubjectKind.EDGE,
+    reads=(*edge_objects.READS, "Secret", "Telemetry", "log", "proxy-config"),
+    costly=True,
+)
+def edge_certificates(view: View, edge: EdgeSubject) -> EdgeCertificates:
+    """Do the certificates of both ends of an edge fit each other?"""
+    ends = _ends(view, edge)
+    peers = attempt(lambda: _peers(view, ends)) if ends.suspect else _NOT_LOOKED
+    return _facts(view, edge, ends, peers)
+
+
+_NOT_LOOKED = Unavailable(
+    reason=Reason.NOT_ASKED, what="certificates of both proxies", detail="nothing points to them"
+)
+
+
+def _ends(view: View, edge: EdgeSubject) -> _Ends:
+    client, server = (_workload(view, one) for one in (edge.client, edge.server))
+    word, verify, failures, silent = "", "", 0, True
+    if client is not None:
+        word, verify, failures, silent = edge_symptom.logged(view, edge, client, server)
+    both = _proxied(client) and _proxied(server)
+    return _Ends(
+        client=client,
+        server=server,
+        suspect=both
+        and (bool(word) or (silent and not edge_symptom.arrived(view, edge, client, server))),
+        word=word,
+        verify=verify,
+        failures=failures,
+    )
+
+
+def _workload(view: View, subject: WorkloadSubject | None) -> WorkloadPods | None:
+    return reading.workload(view, subject) if subject is not None else None
+
+
+def _proxied(workload: WorkloadPods | None) -> bool:
+    pod = workload.pod if workload is not None else None
+    return pod is not None and proxy_type(pod) in ("sidecar", "router", "waypoint")
+
+
+def _peers(view: View, ends: _Ends) -> Peers:
+    return Peers(client=_secrets(view, ends.client), server=_secrets(view, ends.server))
+
+
+def _secrets(view: View, workload: WorkloadPods | None) -> tuple[ProxySecret, ...]:
+    pod = workload.pod if workload is not None else None
+    if pod is None:
+        return ()
+    return view.memo(
+        ("proxy-secrets", pod.namespace, pod.name),
+        lambda v: parse(v.proxy_config("secret", pod.namespace, pod.name).text),
+    )
+
+
+def _facts(
+    view: View, edge: EdgeSubject, ends: _Ends, peers: Peers | Unavailable
+) -> EdgeCertificates:
+    now, mesh = view.now, reading.mesh_config(view)
+    known = peers if isinstance(peers, Peers) else Peers(client=(), server=())
+
+    def told(value: T) -> T | Unavailable:
+        return peers if isinstance(peers, Unavailable) else value
+
+    def seen(by_words: bool, value: bool) -> Fact[bool]:
+        return True if by_words else told(value)
+
+    worded = _side_by_words(ends, "alert_expired", "expired")
+    expired = known.side_in_state("expired", now) or worded
+    early = known.side_in_state("early", now) or (SERVER if ends.verify == "early" else "")
+    absent = known.side_undelivered() or (CLIENT if ends.word == "no_secret" else "")
+    guilty = ends.of(expired or early or absent)
+    stale = ends.of(known.stale_side(_root(view)))
+    foreign_side, foreign_domain = known.side_of_foreign_domain(accepted_domains(mesh))
+    ruling = edge_objects.judged(view, edge).ruling
+    sans = ruling.tls.subject_alt_names if ruling.tls is not None else ()
+    account = _account(ends.server, mesh.trust_domain)
+    spiffe = known.spiffe(SERVER) or account
+    own = identity(known.of(expired)) if expired else None
+    return EdgeCertificates(
+        suspect=ends.suspect,
+        word=ends.word,
+        verify=ends.verify,
+        failures=ends.failures,
+        roots_differ=told(known.roots_differ),
+        roots_equal=bool(roots(known.client)) and roots(known.client) == roots(known.server),
+        client_roots=told(", ".join(sorted(roots(known.client)))),
+        server_roots=told(", ".join(sorted(roots(known.server)))),
+        stale=_ref(stale),
+        stale_kind=_kind(stale),
+        stale_name=stale.subject.name if stale else "",
+        stale_namespace=stale.subject.namespace if stale else "",
+        expired=seen(bool(worded), bool(expired)),
+        expired_at=own.not_after if own is not None and own.not_after else _NO_DATE,
+        early=seen(ends.verify == "early", bool(early)),
+        undelivered=seen(ends.word == "no_secret", bool(absent)),
+        guilty=_ref(guilty),
+        guilty_kind=_kind(guilty),
+        guilty_name=guilty.subject.name if guilty else "",
+        guilty_namespace=guilty.subject.namespace if guilty else "",
+        guilty_pod=_pod(guilty),
+        guilty_node=_node(guilty),
+        foreign_domain=told(clean(foreign_domain)),
+        foreign=_ref(ends.of(foreign_side)),
+        accepted=clean(", ".join(accepted_domains(mesh))),
+        sans_miss=ruling.mode == "ISTIO_MUTUAL" and san_missing(sans, spiffe),
+        sans=clean(", ".join(sans)),
+        identity=clean(spiffe),
+        rule=Ref(ruling.source if sans else ""),
+        rule_name=ruling.rule.name if ruling.rule and sans else "",
+        rule_namespace=ruling.rule.namespace if ruling.rule and sans else "",
+        ca_secret=_ca_secret(view),
+        root_map=Ref(f"ConfigMap/{view.istio_namespace}/{ca.ROOT_MAP}"),
+        mesh_config=Ref(reading.mesh_config_ref(view)),
+        client_workload=_ref(ends.client),
+        server_workload=_ref(ends.server),
+        client_pod=_pod(ends.client),
+        client_namespace=ends.client.subject.namespace if ends.client else "",
+        server_pod=_pod(ends.server),
+        server_namespace=ends.server.subject.namespace if ends.server else "",
+    )
+
+
+_NO_DATE = Unavailable(reason=Reason.NOT_FOUND, what="end of an expired certificate")
+
+
+def _side_by_words(ends: _Ends, alert: str, verify: str) -> str:
+    """An alert tells of the client's certificate, a failed verification of the server's."""
+    if ends.verify == verify:
+        return SERVER
+    return "client" if ends.word == alert else ""
+
+
+def _root(view: View) -> Bundle:
+    try:
+        found = view.object("ConfigMap", ConfigMap, view.istio_namespace, ca.ROOT_MAP)
+    except EvidenceError:
+        return Bundle(certificates=())
+    return ca.root_bundle(found)
+
+
+def _ca_secret(view: View) -> Ref:
+    """`cacerts` when it is known to exist, else istiod's own Secret."""
+    try:
+        found = view.object("Secret", Secret, view.istio_namespace, ca.PLUGGED)
+    except EvidenceError:
+        found = None
+    return Ref(f"Secret/{view.istio_namespace}/{ca.PLUGGED if found is not None else ca.OWN}")
+
+
+def _account(workload: WorkloadPods | None, domain: str) -> str:
+    if workload is None:
+        return ""
+    return f"spiffe://{principal(domain, workload.subject.namespace, workload.service_account)}"
+
+
+def _ref(workload: WorkloadPods | None) -> Ref:
+    return Ref(workload.subject.ref if workload is not None else "")
+
+
+def _kind(workload: WorkloadPods | None) -> str:
+    return workload.subject.owner.lower() if workload is not None else ""
+
+
+def _pod(workload: WorkloadPods | None) -> str:
+    return workload.pod.name if workload is not None and workload.pod is not None else ""
+
+
+def _node(workload: WorkloadPods | None) -> Ref:
+    pod = workload.pod if workload is not None else None
+    return Ref(f"Node//{pod.spec.node_name}" if pod is not None and pod.spec.node_name else "")

@@ -1,0 +1,87 @@
+"""What do the istiods log about their CA?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from meshdoctor.mesh.log_lines import Said, of, scan
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.subjects import MeshSubject, SubjectKind
+from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+ISTIOD = "discovery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IstiodCaLog:
+    """Lines of all istiods' logs that concern certificates; zero when none was written."""
+
+    root_kept: Annotated[Fact[int], "a new root was not taken over", OBSERVED]
+    incomplete: Annotated[Fact[int], "incomplete signing CA bundle", OBSERVED]
+    update_failed: Annotated[Fact[int], "new plug-in certificates could not be loaded", OBSERVED]
+    csr_refused: Annotated[Fact[int], "signing requests refused", OBSERVED]
+    cluster_unknown: Annotated[Fact[int], "callers of a cluster istiod does not know", OBSERVED]
+    claimed: Annotated[Fact[str], "the cluster that they claim", OBSERVED]
+    local: Annotated[Fact[str], "the cluster that istiod knows", OBSERVED]
+    map_skipped: Annotated[Fact[int], "istio-ca-root-cert could not be written", OBSERVED]
+    text: Annotated[Fact[str], "the last of these lines", OBSERVED]
+    last: Annotated[Fact[datetime], "when it was written", OBSERVED]
+
+
+KINDS = (
+    "root_not_updated",
+    "ca_incomplete",
+    "ca_update_failed",
+    "csr_refused",
+    "cluster_unknown",
+    "root_map_skipped",
+)
+
+
+@probe("istiod-ca-log", subject=SubjectKind.MESH, reads=("Pod", "log"), costly=True)
+def istiod_ca_log(view: View, mesh: MeshSubject) -> IstiodCaLog:
+    """What do the istiods log about their CA?"""
+    said: list[Said] = []
+    missing: EvidenceError | None = None
+    pods = reading.istiod_pods(view)
+    if not pods:
+        raise MissingError(f"istiod pods in {view.istio_namespace}")
+    for pod in pods:
+        try:
+            said += istiod_lines(view, pod.namespace, pod.name)
+        except EvidenceError as error:
+            missing = error
+    if missing is not None and not of(said, *KINDS):
+        raise missing
+    return _facts(of(said, *KINDS))
+
+
+def istiod_lines(view: View, namespace: str, pod: str) -> tuple[Said, ...]:
+    """What one istiod said, read and scanned once per run."""
+    return view.memo(
+        ("istiod-said", namespace, pod), lambda v: scan(v.log(namespace, pod, ISTIOD).text)
+    )
+
+
+def _facts(said: Iterable[Said]) -> IstiodCaLog:
+    said = tuple(said)
+    unknown = of(said, "cluster_unknown")
+    times = [one.at for one in said if one.at is not None]
+    return IstiodCaLog(
+        root_kept=len(of(said, "root_not_updated")),
+        incomplete=len(of(said, "ca_incomplete")),
+        update_failed=len(of(said, "ca_update_failed")),
+        csr_refused=len(of(said, "csr_refused")),
+        cluster_unknown=len(unknown),
+        claimed=unknown[-1].get("claimed") if unknown else "",
+        local=unknown[-1].get("local") if unknown else "",
+        map_skipped=len(of(said, "root_map_skipped")),
+        text=said[-1].text if said else "",
+        last=max(times)
+        if times
+        else Unavailable(reason=Reason.NOT_FOUND, what="CA lines in istiod's log"),
+    )

@@ -1,0 +1,76 @@
+"""Does a namespace hold the root certificate that its proxies mount?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.ca import ROOT_MAP, root_bundle
+from meshdoctor.mesh.certificates import compare
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import ConfigMap, Event, Pod
+from meshdoctor.model.subjects import NamespaceSubject, SubjectKind
+from meshdoctor.probes.view import View, attempt, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceRoot:
+    """ConfigMap istio-ca-root-cert of one namespace."""
+
+    waiting: Annotated[Fact[int], "pods that mount it and have not started"]
+    pod: Annotated[Fact[str], "one of them"]
+    absent: Annotated[Fact[bool], "the ConfigMap does not exist, or holds no certificate"]
+    differs: Annotated[Fact[bool], "its root is not the one of istiod's namespace"]
+    events: Annotated[Fact[int], "mount failures that name it", OBSERVED]
+    config_map: Annotated[Fact[Ref], "the ConfigMap"]
+    namespace: Annotated[Fact[Ref], "the namespace"]
+    name: Annotated[Fact[str], "name of the namespace"]
+
+
+@probe("namespace-root", subject=SubjectKind.NAMESPACE, reads=("ConfigMap", "Event", "Pod"))
+def namespace_root(view: View, subject: NamespaceSubject) -> NamespaceRoot:
+    """Does a namespace hold the root certificate that its proxies mount?"""
+    name = subject.name
+    pods = [p for p in view.objects("Pod", Pod, name) if _mounts(p) and _waits(p)]
+    found = attempt(lambda: view.object("ConfigMap", ConfigMap, name, ROOT_MAP))
+    return NamespaceRoot(
+        waiting=len(pods),
+        pod=pods[0].name if pods else "",
+        absent=found if isinstance(found, Unavailable) else not root_bundle(found).certificates,
+        differs=_differs(view, found),
+        events=attempt(lambda: _events(view, name)),
+        config_map=Ref(f"ConfigMap/{name}/{ROOT_MAP}"),
+        namespace=Ref(f"Namespace//{name}"),
+        name=name,
+    )
+
+
+def _waits(pod: Pod) -> bool:
+    """Whether the pod has never run: a running one proves that the map was there."""
+    return pod.status.phase == "Pending"
+
+
+def _mounts(pod: Pod) -> bool:
+    for volume in pod.spec.volumes:
+        maps = [volume.config_map]
+        maps += [s.config_map for s in volume.projected.sources] if volume.projected else []
+        if any(m is not None and m.name == ROOT_MAP and not m.optional for m in maps):
+            return True
+    return False
+
+
+def _differs(view: View, found: ConfigMap | Unavailable | None) -> Fact[bool]:
+    if isinstance(found, Unavailable):
+        return found
+    own = attempt(lambda: view.object("ConfigMap", ConfigMap, view.istio_namespace, ROOT_MAP))
+    if isinstance(own, Unavailable):
+        return own
+    return compare(root_bundle(found).roots, root_bundle(own).roots) == "differ"
+
+
+def _events(view: View, namespace: str) -> int:
+    return sum(
+        max(event.count, 1)
+        for event in view.objects("Event", Event, namespace)
+        if event.reason in ("FailedMount", "FailedAttachVolume")
+        and f'"{ROOT_MAP}" not found' in event.message
+    )

@@ -1,0 +1,108 @@
+"""Is there a reason to doubt that this proxy can get certificates, and from whom does it?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.ca import ca_address, is_external, root_bundle, token_audience
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of, proxy_type
+from meshdoctor.mesh.xds import SyncTable
+from meshdoctor.mesh.xds_status import parse as parse_status
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.kubernetes import ConfigMap, Pod
+from meshdoctor.model.subjects import ProxySubject, SubjectKind
+from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySigning:
+    """What can be told of a proxy's certificates without asking the proxy."""
+
+    doubtful: Annotated[
+        Fact[bool],
+        "its proxy is not ready, or istiod does not list it, or it is older than the mesh's root "
+        "and no list could be read",
+    ]
+    ready: Annotated[Fact[bool], "its proxy container is ready"]
+    disconnected: Annotated[Fact[bool], "proxy-status was read and does not list the proxy"]
+    before_root: Annotated[
+        Fact[bool], "the pod started before the root certificate of its namespace was made"
+    ]
+    address: Annotated[Fact[str], "where its agent sends signing requests"]
+    external: Annotated[Fact[bool], "that is not istiod, or an SDS socket is mounted"]
+    audience: Annotated[Fact[str], "audience of its istio-token; empty: none is projected"]
+    workload: Annotated[Fact[Ref], "the workload of the pod"]
+    workload_kind: Annotated[Fact[str], "its kind, in lower case"]
+    workload_name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "namespace of the pod"]
+    pod: Annotated[Fact[str], "name of the pod"]
+    istiod: Annotated[Fact[Ref], "the Service that the agent calls when istiod is its CA"]
+    node: Annotated[Fact[Ref], "the node it runs on"]
+
+
+@probe("proxy-signing", subject=SubjectKind.PROXY, reads=("ConfigMap", "Pod", "proxy-status"))
+def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
+    """Is there a reason to doubt that this proxy can get certificates?"""
+    pod = _pod(view, proxy)
+    kept = proxy_type(pod) in ("sidecar", "router", "waypoint") and pod.status.phase == "Running"
+    ready = _proxy_ready(pod)
+    listed = _listed(view, pod) if kept else None
+    early = kept and _before_root(view, pod)
+    owner = owner_of(pod)
+    return ProxySigning(
+        doubtful=kept and (not ready or listed is False or (early and listed is None)),
+        ready=ready,
+        disconnected=listed is False,
+        before_root=early,
+        address=clean(ca_address(pod)),
+        external=is_external(pod),
+        audience=clean(token_audience(pod)),
+        workload=Ref(owner.ref),
+        workload_kind=owner.owner.lower(),
+        workload_name=owner.name,
+        namespace=pod.namespace,
+        pod=pod.name,
+        istiod=Ref(f"Service/{view.istio_namespace}/istiod"),
+        node=Ref(f"Node//{pod.spec.node_name}" if pod.spec.node_name else ""),
+    )
+
+
+def _pod(view: View, proxy: ProxySubject) -> Pod:
+    pod = view.object("Pod", Pod, proxy.namespace, proxy.pod)
+    if pod is None:
+        raise MissingError(f"pod {proxy.namespace}/{proxy.pod}")
+    return pod
+
+
+def _proxy_ready(pod: Pod) -> bool:
+    status = pod.container_status(PROXY)
+    return status.ready if status is not None else is_ready(pod)
+
+
+def _listed(view: View, pod: Pod) -> bool | None:
+    """Whether istiod's list names the proxy; None when no list could be read."""
+    try:
+        table = view.memo("proxy-status-table", _table)
+    except EvidenceError:
+        return None
+    if not table.proxies:
+        return None
+    return any(
+        p.pod == pod.name and p.namespace in (pod.namespace, "") for p in table.proxies.values()
+    )
+
+
+def _table(view: View) -> SyncTable:
+    return parse_status(view.proxy_status().text, view.now)
+
+
+def _before_root(view: View, pod: Pod) -> bool:
+    """Whether every root in the namespace's ConfigMap is younger than the pod."""
+    started = pod.status.start_time or pod.metadata.creation_timestamp
+    try:
+        found = view.object("ConfigMap", ConfigMap, pod.namespace, "istio-ca-root-cert")
+    except EvidenceError:
+        return False
+    roots = root_bundle(found).certificates
+    return bool(started and roots) and all(c.not_before > started for c in roots if started)

@@ -1,0 +1,340 @@
+"""Probes on certificates: both ends, one proxy, the CA, a namespace."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import (
+    EdgeSubject,
+    MeshSubject,
+    NamespaceSubject,
+    ProxySubject,
+    ServiceSubject,
+    WorkloadSubject,
+)
+from meshdoctor.ports import EvidenceError, ForbiddenError
+from meshdoctor.probes.edge_certificates import EdgeCertificates, edge_certificates
+from meshdoctor.probes.istiod_ca_log import IstiodCaLog, istiod_ca_log
+from meshdoctor.probes.mesh_ca import MeshCa, mesh_ca
+from meshdoctor.probes.namespace_root import NamespaceRoot, namespace_root
+from meshdoctor.probes.proxy_signing import ProxySigning, proxy_signing
+from meshdoctor.probes.proxy_signing_log import ProxySigningLog, proxy_signing_log
+from meshdoctor.probes.signing_requests import SigningRequests, signing_requests
+from tests.unit.mesh.certs import DAY, NOW, Ca
+from tests.unit.world import world
+
+OLD, NEW = Ca(start=NOW - 60 * DAY), Ca(start=NOW - DAY)
+CVF = (
+    '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 503 UF,URX - - "TLS_error:|268435581:SSL_routines:'
+    'OPENSSL_internal:CERTIFICATE_VERIFY_FAILED{why}:TLS_error_end" 0 0 1 - "-" "-" "-" "pay" '
+    '"10.0.0.2:8080" outbound|80||pay.shop.svc.cluster.local - 172.20.0.9:80 10.0.0.1:6 - -\n'
+)
+EDGE = EdgeSubject(
+    client=WorkloadSubject("shop", "cart-1", "Pod"),
+    server=WorkloadSubject("shop", "pay-1", "Pod"),
+    service=ServiceSubject("shop", "pay"),
+    host="pay.shop.svc.cluster.local",
+    port=80,
+)
+
+
+def root_map(namespace: str, *roots: Ca) -> dict[str, Any]:
+    return {
+        "kind": "ConfigMap",
+        "apiVersion": "v1",
+        "metadata": {"name": "istio-ca-root-cert", "namespace": namespace},
+        "data": {"root-cert.pem": "".join(r.pem for r in roots)},
+    }
+
+
+def pod(name: str, namespace: str = "shop", ready: bool = True, **more: Any) -> dict[str, Any]:
+    proxy: dict[str, Any] = {"name": "istio-proxy", "args": ["proxy", "sidecar"]}
+    proxy["env"] = [{"name": "CA_ADDR", "value": more.get("ca", "")}]
+    token = {"serviceAccountToken": {"audience": "istio-ca", "path": "istio-token"}}
+    volumes: list[dict[str, Any]] = [
+        {"name": "istiod-ca-cert", "configMap": {"name": "istio-ca-root-cert"}},
+        {"name": "istio-token", "projected": {"sources": [token]}},
+    ]
+    if more.get("spire"):
+        volumes.append({"name": "socket", "csi": {"driver": "csi.spiffe.io"}})
+    return {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"name": name, "namespace": namespace, "labels": more.get("labels", {})},
+        "spec": {
+            "serviceAccountName": "pay",
+            "nodeName": "n1",
+            "containers": [{"name": "app"}, proxy] if more.get("proxy", True) else [{"name": "a"}],
+            "volumes": volumes,
+        },
+        "status": {
+            "phase": more.get("phase", "Running"),
+            "podIP": more.get("ip", "10.0.0.1"),
+            "startTime": more.get("start", "2026-11-18T00:00:00Z"),
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "containerStatuses": [
+                {
+                    "name": "istio-proxy",
+                    "ready": ready,
+                    "state": {"running": {"startedAt": "2026-11-18T00:00:00Z"}},
+                }
+            ],
+        },
+    }
+
+
+SERVICE = {
+    "kind": "Service",
+    "apiVersion": "v1",
+    "metadata": {"name": "pay", "namespace": "shop"},
+    "spec": {
+        "clusterIP": "172.20.0.9",
+        "selector": {"app": "pay"},
+        "ports": [{"port": 80, "targetPort": 8080, "name": "http"}],
+    },
+}
+MESH = {
+    "kind": "ConfigMap",
+    "apiVersion": "v1",
+    "metadata": {"name": "istio", "namespace": "istio-system"},
+    "data": {"mesh": "accessLogFile: /dev/stdout\n"},
+}
+
+
+def view(*objects: dict[str, Any], **rest: Any) -> Any:
+    return world(yaml.safe_dump_all([MESH, *objects]), **rest)
+
+
+def table(serial: str, end: str = "2026-11-19", own: str = "ACTIVE      true") -> str:
+    return (
+        "RESOURCE NAME  TYPE        STATUS      VALID CERT  SERIAL NUMBER  NOT AFTER  NOT BEFORE\n"
+        f"default        Cert Chain  {own}  1b0a  {end}T09:05:31Z  2026-11-17T09:03:31Z\n"
+        f"ROOTCA         CA          ACTIVE      true  {serial}  2036-11-15T08:55:00Z  "
+        "2025-11-18T08:55:00Z\n"
+    )
+
+
+def serial(ca: Ca) -> str:
+    return f"{ca.cert.serial_number:x}"
+
+
+def edge(log: str | None, client: str, server: str, *more: dict[str, Any]) -> EdgeCertificates:
+    logs = {} if log is None else {("shop", "cart-1", "istio-proxy"): log}
+    secrets = {"cart-1": client, "pay-1": server}
+    found = edge_certificates.run(
+        view(
+            SERVICE,
+            pod("cart-1"),
+            pod("pay-1", ip="10.0.0.2", labels={"app": "pay"}),
+            root_map("istio-system", NEW),
+            *more,
+            logs=logs,
+            istioctl={f"proxy-config secret {p}.shop": text for p, text in secrets.items() if text},
+        ),
+        EDGE,
+    )
+    assert isinstance(found, EdgeCertificates)
+    return found
+
+
+def test_old_root_after_a_reinstall() -> None:
+    found = edge(CVF.format(why=""), table(serial(OLD)), table(serial(NEW)))
+    assert (found.suspect, found.word, found.failures) == (True, "verify_failed", 1)
+    assert (found.roots_differ, found.stale) == (True, "Pod/shop/cart-1")
+    assert found.ca_secret == "Secret/istio-system/istio-ca-secret"
+    assert not found.expired and not found.undelivered
+
+
+def test_same_root() -> None:
+    found = edge(CVF.format(why=""), table(serial(NEW)), table(serial(NEW)))
+    assert (found.roots_differ, found.roots_equal, found.stale) == (False, True, "")
+
+
+def test_words_alone_can_tell() -> None:
+    found = edge(CVF.format(why=":verify_cert_failed:_certificate_has_expired"), "", "")
+    assert (found.verify, found.expired, found.guilty) == ("expired", True, "Pod/shop/pay-1")
+    assert isinstance(found.roots_differ, Unavailable)
+
+
+def test_expired_and_warming() -> None:
+    found = edge(None, table(serial(NEW), "2026-11-18"), table(serial(NEW)))
+    assert found.suspect and found.expired and found.guilty == "Pod/shop/cart-1"
+    warming = "RESOURCE NAME\ndefault    WARMING   false\n"
+    found = edge(CVF.format(why=""), table(serial(NEW)), warming)
+    assert found.undelivered and found.guilty == "Pod/shop/pay-1"
+
+
+def test_nothing_is_looked_at_when_nothing_points_there() -> None:
+    found = edge("", table(serial(OLD)), table(serial(NEW)))
+    assert not found.suspect and isinstance(found.roots_differ, Unavailable)
+
+
+def test_rule_that_names_another_account() -> None:
+    rule = {
+        "kind": "DestinationRule",
+        "apiVersion": "networking.istio.io/v1",
+        "metadata": {"name": "pay", "namespace": "shop"},
+        "spec": {
+            "host": "pay",
+            "trafficPolicy": {
+                "tls": {"mode": "ISTIO_MUTUAL", "subjectAltNames": ["spiffe://cluster.local/x"]}
+            },
+        },
+    }
+    found = edge("", "", "", rule)
+    assert found.sans_miss and found.rule == "DestinationRule/shop/pay"
+    assert found.identity == "spiffe://cluster.local/ns/shop/sa/pay"
+
+
+def signing(*objects: dict[str, Any], status: str = "") -> ProxySigning:
+    texts = {"proxy-status": status} if status else {}
+    found = proxy_signing.run(view(*objects, istioctl=texts), ProxySubject("shop", "cart-1"))
+    assert isinstance(found, ProxySigning)
+    return found
+
+
+LISTED = "NAME  CLUSTER  CDS  LDS  EDS  RDS  ECDS  ISTIOD  VERSION\n{}.shop  K  SYNCED  SYNCED  "
+LISTED += "SYNCED  SYNCED  NOT SENT  istiod-1  1.24.1\n"
+
+
+def test_doubt() -> None:
+    fresh = root_map("shop", OLD)
+    assert not signing(pod("cart-1"), fresh).doubtful
+    assert signing(pod("cart-1", ready=False), fresh).doubtful
+    assert signing(pod("cart-1"), fresh, status=LISTED.format("pay-1")).disconnected
+    assert not signing(pod("cart-1"), fresh, status=LISTED.format("cart-1")).doubtful
+    old = signing(pod("cart-1", start="2026-10-01T00:00:00Z"), root_map("shop", NEW))
+    assert old.before_root and old.doubtful and old.audience == "istio-ca"
+    assert signing(pod("cart-1", ca="cert-manager-istio-csr.cert-manager.svc:443")).external
+    assert not signing(pod("cart-1", ca="istiod.istio-system.svc:15012")).external
+    with pytest.raises(EvidenceError):
+        signing()
+
+
+FAIL = "2026-11-18T09:0{}:00.1Z\twarn\tsds\tfailed to warm certificate: rpc error: code = {}\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "field"),
+    [
+        ('Unavailable desc = "dial tcp 10.0.0.9:15012: i/o timeout"', "unreachable"),
+        ("Unauthenticated desc = request authenticate failure", "rejected"),
+        ("InvalidArgument desc = CSR signing error (TTL)", "refused"),
+        ("Unavailable desc = authentication handshake failed: x509: unknown", "untrusted"),
+    ],
+)
+def test_signing_log(code: str, field: str) -> None:
+    text = FAIL.format(1, code)
+    good = "2026-11-18T09:05:00.1Z\tinfo\tcache\tgenerated new workload certificate\tttl=1h\n"
+    for log, recovered in ((text, False), (text + good, True)):
+        found = proxy_signing_log.run(
+            view(logs={("shop", "cart-1", "istio-proxy"): log}), ProxySubject("shop", "cart-1")
+        )
+        assert isinstance(found, ProxySigningLog)
+        assert getattr(found, field) == 1 and found.recovered is recovered
+
+
+def secret(name: str, ca: Ca, **keys: str) -> dict[str, Any]:
+    return {
+        "kind": "Secret",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": name,
+            "namespace": "istio-system",
+            "creationTimestamp": "2026-11-18T08:00:00Z",
+        },
+        "data": {"root-cert.pem": ca.pem, "ca-cert.pem": ca.pem, **keys},
+    }
+
+
+def istiod(namespace: str = "istio-system") -> dict[str, Any]:
+    return pod("istiod-1", namespace, proxy=False, labels={"app": "istiod"})
+
+
+def of_ca(*objects: dict[str, Any], **rest: Any) -> MeshCa:
+    found = mesh_ca.run(view(*objects, **rest), MeshSubject())
+    assert isinstance(found, MeshCa)
+    return found
+
+
+def test_own_ca() -> None:
+    found = of_ca(root_map("istio-system", NEW), secret("istio-ca-secret", NEW), istiod())
+    assert (found.kind, found.plugged, found.external) == ("istiod self-signed", False, False)
+    assert (found.root_state, found.secret_state, found.secret_differs) == ("valid", "valid", False)
+    assert (found.missing_keys, found.rival) == ("", "")
+
+
+def test_plugged_in_ca_with_another_root() -> None:
+    found = of_ca(root_map("istio-system", OLD), secret("cacerts", NEW), istiod())
+    assert found.plugged and found.secret == "Secret/istio-system/cacerts"
+    assert (found.secret_differs, found.secret_after_istiod) == (True, True)
+    assert found.missing_keys == "ca-key.pem, cert-chain.pem"
+
+
+def test_expired_root_and_unreadable_secret() -> None:
+    dead = Ca(start=NOW - 30 * DAY, days=10)
+    found = of_ca(
+        root_map("istio-system", dead), istiod(), failing={"Secret": ForbiddenError("secrets")}
+    )
+    assert found.root_state == "expired"
+    for fact in (found.kind, found.secret_state, found.secret_differs):
+        assert isinstance(fact, Unavailable)
+
+
+def test_other_cas_and_rivals() -> None:
+    assert of_ca(istiod(), pod("a", spire=True)).kind == "spire"
+    assert of_ca(istiod(), pod("a", ca="cert-manager-istio-csr.cm.svc:443")).kind == "istio-csr"
+    two = [istiod(), istiod("istio-canary"), root_map("istio-system", OLD)]
+    assert of_ca(*two, root_map("istio-canary", NEW)).rival_differs
+    assert not of_ca(*two, root_map("istio-canary", OLD)).rival_differs
+
+
+def test_istiod_log() -> None:
+    text = "2026-11-18T09:00:00Z\twarn\tMulti root is disabled, updating new ROOT-CA not supported"
+    found = istiod_ca_log.run(
+        view(istiod(), logs={("istio-system", "istiod-1", "discovery"): text}), MeshSubject()
+    )
+    assert isinstance(found, IstiodCaLog) and found.root_kept == 1
+    for empty in (view(), view(istiod())):
+        with pytest.raises(EvidenceError):
+            istiod_ca_log.run(empty, MeshSubject())
+
+
+def test_namespace_root() -> None:
+    event = {
+        "kind": "Event",
+        "apiVersion": "v1",
+        "metadata": {"name": "e", "namespace": "shop"},
+        "reason": "FailedMount",
+        "message": 'MountVolume.SetUp failed: configmap "istio-ca-root-cert" not found',
+        "count": 4,
+    }
+    for phase, waiting in (("Pending", 1), ("Running", 0)):
+        found = namespace_root.run(view(pod("a", phase=phase), event), NamespaceSubject("shop"))
+        assert isinstance(found, NamespaceRoot)
+        assert (found.waiting, found.absent, found.events) == (waiting, True, 4)
+
+
+def test_signing_requests() -> None:
+    def csr(name: str, user: str, *conditions: str) -> dict[str, Any]:
+        return {
+            "kind": "CertificateSigningRequest",
+            "apiVersion": "certificates.k8s.io/v1",
+            "metadata": {"name": name},
+            "spec": {"signerName": "s.io/x", "username": f"system:serviceaccount:{user}"},
+            "status": {"conditions": [{"type": c, "status": "True"} for c in conditions]},
+        }
+
+    found = signing_requests.run(
+        view(
+            csr("a", "istio-system:istiod"),
+            csr("b", "istio-system:istiod", "Denied"),
+            csr("c", "istio-system:istiod", "Approved"),
+            csr("d", "kube-system:other"),
+        ),
+        MeshSubject(),
+    )
+    assert isinstance(found, SigningRequests)
+    assert (found.pending, found.denied, found.first_name) == (1, 1, "a")
