@@ -77,7 +77,7 @@ def detail(finding: Finding, report: Report) -> Rows:
         rows.append(("observed", finding.observed))
     else:
         rows.append(("evidence", SURE.get(finding.strength, "")))
-    rows += [("changed", change(c, report.observed_at)) for c in finding.changes[:3]]
+    rows += [("changed", change(c, report.observed_at)) for c in recent(finding, report)[:3]]
     rows.append(("fix", finding.fix))
     rows.append(("by hand", finding.by_hand))
     if finding.verify:
@@ -107,6 +107,17 @@ def counted(names: Iterable[str], limit: int = 3) -> str:
     every = list(names)
     text = ", ".join(every[:limit])
     return f"{text} and {len(every) - limit} more" if len(every) > limit else text
+
+
+def recent(finding: Finding, report: Report) -> list[ChangeNote]:
+    """Changes of the last three days: an older one is no news in an incident."""
+    now = _time(report.observed_at)
+    kept = []
+    for note in finding.changes:
+        then = _time(note.at)
+        if then is None or now is None or (now - then).total_seconds() < 3 * 86400:
+            kept.append(note)
+    return kept
 
 
 def change(note: ChangeNote, observed_at: str) -> str:
