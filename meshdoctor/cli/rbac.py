@@ -28,7 +28,7 @@ def rbac(probes: Iterable[Probe]) -> str:
     if reads & _LOG:
         rules.append(_rule("", ["pods/log"], ["get"]))
     if reads & _FORWARD:
-        rules.append(_rule("", ["pods/portforward"], ["create"]))
+        rules.append(_rule("", ["pods/portforward"], ["create", "get"]))
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",

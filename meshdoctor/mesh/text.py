@@ -6,6 +6,8 @@ overrides and megabytes. What passes here is printable, single-line and bounded.
 
 import re
 
+from meshdoctor.mesh.secrets import mask
+
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
 
@@ -16,6 +18,7 @@ def strip_ansi(text: str) -> str:
 
 
 def clean(text: str, limit: int = 300) -> str:
-    """One printable line of at most `limit` characters; control characters become a space."""
-    line = _CONTROL.sub(" ", strip_ansi(text[: limit * 8])).strip()
+    """One printable line of at most `limit` characters; secrets are masked and control
+    characters become a space."""
+    line = _CONTROL.sub(" ", mask(strip_ansi(text[: limit * 8]))).strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -67,9 +67,10 @@ def needs_of(reads: Iterable[str], namespaces: Sequence[str]) -> list[Need]:
         if wanted & _LOGS:
             found.append(Need(verb="get", group="", resource="pods/log", namespace=scope))
         if wanted & _FORWARDED:
-            found.append(
-                Need(verb="create", group="", resource="pods/portforward", namespace=scope)
-            )
+            found += [
+                Need(verb=verb, group="", resource="pods/portforward", namespace=scope)
+                for verb in ("create", "get")  # a WebSocket is a GET, and since 1.35 a create too
+            ]
     for name in sorted(wanted & BY_NAME.keys()):
         row = BY_NAME[name]
         if not row.namespaced:

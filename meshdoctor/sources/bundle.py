@@ -38,7 +38,7 @@ class Recorded:
     ) -> None:
         self._files = files
         self._snapshot = Snapshot(loaded.objects)
-        self._aside = tuple(loaded.aside)
+        self._aside = (*loaded.aside, *recording.aside)
         self._broken = tuple(loaded.broken)
         self._complete = complete
         self._defaults = defaults
@@ -151,8 +151,9 @@ class Recorded:
 
     def proxy_status(self) -> Text:
         found = [n.path for n in self._tools if n.command == "proxy-status"]
-        found += [n.path for n in self._tools if n.command == "debug" and n.argument == "syncz"]
-        return self._tool(found, "proxy-status", reads.status_command())
+        syncz = [n.path for n in self._tools if (n.command, n.argument) == ("debug", "syncz")]
+        json = [path for path in found if path.endswith(".json")]
+        return self._tool(json or found or syncz, "proxy-status", reads.status_command())
 
     def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
         wanted = {"proxy-config": recorded_text.WHATS.get(what, what)}

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import msgspec
 
@@ -57,6 +58,7 @@ _KEPT = frozenset(
     }
 )
 _KEPT_PREFIXES = ("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "AAD_")
+_CONFIG = Path(__file__).with_name("istioctl.yaml")
 _DOCS = "https://istio.io/latest/docs/ops/diagnostic-tools/istioctl/"
 _INSTALL = f"Install istioctl of istiod's minor version: {_DOCS}"
 _SIGNS: tuple[tuple[str, type[EvidenceError]], ...] = (
@@ -145,7 +147,7 @@ def scrubbed(environment: "os._Environ[str] | dict[str, str]") -> dict[str, str]
         for name, value in environment.items()
         if name in _KEPT or name.startswith(_KEPT_PREFIXES)
     }
-    return {**kept, "TERM": "dumb", "ISTIOCONFIG": os.devnull}
+    return {**kept, "TERM": "dumb", "ISTIOCONFIG": str(_CONFIG)}
 
 
 def _judge(words: tuple[str, ...], code: int, out: str, err: str, command: str) -> str:

@@ -145,7 +145,7 @@ class Live:
             words = ("proxy-config", what, f"{pod}.{namespace}")
             return self.istioctl.run(words if what == "log" else (*words, "-o", "json"))
         if what not in envoy_dump.WHATS:
-            raise ToolMissingError(command, "istioctl not found on PATH")
+            raise ToolMissingError(command, f"only istioctl shows {what}, and it was not found")
         body = self._forward.get(namespace, pod, ENVOY_PORT, envoy_dump.path_of(what))
         return Text(text=envoy_dump.as_istioctl(what, body), command=command)
 

@@ -45,13 +45,22 @@ def with_overlay(source: Source, change: Path) -> Source:
 
 
 def recording(source: Source, target: Path) -> Source:
-    """The source, with every read recorded for `target`."""
-    raise SourceError("recording is not supported yet", exit_code=2)
+    """The source, with every read recorded for `target`; raises SourceError if that exists."""
+    from meshdoctor.sources.recorder import Recorder
+    from meshdoctor.sources.write_bundle import check_target
+
+    check_target(target)
+    return Recorder(source, target)
 
 
 def finish_recording(source: Source, scope: object) -> None:
     """Write the bundle of a recorded run."""
-    raise SourceError("recording is not supported yet", exit_code=2)
+    from meshdoctor.sources.bundle_files import files
+    from meshdoctor.sources.recorder import Recorder
+    from meshdoctor.sources.write_bundle import write
+
+    if isinstance(source, Recorder):
+        write(source.target, files(source, scope), source.now().timestamp())
 
 
 def preflight(

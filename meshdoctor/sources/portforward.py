@@ -92,7 +92,7 @@ def _ask(stream: Any, path: str, what: str, limit: int, deadline: Deadline) -> b
         size += len(chunk)
         if size > limit:
             raise TooLargeError(what, f"larger than {limit >> 20} MB")
-        stream.settimeout(deadline.share(SECONDS, what))
+        deadline.share(SECONDS, what)
     body = b"".join(chunks)
     if reply.status in (401, 403):
         raise ForbiddenError(what, f"HTTP {reply.status} {body[:120].decode('utf-8', 'replace')}")

@@ -40,12 +40,15 @@ WHATS = ("cluster", "listener", "route", "endpoint", "secret", "bootstrap", "all
 
 def list_key(kind: str, namespace: str | None) -> str:
     """The read of all objects of a kind, in one namespace or in all."""
-    return f"list {kind} {EVERY if namespace is None else namespace or '-'}"
+    if namespace is None or not BY_NAME[kind].namespaced:
+        return f"list {kind} {EVERY}"
+    return f"list {kind} {namespace or '-'}"
 
 
 def get_key(kind: str, namespace: str, name: str) -> str:
     """The read of one object by name."""
-    return f"get {kind} {namespace or '-'} {name}"
+    scope = namespace if BY_NAME[kind].namespaced else ""
+    return f"get {kind} {scope or '-'} {name}"
 
 
 def log_key(namespace: str, pod: str, container: str, previous: bool) -> str:

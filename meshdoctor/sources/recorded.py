@@ -13,7 +13,9 @@ from meshdoctor.sources.objects import SUFFIXES, load
 _NO_BUNDLE = (
     "A bundle holds bundle.yaml and objects.yaml; a folder of manifests holds .yaml or .json."
 )
-_NEVER_READ = frozenset({"truth.yaml", settings.SETTINGS, settings.ERRORS, settings.READS})
+_NEVER_READ = frozenset(
+    {"truth.yaml", settings.SETTINGS, settings.ERRORS, settings.READS, settings.ASIDE}
+)
 _EVIDENCE = ("logs/", "istioctl/", "metrics/")
 
 

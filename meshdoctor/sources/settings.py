@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.evidence import Reason, SetAside, Unavailable
 from meshdoctor.ports import Defaults, SourceError
 from meshdoctor.sources import yaml_text
 from meshdoctor.sources.archive import MEBI, Files
@@ -15,6 +15,7 @@ from meshdoctor.sources.archive import MEBI, Files
 SETTINGS = "bundle.yaml"
 ERRORS = "errors.json"
 READS = "reads.json"
+ASIDE = "aside.json"
 _KEYS = frozenset({"observed_at", "from", "to", "request", "versions", "source", "recorder"})
 
 
@@ -41,18 +42,20 @@ class FailedRead(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class Recording:
     """`failed`: reads that failed, by key; `reads`: every read that succeeded, None when the
-    bundle was put together by hand and does not say."""
+    bundle was put together by hand and does not say; `aside`: objects malformed in the cluster."""
 
     failed: Mapping[str, Unavailable]
     reads: frozenset[str] | None
+    aside: tuple[SetAside, ...] = ()
 
 
 def recording(files: Files) -> Recording:
-    """errors.json and reads.json. Raises SourceError when one of them is no valid JSON."""
+    """errors.json, reads.json and aside.json. Raises SourceError when one is not valid."""
     paths = set(files.paths())
     rows = _json(files, ERRORS, list[FailedRead]) if ERRORS in paths else []
     reads = frozenset(_json(files, READS, list[str])) if READS in paths else None
-    return Recording({row.read: row.unavailable for row in rows}, reads)
+    aside = tuple(_json(files, ASIDE, list[SetAside])) if ASIDE in paths else ()
+    return Recording({row.read: row.unavailable for row in rows}, reads, aside)
 
 
 def _json(files: Files, path: str, type_: Any) -> Any:
