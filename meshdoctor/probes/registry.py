@@ -13,6 +13,8 @@ from meshdoctor.probes.authz_other import authz_other
 from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.client_log import client_log
+from meshdoctor.probes.config_catch_all import catch_all_rule
+from meshdoctor.probes.config_policy import policy_effect_probe, policy_seen
 from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_certificates import edge_certificates
@@ -51,6 +53,7 @@ PROBES: tuple[Probe, ...] = (
     authz_sync,
     authz_verdict,
     caller,
+    catch_all_rule,
     client_log,
     edge_app_log,
     edge_certificates,
@@ -66,6 +69,8 @@ PROBES: tuple[Probe, ...] = (
     namespace_root,
     pod_redirect,
     pod_startup,
+    policy_effect_probe,
+    policy_seen,
     proxy_setup,
     proxy_signing,
     proxy_signing_log,

@@ -1,0 +1,144 @@
+"""Does a PeerAuthentication do what it was written for?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import policy_effect
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.access_logging import SERVER
+from meshdoctor.mesh.policy_effect import Effect
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import PeerAuthentication
+from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.subjects import ConfigSubject, SubjectKind
+from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.view import View, probe
+
+READS = (
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "Job",
+    "PeerAuthentication",
+    "Pod",
+    "Service",
+    "StatefulSet",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyEffect:
+    """What becomes of the policy. Other kinds of configuration: `is_policy` false, the rest
+    empty."""
+
+    is_policy: Annotated[Fact[bool], "the object is a PeerAuthentication"]
+    policy: Annotated[Fact[Ref], "the policy itself"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    mode: Annotated[Fact[str], "the mode it asks for"]
+    scope: Annotated[Fact[str], "mesh, namespace or workload; empty: istiod ignores it"]
+    root: Annotated[Fact[str], "the root namespace"]
+    in_root: Annotated[Fact[bool], "it has a selector and stands in the root namespace"]
+    selector: Annotated[Fact[str], "the labels it asks for"]
+    selected: Annotated[Fact[int], "workloads that it selects"]
+    workloads: Annotated[Fact[int], "workloads of its namespace"]
+    older: Annotated[Fact[Ref], "the older policy that takes its place; empty: none"]
+    older_mode: Annotated[Fact[str], "the mode of that one"]
+    dead_port: Annotated[Fact[int], "a port key that is no workload port; 0: none"]
+    dead_mode: Annotated[Fact[str], "the mode asked for under it"]
+    meant_port: Annotated[Fact[int], "the workload port that the Service maps it to"]
+    in_force: Annotated[Fact[str], "the mode really in force on that workload port"]
+    service: Annotated[Fact[Ref], "the Service whose port was taken for it"]
+
+
+@probe("policy-effect", subject=SubjectKind.CONFIG, reads=READS)
+def policy_effect_probe(view: View, subject: ConfigSubject) -> PolicyEffect:
+    """Does this PeerAuthentication do what it was written for?"""
+    if subject.config_kind != "PeerAuthentication":
+        return _facts(None, None, "")
+    policy, found = _judged(view, subject)
+    return _facts(policy, found, reading.root_namespace(view))
+
+
+def _judged(view: View, subject: ConfigSubject) -> tuple[PeerAuthentication, Effect]:
+    def build(v: View) -> tuple[PeerAuthentication, Effect]:
+        name, space = subject.name, subject.namespace
+        policy = v.object("PeerAuthentication", PeerAuthentication, space, name)
+        if policy is None:
+            raise MissingError(str(subject), "it is gone")
+        root = reading.root_namespace(v)
+        spaces = sorted({space, root})
+        everyone = [
+            p for ns in spaces for p in v.objects("PeerAuthentication", PeerAuthentication, ns)
+        ]
+        services = v.objects("Service", Service, space)
+        workloads = reading.workloads(v).values()
+        return policy, policy_effect.effect(policy, everyone, workloads, services, root)
+
+    return view.memo(("policy-effect", subject), build)
+
+
+def _facts(policy: PeerAuthentication | None, found: Effect | None, root: str) -> PolicyEffect:
+    wanted = policy.spec.selector.wanted if policy is not None and policy.spec.selector else {}
+    older = found.older if found is not None else None
+    dead = found.dead if found is not None else policy_effect.DeadPort()
+    return PolicyEffect(
+        is_policy=policy is not None,
+        policy=Ref(policy.ref if policy else ""),
+        name=policy.name if policy else "",
+        namespace=policy.namespace if policy else "",
+        mode=policy.spec.mtls.mode if policy else "",
+        scope=found.scope if found else "",
+        root=root,
+        in_root=bool(policy is not None and wanted and policy.namespace == root),
+        selector=clean(", ".join(f"{k}={v}" for k, v in sorted(wanted.items()))),
+        selected=len(found.selected) if found else 0,
+        workloads=found.candidates if found else 0,
+        older=Ref(older.ref if older else ""),
+        older_mode=older.spec.mtls.mode if older else "",
+        dead_port=dead.key,
+        dead_mode=dead.mode,
+        meant_port=dead.meant,
+        in_force=dead.in_force,
+        service=Ref(dead.service.ref if dead.service else ""),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySeen:
+    """What the logs of the selected workloads show on the port that a dead key was meant for."""
+
+    plaintext: Annotated[Fact[int], "calls accepted as plaintext on that port", OBSERVED]
+    refused: Annotated[Fact[int], "connections refused on that port", OBSERVED]
+
+
+@probe("policy-seen", subject=SubjectKind.CONFIG, reads=(*READS, "Telemetry", "log"), costly=True)
+def policy_seen(view: View, subject: ConfigSubject) -> PolicySeen:
+    """What do the logs show on the port that a dead port key was meant for?"""
+    if subject.config_kind != "PeerAuthentication":
+        return PolicySeen(plaintext=0, refused=0)
+    _, found = _judged(view, subject)
+    if not found.dead.meant:
+        return PolicySeen(plaintext=0, refused=0)
+    lines: list[Line] = []
+    failed: EvidenceError | None = None
+    for workload in found.selected:
+        try:
+            logs = proxy_logs.read(view, workload, SERVER)
+        except EvidenceError as error:
+            failed = error
+            continue
+        lines += logs.lines(lambda log: log.lines)
+    if failed is not None and not lines:
+        raise failed
+    mine = [x for x in lines if found.dead.meant in (x.cluster_port, x.local_port)]
+    return PolicySeen(
+        plaintext=sum(
+            1
+            for x in mine
+            if x.upstream_cluster.startswith("inbound|") and x.server_name_kind == "plaintext"
+        ),
+        refused=sum(1 for x in mine if x.is_listener and "NR" in x.flags),
+    )
