@@ -221,8 +221,14 @@ def _injected_since(view: View, subject: WorkloadSubject, since: datetime | None
     )
 
 
+def _served(one: Injector) -> bool:
+    """Whether an API server holds it: istiod fills caBundle only then."""
+    meta = one.config.metadata
+    return bool(meta.uid or meta.resource_version or meta.creation_timestamp)
+
+
 def _ca(view: View, one: Injector | None) -> CaBundle:
-    if one is None:
+    if one is None or not _served(one):
         return CaBundle.NOT_COMPARED
     space = one.service.namespace if one.service is not None else view.istio_namespace
     roots: list[str] = []

@@ -1,0 +1,256 @@
+"""The probes on injection, on a small mesh and on what cannot be read."""
+
+from typing import Any
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import WorkloadSubject
+from meshdoctor.ports import ForbiddenError
+from meshdoctor.probes.ambient_enrolment import ambient_enrolment
+from meshdoctor.probes.injection_call import injection_call
+from meshdoctor.probes.injection_decision import injection_decision
+from meshdoctor.probes.injection_refusal import injection_refusal
+from meshdoctor.probes.pod_redirect import pod_redirect
+from meshdoctor.probes.pod_startup import pod_startup
+from meshdoctor.probes.proxy_setup import proxy_setup
+from tests.unit.world import world
+from tests.unit.world_injection import MESH, SHOP, pod
+
+CART = WorkloadSubject("shop", "cart")
+OLD, NEW = "2026-11-05T00:00:00Z", "2026-11-15T00:00:00Z"
+FAILED = """
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata:
+  name: cart-7c9d8b6f5
+  namespace: shop
+  ownerReferences: [{kind: Deployment, name: cart, controller: true}]
+spec: {replicas: 1}
+status: {replicas: 0}
+---
+apiVersion: v1
+kind: Event
+metadata: {name: e1, namespace: shop}
+type: Warning
+reason: FailedCreate
+involvedObject: {kind: ReplicaSet, name: cart-7c9d8b6f5, namespace: shop}
+message: "%s"
+lastTimestamp: '2026-11-18T09:25:00Z'
+"""
+
+
+def decided(objects: str, **more: Any) -> Any:
+    return injection_decision.run(world(objects, **more), CART)
+
+
+def test_injected_and_well() -> None:
+    facts = decided(MESH + SHOP + pod(NEW, sidecar=True))
+    assert (facts.asked, facts.injected, facts.uninjected) == (True, True, 0)
+    assert facts.webhook == "MutatingWebhookConfiguration//istio-sidecar-injector"
+    assert facts.injector == "ConfigMap/istio-system/istio-sidecar-injector"
+
+
+def test_older_and_younger_than_the_label() -> None:
+    assert decided(MESH + SHOP + pod(OLD, sidecar=False)).older is True
+    assert decided(MESH + SHOP + pod(NEW, sidecar=False)).older is False
+
+
+def test_when_the_label_was_set_may_be_unknown() -> None:
+    shop = SHOP.replace("managedFields", "unmanaged")
+    assert isinstance(decided(MESH + shop + pod(NEW, sidecar=False)).older, Unavailable)
+
+
+def test_policy_not_seen_is_not_a_no() -> None:
+    facts = decided(
+        MESH + SHOP + pod(NEW, sidecar=False), failing={"ConfigMap": ForbiddenError("ConfigMap")}
+    )
+    assert isinstance(facts.injected, Unavailable)
+    assert facts.asked is True
+
+
+def test_label_on_the_deployment_only() -> None:
+    shop = SHOP.replace("istio-injection: enabled", "a: b").replace(
+        "{name: cart, namespace: shop}",
+        "{name: cart, namespace: shop, labels: {sidecar.istio.io/inject: 'true'}}",
+    )
+    facts = decided(MESH + shop + pod(NEW, sidecar=False))
+    assert facts.misplaced == "label sidecar.istio.io/inject=true"
+    assert facts.clause == "no-label"
+
+
+def test_a_misspelt_namespace_label_shows_that_a_sidecar_is_expected() -> None:
+    shop = SHOP.replace("istio-injection: enabled", "istio-inject: enabled")
+    facts = decided(MESH + shop + pod(NEW, sidecar=False))
+    assert facts.expected is True
+    assert "istio-inject=enabled" in facts.expected_by
+
+
+def call(objects: str, **more: Any) -> Any:
+    return injection_call.run(world(objects, **more), CART)
+
+
+def test_the_call_is_answered() -> None:
+    facts = call(MESH + SHOP + pod(NEW, sidecar=True))
+    assert facts.service_exists and facts.port_open
+    assert (facts.ready_endpoints, facts.refused, facts.policy) == (1, "", "")
+    assert facts.istiod == "Deployment/istio-system/istiod"
+    assert facts.ca == "empty"
+
+
+def test_refused_for_want_of_endpoints() -> None:
+    text = (
+        'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": Post: '
+        'no endpoints available for service \\"istiod\\"'
+    )
+    mesh = MESH.replace("conditions: {ready: true}", "conditions: {ready: false}")
+    facts = call(mesh + SHOP + FAILED % text)
+    assert facts.refused == "call-no-endpoints"
+    assert facts.ready_endpoints == 0
+    assert facts.said.startswith(". The API server says: ")
+
+
+def test_endpoints_without_any_slice_are_counted_from_pods() -> None:
+    mesh = MESH.replace("kubernetes.io/service-name: istiod", "a: b")
+    assert call(mesh + SHOP).ready_endpoints == 1
+
+
+def test_forbidden_slices_stay_unknown() -> None:
+    facts = call(MESH + SHOP, failing={"EndpointSlice": ForbiddenError("EndpointSlice")})
+    assert isinstance(facts.ready_endpoints, Unavailable)
+
+
+POLICY = """
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed, namespace: istio-system, creationTimestamp: '2026-11-12T00:00:00Z'}
+spec:
+  podSelector: {matchLabels: {app: istiod}}
+  policyTypes: [Ingress]
+  ingress: [{from: [{namespaceSelector: {}}], ports: [{port: 15017}]}]
+"""
+
+
+def test_a_network_policy_that_admits_pods_only() -> None:
+    assert call(MESH + SHOP + POLICY).policy == "NetworkPolicy/istio-system/closed"
+
+
+def test_a_younger_sidecar_shows_that_nothing_enforces_it() -> None:
+    assert call(MESH + SHOP + POLICY + pod(NEW, sidecar=True)).policy == ""
+
+
+def refused(objects: str, **more: Any) -> Any:
+    return injection_refusal.run(world(objects, **more), CART)
+
+
+def test_what_admission_said() -> None:
+    facts = refused(MESH + SHOP + FAILED % "exceeded quota: compute, requested: limits.cpu=2")
+    assert (facts.kind, facts.quota) == ("quota", "ResourceQuota/shop/compute")
+
+
+def test_null_limits_in_the_values() -> None:
+    mesh = MESH.replace('"limits": {"cpu": "2"}', '"limits": {"cpu": null}')
+    facts = refused(mesh + SHOP)
+    assert facts.resources_conflict == "limits.cpu is null"
+    assert facts.resources_at_fault == "ConfigMap/istio-system/istio-sidecar-injector"
+
+
+def test_an_annotation_that_a_live_pod_carries_is_accepted() -> None:
+    wrong = "traffic.sidecar.istio.io/excludeInboundPorts: x"
+    shop = SHOP.replace(
+        "{labels: {app: cart}}", f"{{labels: {{app: cart}}, annotations: {{{wrong}}}}}"
+    )
+    assert refused(MESH + shop).annotation == "traffic.sidecar.istio.io/excludeInboundPorts"
+    live = pod(NEW, sidecar=True).replace(
+        "  namespace: shop\n", f"  namespace: shop\n  annotations: {{{wrong}}}\n", 1
+    )
+    assert refused(MESH + shop + live).annotation == ""
+
+
+def test_events_that_may_not_be_read() -> None:
+    facts = refused(MESH + SHOP, failing={"Event": ForbiddenError("Event")})
+    assert isinstance(facts.kind, Unavailable)
+
+
+STATUS = """  containerStatuses:
+  - {name: cart, ready: true, state: {running: {}}}
+  - name: istio-proxy
+    restartCount: 2
+    state: {running: {startedAt: '2026-11-18T09:00:00Z'}}
+"""
+
+
+def starting(logs: str | None, status: str = STATUS) -> Any:
+    text = pod(NEW, sidecar=True, ready="False")
+    text = text[: text.index("  containerStatuses")] + status
+    given = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): logs} if logs is not None else {}
+    return pod_startup.run(world(MESH + SHOP + text, logs=given), CART)
+
+
+def test_the_proxy_lacks_configuration() -> None:
+    facts = starting(
+        "warn Envoy proxy is NOT ready: config not received from XDS server (is Istiod running?)"
+    )
+    assert (facts.stage, facts.container, facts.complaint) == ("proxy", "istio-proxy", "no-config")
+    assert facts.blocked == 1
+
+
+def test_a_log_that_is_not_there_stays_unknown() -> None:
+    assert isinstance(starting(None).complaint, Unavailable)
+
+
+def test_a_ready_pod_needs_no_log() -> None:
+    facts = pod_startup.run(world(MESH + SHOP + pod(NEW, sidecar=True)), CART)
+    assert (facts.stage, facts.complaint, facts.blocked) == ("ready", "none", 0)
+
+
+def test_out_of_memory_lately_and_long_ago() -> None:
+    dead = (
+        "  containerStatuses: [{name: istio-proxy, ready: true, restartCount: 1,"
+        " state: {running: {}}, lastState: {terminated: {exitCode: 137,"
+        " reason: %s, finishedAt: '%s'}}}]\n"
+    )
+    assert starting("", dead % ("OOMKilled", "2026-11-18T09:00:00Z")).proxy_oom is True
+    assert starting("", dead % ("OOMKilled", "2026-11-16T09:00:00Z")).proxy_oom is False
+    assert starting("", dead % ("Error", "2026-11-18T09:00:00Z")).proxy_oom is False
+
+
+def test_setup_and_redirect_of_a_plain_pod() -> None:
+    view = world(MESH + SHOP + pod(NEW, sidecar=True))
+    facts = proxy_setup.run(view, CART)
+    assert (facts.sidecar, facts.proxy_release, facts.istiod_release) == (True, "1.30", "1.30")
+    assert facts.skewed is False
+    net = pod_redirect.run(view, CART)
+    assert (net.by_init, net.by_cni, net.agents, net.cni_enabled) == (False, False, 0, False)
+
+
+def test_a_sidecar_that_is_too_old() -> None:
+    old = pod(NEW, sidecar=True).replace("1.30.1", "1.24.6")
+    assert proxy_setup.run(world(MESH + SHOP + old), CART).skewed is True
+
+
+ZTUNNEL = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: ztunnel-1, namespace: istio-system, labels: {app: ztunnel}}
+spec: {nodeName: n1, containers: [{name: istio-proxy, args: [proxy, ztunnel]}]}
+status: {phase: Running, conditions: [{type: Ready, status: 'False'}]}
+"""
+
+
+def test_wanted_in_ambient_and_only_pending() -> None:
+    shop = SHOP.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+    live = pod(NEW, sidecar=False).replace(
+        "  namespace: shop\n",
+        "  namespace: shop\n  annotations: {ambient.istio.io/redirection: pending}\n",
+        1,
+    )
+    facts = ambient_enrolment.run(world(MESH + shop + live + ZTUNNEL), CART)
+    assert (facts.wanted, facts.redirection, facts.ztunnel_ready) == ("yes", "pending", False)
+    assert facts.ambient_mesh is True
+
+
+def test_no_ztunnel_no_ambient_mesh() -> None:
+    facts = ambient_enrolment.run(world(MESH + SHOP + pod(NEW, sidecar=True)), CART)
+    assert (facts.ambient_mesh, facts.wanted) == (False, "not-labelled")
