@@ -148,6 +148,6 @@ def load(wanted: Sequence[str] = ()) -> list[Fault]:
         found = [
             fault
             for fault in found
-            if any(word in (fault.name, fault.cause) or word in fault.path.stem for word in wanted)
+            if any(word in f"{fault.name} {fault.cause} {fault.path.stem}" for word in wanted)
         ]
     return found

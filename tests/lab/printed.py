@@ -75,6 +75,8 @@ def _split(line: str, stdin: str | None) -> list[Command]:
     for command in commands:
         if not command or command[0] not in PROGRAMS:
             raise NotRunnableError(f"not a kubectl or istioctl command: {line}")
+        if command[:1] == ["kubectl"] and "edit" in command:
+            raise NotRunnableError(f"needs an editor: {line}")
     return [Command(tuple(command), stdin) for command in commands]
 
 
@@ -100,14 +102,37 @@ def run_fix(text: str) -> None:
             raise LabError(f"{shlex.join(command.argv)} exited {code}: {output.strip()[-300:]}")
 
 
-def verified(text: str, expect: str, seconds: float = 15) -> str:
+def promised(expect: str) -> list[str]:
+    """What an expectation names: itself if it is one word, else the identifiers in its prose."""
+    if " " not in expect.strip():
+        return [expect.strip()]
+    words = [word.strip(".,:;()'\"`") for word in expect.split()]
+    return [
+        word
+        for word in words
+        if len(word) > 3 and (re.search(r"[-_.:/|]\w", word) or word.isupper())
+    ]
+
+
+def shown(output: str, expect: str) -> bool:
+    """Whether an output shows what was promised."""
+    if expect in output:
+        return True
+    if re.match(r"(no|nothing|empty|none)\b", expect.strip().lower()):
+        named = promised(expect)
+        return not any(word in output for word in named) if named else not output.strip()
+    named = promised(expect)
+    return bool(named) and all(word in output for word in named)
+
+
+def verified(text: str, expect: str, seconds: float = 12) -> str:
     """Run a printed verify command until it shows what was promised; empty when it does."""
     commands = parse(text)
     deadline = time.monotonic() + seconds
     while True:
         outputs = [execute(command) for command in commands]
         output = "\n".join(text for _, text in outputs)
-        if expect in output:
+        if shown(output, expect):
             return ""
         if time.monotonic() > deadline:
             return f"{text!r} does not show {expect!r}: {output.strip()[-200:]!r}"

@@ -188,6 +188,14 @@ def diagnose(fault: Fault, label: str, *options: str) -> Diagnosis:
     return Diagnosis(fault, label, [*fault.question, *options])
 
 
+def recorded(fault: Fault, folder: Path) -> Diagnosis:
+    """Diagnose and record; where recording fails, the diagnosis alone is still worth its row."""
+    try:
+        return diagnose(fault, "first", "--record", str(folder / "bundle"))
+    except LabError:
+        return diagnose(fault, "first")
+
+
 def prove(api: Api, fault: Fault, before: baseline.State) -> table.Row:
     """The whole story of one fault."""
     row = table.Row(fault)
@@ -205,12 +213,12 @@ def prove(api: Api, fault: Fault, before: baseline.State) -> table.Row:
             row.symptom = wait_seen(api, fault, fault.shows, 25)
         # Access logs come up to a second late.
         time.sleep(1.5)
-        first = diagnose(fault, "first", "--record", str(folder / "bundle"))
+        first = recorded(fault, folder)
         row.diagnosed = first.seconds
         row.judge(first.main, first.exit)
         row.offline = compare_offline(fault, first, folder / "bundle")
         if not fault.healthy:
-            mend(api, fault, first.main, row)
+            mend(api, fault, first.main, row, before, moment)
     except LabError as error:
         row.problems.append(str(error))
     try:
@@ -230,16 +238,28 @@ def compare_offline(fault: Fault, live: Diagnosis, bundle: Path) -> bool:
     return replay.same_findings(live)
 
 
-def mend(api: Api, fault: Fault, findings: list[Object], row: table.Row) -> None:
+def mend(
+    api: Api,
+    fault: Fault,
+    findings: list[Object],
+    row: table.Row,
+    before: baseline.State,
+    moment: str,
+) -> None:
     """Run the fix, see the symptom go, verify, diagnose again."""
     if not findings or findings[0]["code"] not in (fault.cause, *fault.or_cause):
         return
     top = findings[0]
     istio.wait_synced(seconds=30, at_least=1)
-    if fault.by_hand:
-        row.fix = "by hand" if top["by_hand"] else "not said to be by hand"
+    if top["by_hand"]:
+        row.fix = "by hand"
         for step in fault.by_hand:
             do(api, step)
+        if not fault.by_hand:
+            # What a person would do here is to take the change back.
+            until = baseline.timestamp()
+            baseline.restore(api, before)
+            baseline.renew_pods(api, moment, until)
     else:
         try:
             printed.run_fix(top["fix"])
@@ -289,7 +309,7 @@ def healthy(api: Api) -> table.Row:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        first = diagnose(fault, "first", "--record", str(folder / "bundle"))
+        first = recorded(fault, folder)
         row.diagnosed = first.seconds
         row.judge(first.main, first.exit)
         row.offline = compare_offline(fault, first, folder / "bundle")
