@@ -21,7 +21,7 @@ from tests.lab.processes import LabError
 # Proxies of the baseline mesh: ten workloads with a sidecar or gateway but for two.
 PROXIES = 9
 # Commands that are programs of their own, run inside the control plane's network.
-INNER = {"test": "prove", "bench": "bench", "environment": "environment"}
+INNER = {"test": "prove", "bench": "bench", "environment": "environment", "readonly": "readonly"}
 
 
 def mesh_objects() -> list[Object]:
@@ -176,6 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("test", "prove diagnoses on the live mesh"),
         ("bench", "measure on a large mesh"),
         ("environment", "break the mesh's surroundings"),
+        ("readonly", "prove by the audit log that a diagnosis only reads"),
     ):
         commands.add_parser(name, help=text, add_help=False)
     words = list(sys.argv[1:] if argv is None else argv)

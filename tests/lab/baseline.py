@@ -69,16 +69,8 @@ def _kept(path: str, item: Object) -> bool:
     if kind == "namespaces":
         return name not in _SYSTEM
     if kind == "configmaps":
-        return (
-            not name.endswith("root-cert.pem")
-            and name
-            not in (
-                "istio-ca-root-cert",
-                "kube-root-ca.crt",
-            )
-            and not name.startswith("istio-leader")
-            and "-leader" not in name
-        )
+        # The others are leader locks and published roots, which istiod keeps itself.
+        return name == "istio-sidecar-injector" or not name.startswith(("istio-", "kube-root"))
     if kind == "secrets":
         return name != "istio-ca-secret"
     if kind in ("clusterroles", "clusterrolebindings"):

@@ -1,7 +1,7 @@
 # Targets of the lab: a real Istio mesh on this machine (see tests/lab/README.md).
 LAB_PYTHON ?= $(if $(PYTHON),$(PYTHON),python3)
 
-.PHONY: lab-build lab-up lab-down lab-status lab-test bench-live
+.PHONY: lab-build lab-up lab-down lab-status lab-test lab-environment lab-readonly bench-live
 
 lab-build: ## build the lab's binaries into a cache outside the checkout
 	$(LAB_PYTHON) -m tests.lab.build
@@ -17,6 +17,12 @@ lab-status: ## say what runs in the lab
 
 lab-test: ## prove diagnoses, fixes and verify commands on the live mesh
 	$(LAB_PYTHON) -m tests.lab test
+
+lab-environment: ## break the mesh's surroundings and see that diagnoses stay truthful
+	$(LAB_PYTHON) -m tests.lab environment
+
+lab-readonly: ## prove by the audit log that a diagnosis only reads, with the least role
+	$(LAB_PYTHON) -m tests.lab readonly
 
 bench-live: ## measure on a large mesh in the lab's API server
 	$(LAB_PYTHON) -m tests.lab bench

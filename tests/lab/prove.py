@@ -170,17 +170,37 @@ class Diagnosis:
             if item["group"] == "main" and item["verdict"] == "confirmed"
         ]
 
-    def same_findings(self, other: Diagnosis) -> bool:
-        """Whether two runs came to the same findings, whatever the time they took."""
-        return _stable(self.data) == _stable(other.data)
+    def difference(self, other: Diagnosis) -> str:
+        """Where two runs came to different findings; empty where they did not."""
+        return first_difference(_stable(self.data), _stable(other.data))
 
 
-def _stable(report: Object) -> str:
+def _stable(report: Object) -> Object:
+    """A report without what may differ between two runs: times, and which subject stands for
+    the many on which a cause is ruled out."""
     kept = {
         key: report.get(key)
-        for key in ("exit", "summary", "healthy", "partial", "findings", "ruled_out", "symptoms")
+        for key in ("exit", "summary", "healthy", "partial", "findings", "symptoms", "unseen")
     }
-    return json.dumps(kept, sort_keys=True)
+    kept["ruled_out"] = sorted(item["code"] for item in report["ruled_out"])
+    return kept
+
+
+def first_difference(one: object, other: object, place: str = "") -> str:
+    """Where two reports differ first; empty where they do not."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            found = first_difference(one.get(key), other.get(key), f"{place}/{key}")
+            if found:
+                return found
+        return ""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+            found = first_difference(left, right, f"{place}/{index}")
+            if found:
+                return found
+        return ""
+    return "" if one == other else f"{place}: {str(one)[:120]!r} live, {str(other)[:120]!r} offline"
 
 
 def diagnose(fault: Fault, label: str, *options: str) -> Diagnosis:
@@ -216,7 +236,7 @@ def prove(api: Api, fault: Fault, before: baseline.State) -> table.Row:
         first = recorded(fault, folder)
         row.diagnosed = first.seconds
         row.judge(first.main, first.exit)
-        row.offline = compare_offline(fault, first, folder / "bundle")
+        compare_offline(fault, first, folder / "bundle", row)
         if not fault.healthy:
             mend(api, fault, first.main, row, before, moment)
     except LabError as error:
@@ -230,12 +250,17 @@ def prove(api: Api, fault: Fault, before: baseline.State) -> table.Row:
     return row
 
 
-def compare_offline(fault: Fault, live: Diagnosis, bundle: Path) -> bool:
-    """Whether the recorded evidence leads to the same findings."""
+def compare_offline(fault: Fault, live: Diagnosis, bundle: Path, row: table.Row) -> None:
+    """Note whether the recorded evidence leads to the same findings."""
+    row.offline = False
     if not bundle.exists():
-        return False
+        row.problems.append("nothing was recorded")
+        return
     replay = Diagnosis(fault, "offline", [*fault.question, "--bundle", str(bundle)])
-    return replay.same_findings(live)
+    difference = live.difference(replay)
+    row.offline = not difference
+    if difference:
+        row.problems.append(f"offline differs at {difference}")
 
 
 def mend(
@@ -279,15 +304,15 @@ def mend(
         row.fix = "no"
         row.problems.append(f"still there: {error}")
         return
-    complaint = printed.verified(top["verify"]["run"], top["verify"]["expect"])
-    row.verify = not complaint
-    if complaint:
-        row.problems.append(f"verify: {complaint}")
-    # A person who looks again asks about what has happened since the repair.
+    # What was logged before the repair says nothing about it.
     baseline.forget(api)
     for _ in range(3):
         seen(api, fault, fault.cured)
     time.sleep(1.5)
+    complaint = printed.verified(top["verify"]["run"], top["verify"]["expect"])
+    row.verify = not complaint
+    if complaint:
+        row.problems.append(f"verify: {complaint}")
     again = diagnose(fault, "again")
     row.clean = not again.main
     if again.main:
@@ -312,7 +337,7 @@ def healthy(api: Api) -> table.Row:
         first = recorded(fault, folder)
         row.diagnosed = first.seconds
         row.judge(first.main, first.exit)
-        row.offline = compare_offline(fault, first, folder / "bundle")
+        compare_offline(fault, first, folder / "bundle", row)
     except LabError as error:
         row.problems.append(str(error))
     row.seconds = time.monotonic() - begun
