@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from meshdoctor.engine.evidence import WIDE, Evidence, RecordingView
+from meshdoctor.engine.masking import masked_fact, masked_reason
 from meshdoctor.engine.playbook import Playbook, Step
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Scalar
@@ -92,14 +93,15 @@ class Collector:
         )
         out.commands[step.name] = commands
         if isinstance(values, Unavailable):
-            out.unavailable.update({f"{step.name}.{n}": values for n in names})
+            why = masked_reason(values)
+            out.unavailable.update({f"{step.name}.{n}": why for n in names})
             return
         for name in names:
             value = getattr(values, name)
             if isinstance(value, Unavailable):
-                out.unavailable[f"{step.name}.{name}"] = value
+                out.unavailable[f"{step.name}.{name}"] = masked_reason(value)
             else:
-                out.bound[f"{step.name}.{name}"] = value
+                out.bound[f"{step.name}.{name}"] = masked_fact(value)
 
     def _run(self, step: Step, target: Subject) -> tuple[object, tuple[str, ...]]:
         view = RecordingView(self.evidence)

@@ -8,6 +8,7 @@ from typing import Protocol
 from meshdoctor.engine.collect import Collector, FactSet
 from meshdoctor.engine.compose import compose
 from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.engine.masking import masked
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.scope import Scope, namespace_of
 from meshdoctor.engine.subjects import Resolved, resolve
@@ -96,7 +97,7 @@ def diagnose(
     except KeyboardInterrupt:
         partial = True
     clock("judgement")
-    return compose(
+    report = compose(
         Run(
             source=source,
             scope=scope,
@@ -108,6 +109,7 @@ def diagnose(
             timings=timings,
         )
     )
+    return masked(report)
 
 
 def _laps(stopwatch: Stopwatch, timings: list[Timing]) -> Callable[[str], None]:

@@ -69,7 +69,7 @@ class Resolved:
 def resolve(view: View, scope: Scope, edges: Iterable[EdgeSubject] = ()) -> Resolved:
     """Subjects of a scope; `edges` are those seen failing (whole-mesh triage).
 
-    Raises ScopeError when --from or --to names nothing that exists.
+    Raises ScopeError when --from, --to or --namespace names nothing that exists.
     """
     if scope.pair:
         return _pair(view, scope)
@@ -81,10 +81,24 @@ def resolve(view: View, scope: Scope, edges: Iterable[EdgeSubject] = ()) -> Reso
             kind: tuple(s for s in some if getattr(s, "namespace", "") in spaces | {""})
             for kind, some in subjects.items()
         }
+        for space in sorted(spaces):
+            _must_exist(view, space, subjects)
         subjects[SubjectKind.NAMESPACE] = tuple(NamespaceSubject(ns) for ns in sorted(spaces))
     seen = tuple(dict.fromkeys(edges))
     subjects[SubjectKind.EDGE] = seen
     return Resolved(subjects=subjects, asked=frozenset(), edges=seen)
+
+
+def _must_exist(view: View, space: str, subjects: Subjects) -> None:
+    """A namespace exists if its object does, or anything in it; not being told is no reason."""
+    if any(getattr(s, "namespace", "") == space for some in subjects.values() for s in some):
+        return
+    try:
+        found = view.object("Namespace", Namespace, "", space)
+    except EvidenceError:
+        return
+    if found is None:
+        raise ScopeError(f"namespace {space} does not exist")
 
 
 def _pair(view: View, scope: Scope) -> Resolved:

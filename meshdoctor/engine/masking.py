@@ -1,0 +1,47 @@
+"""May this report be pasted into a ticket? Secrets that came with evidence are masked here.
+
+Facts are masked as they are collected, so conditions and printed commands never see a secret; the
+report is searched once more, for what reached it by another way (error messages, log excerpts).
+"""
+
+from typing import Any
+
+import msgspec
+
+from meshdoctor.mesh.secrets import mask
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import Scalar
+from meshdoctor.model.report import Report
+
+_OURS = frozenset({"fix", "run", "by_hand", "docs", "condition", "commands", "remedy", "schema"})
+"""Written by playbooks, from facts that are masked already: `Bearer $TOKEN` in a command stays."""
+
+
+def masked_fact(value: Scalar) -> Scalar:
+    """The fact without secrets; only plain text can hold one."""
+    return mask(value) if type(value) is str else value
+
+
+def masked_reason(why: Unavailable) -> Unavailable:
+    """The reason without secrets: an API's or a tool's message is somebody else's text."""
+    detail = mask(why.detail)
+    if detail == why.detail:
+        return why
+    return Unavailable(reason=why.reason, what=why.what, detail=detail, remedy=why.remedy)
+
+
+def masked(report: Report) -> Report:
+    """The report without secrets."""
+    before = msgspec.to_builtins(report)
+    after = _walk(before)
+    return report if after == before else msgspec.convert(after, Report)
+
+
+def _walk(value: Any, key: str = "") -> Any:
+    if isinstance(value, str):
+        return value if key in _OURS else mask(value)
+    if isinstance(value, dict):
+        return {k: v if k in _OURS else _walk(v, k) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_walk(one, key) for one in value]
+    return value
