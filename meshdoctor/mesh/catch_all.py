@@ -51,6 +51,8 @@ def victims(
         return ()
     found = []
     for service, server, pods in services:
+        if _control_plane(service):
+            continue
         for port in service.spec.ports:
             given = replace(
                 base,
@@ -65,6 +67,11 @@ def victims(
                 found.append(Victim(service=service, port=port.port, symptom=symptom))
                 break
     return tuple(found)
+
+
+def _control_plane(service: Service) -> bool:
+    """Istio's and Kubernetes' own components: proxies do not call them through clusters."""
+    return service.spec.selector.get("app") == "istiod" or service.namespace == "kube-system"
 
 
 def _broken(rule: DestinationRule, given: Given) -> str:

@@ -34,8 +34,11 @@ from meshdoctor.probes.proxy_setup import proxy_setup
 from meshdoctor.probes.proxy_signing import proxy_signing
 from meshdoctor.probes.proxy_signing_log import proxy_signing_log
 from meshdoctor.probes.server_log import server_log
+from meshdoctor.probes.service_callback import service_callback
 from meshdoctor.probes.signing_requests import signing_requests
 from meshdoctor.probes.view import Probe
+from meshdoctor.probes.workload_refused import workload_refused
+from meshdoctor.probes.workload_tls import probe_failures, workload_tls
 
 PROBES: tuple[Probe, ...] = (
     ambient_enrolment,
@@ -71,12 +74,16 @@ PROBES: tuple[Probe, ...] = (
     pod_startup,
     policy_effect_probe,
     policy_seen,
+    probe_failures,
     proxy_setup,
     proxy_signing,
     proxy_signing_log,
     refused_peers,
     server_log,
+    service_callback,
     signing_requests,
+    workload_refused,
+    workload_tls,
     ztunnel_log,
 )
 

@@ -1,0 +1,125 @@
+"""Does the API server call this service, and would the pods' proxy let it in?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import capture, peer_authentication
+from meshdoctor.mesh.peer_authentication import Ruling
+from meshdoctor.mesh.services import port_of, target_port
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import is_sidecar, owner_of
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import PeerAuthentication
+from meshdoctor.model.kubernetes import APIService, Pod, Service, WebhookConfiguration
+from meshdoctor.model.subjects import ServiceSubject, SubjectKind
+from meshdoctor.ports import MissingError
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCallback:
+    """A service that webhooks or an APIService send the API server to. `caller` empty: none."""
+
+    caller: Annotated[Fact[Ref], "the webhook configuration or APIService that points here"]
+    service: Annotated[Fact[Ref], "the service"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    port: Annotated[Fact[int], "the service port called"]
+    workload_port: Annotated[Fact[int], "the port of the pods"]
+    sidecar: Annotated[Fact[bool], "the pods behind it have a sidecar"]
+    captured: Annotated[Fact[bool], "the port is redirected to the sidecar"]
+    mode: Annotated[Fact[str], "the mTLS mode in force on the port"]
+    policy: Annotated[Fact[Ref], "the PeerAuthentication behind it"]
+    workload: Annotated[Fact[Ref], "the workload behind the service"]
+    unavailable: Annotated[
+        Fact[bool], "the APIService says that its backend does not answer", OBSERVED
+    ]
+    message: Annotated[Fact[str], "what it says", OBSERVED]
+
+
+@probe(
+    "service-callback",
+    subject=SubjectKind.SERVICE,
+    reads=("APIService", "ConfigMap", "PeerAuthentication", "Pod", "Service", *KINDS),
+)
+def service_callback(view: View, subject: ServiceSubject) -> ServiceCallback:
+    """Does the API server call this service, and would the pods' proxy let it in?"""
+    service = reading.service(view, subject)
+    if service is None:
+        raise MissingError(f"service {subject}", "it does not exist")
+    hooks = [c for kind in KINDS for c in view.objects(kind, WebhookConfiguration)]
+    apis = view.objects("APIService", APIService)
+    caller, number, api = _caller(subject, hooks, apis)
+    if not caller:
+        return _facts(service, "", 0, 0, None, None, None)
+    port = port_of(service, number)
+    pod = next((p for p in reading.pods_of_service(view, service) if is_sidecar(p)), None)
+    inner = target_port(port, pod) if port is not None else number
+    return _facts(service, caller, number, inner, pod, _ruling(view, pod, inner), api)
+
+
+def _caller(
+    subject: ServiceSubject,
+    hooks: list[WebhookConfiguration],
+    apis: tuple[APIService, ...],
+) -> tuple[str, int, APIService | None]:
+    for config in hooks:
+        for hook in config.webhooks:
+            found = hook.client_config.service
+            if found is not None and (found.namespace, found.name) == (
+                subject.namespace,
+                subject.name,
+            ):
+                return config.ref, found.port or 443, None
+    for api in apis:
+        target = api.spec.service
+        if target is not None and (target.namespace, target.name) == (
+            subject.namespace,
+            subject.name,
+        ):
+            return api.ref, target.port or 443, api
+    return "", 0, None
+
+
+def _ruling(view: View, pod: Pod | None, port: int) -> Ruling | None:
+    if pod is None:
+        return None
+    root = reading.root_namespace(view)
+    spaces = sorted({pod.namespace, root})
+    policies = [
+        p for ns in spaces for p in view.objects("PeerAuthentication", PeerAuthentication, ns)
+    ]
+    return peer_authentication.effective(policies, pod.namespace, pod.labels, root, port)
+
+
+def _facts(
+    service: Service,
+    caller: str,
+    port: int,
+    inner: int,
+    pod: Pod | None,
+    ruling: Ruling | None,
+    api: APIService | None,
+) -> ServiceCallback:
+    down = next(
+        (c for c in api.status.conditions if c.type == "Available" and c.status == "False")
+        if api is not None
+        else iter(()),
+        None,
+    )
+    return ServiceCallback(
+        caller=Ref(caller),
+        service=Ref(service.ref),
+        namespace=service.namespace,
+        port=port,
+        workload_port=inner,
+        sidecar=pod is not None,
+        captured=pod is not None and not capture.inbound_bypass(pod, inner),
+        mode=ruling.mode if ruling is not None else "",
+        policy=Ref(ruling.source if ruling is not None else ""),
+        workload=Ref(owner_of(pod).ref if pod is not None else ""),
+        unavailable=down is not None,
+        message=clean(down.message) if down is not None else "",
+    )

@@ -1,0 +1,90 @@
+"""Which callers does a workload's proxy refuse: scrapers, nodes, pods without a sidecar?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import callers
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.access_logging import SERVER
+from meshdoctor.mesh.workloads import has_proxy, owner_of
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Node, Pod
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadRefused:
+    """Plaintext connections that the workload's listeners refused, on any port."""
+
+    lines: Annotated[Fact[int], "refused plaintext connections", OBSERVED]
+    scraper_lines: Annotated[Fact[int], "of them from collectors of metrics", OBSERVED]
+    scraper_port: Annotated[Fact[int], "the port that a collector called", OBSERVED]
+    scraper: Annotated[Fact[Ref], "the workload of that collector", OBSERVED]
+    node_lines: Annotated[Fact[int], "of them from addresses of nodes", OBSERVED]
+    node_ports: Annotated[Fact[str], "the ports that nodes called", OBSERVED]
+    other_lines: Annotated[Fact[int], "of them from pods without a sidecar", OBSERVED]
+
+
+@probe(
+    "workload-refused",
+    subject=SubjectKind.WORKLOAD,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Node",
+        "Pod",
+        "StatefulSet",
+        "Telemetry",
+        "log",
+    ),
+    costly=True,
+)
+def workload_refused(view: View, subject: WorkloadSubject) -> WorkloadRefused:
+    """Which callers does the workload's proxy refuse?"""
+    logs = proxy_logs.read(view, reading.workload(view, subject), SERVER)
+    refused = [
+        line
+        for line in logs.lines(lambda log: log.lines)
+        if ev.refused(line) and line.server_name_kind == "plaintext"
+    ]
+    pods = view.objects("Pod", Pod)
+    nodes = callers.node_addresses(_nodes(view), pods)
+    at = {line.peer_ip: callers.pod_at(line.peer_ip, pods) for line in refused}
+    return _facts(logs, refused, at, nodes)
+
+
+def _nodes(view: View) -> tuple[Node, ...]:
+    try:
+        return view.objects("Node", Node)
+    except EvidenceError:
+        return ()
+
+
+def _facts(
+    logs: proxy_logs.ProxyLogs,
+    refused: list[Line],
+    at: dict[str, Pod | None],
+    nodes: frozenset[str],
+) -> WorkloadRefused:
+    def pod(line: Line) -> Pod | None:
+        return at.get(line.peer_ip)
+
+    scraped = [(x, p) for x in refused if (p := pod(x)) is not None and callers.is_scraper(p)]
+    knocked = [line for line in refused if line.peer_ip in nodes]
+    bare = [x for x in refused if (p := pod(x)) is not None and not has_proxy(p)]
+    ports = sorted({line.local_port for line in knocked if line.local_port})
+    return WorkloadRefused(
+        lines=logs.seen(len(refused)),
+        scraper_lines=logs.seen(len(scraped)),
+        scraper_port=logs.seen(scraped[-1][0].local_port if scraped else 0),
+        scraper=logs.seen(Ref(owner_of(scraped[-1][1]).ref if scraped else "")),
+        node_lines=logs.seen(len(knocked)),
+        node_ports=logs.seen(", ".join(str(p) for p in ports)),
+        other_lines=logs.seen(len(bare)),
+    )

@@ -1,0 +1,196 @@
+"""Do labels, redirection, probes, scrapes and callbacks fit the mTLS mode in force?"""
+
+from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
+from meshdoctor.probes.service_callback import ServiceCallback, service_callback
+from meshdoctor.probes.workload_refused import WorkloadRefused, workload_refused
+from meshdoctor.probes.workload_tls import (
+    ProbeFailures,
+    WorkloadTls,
+    probe_failures,
+    workload_tls,
+)
+from tests.unit.world import world
+
+STRICT = """
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+PAY = WorkloadSubject("shop", "pay-1", "Pod")
+
+
+def pod(
+    *,
+    label: str = "istio",
+    notes: str = "{}",
+    probe: str = "",
+    init: str = "istio-init",
+    proxy: bool = True,
+    env: str = "",
+) -> str:
+    sidecar = f"- {{name: istio-proxy, args: [proxy, sidecar]{env}}}" if proxy else ""
+    return f"""
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: pay-1
+  namespace: shop
+  labels: {{app: pay, security.istio.io/tlsMode: "{label}"}}
+  annotations: {notes}
+spec:
+  initContainers: [{{name: {init}}}]
+  containers:
+  - name: app
+    ports: [{{name: web, containerPort: 8080}}]
+    {probe}
+  {sidecar}
+status: {{phase: Running, podIP: 10.0.1.2, hostIP: 10.0.9.9}}
+"""
+
+
+def facts(objects: str) -> WorkloadTls:
+    found = workload_tls.run(world(objects), PAY)
+    assert isinstance(found, WorkloadTls)
+    return found
+
+
+def test_labels() -> None:
+    assert facts(pod() + STRICT).label == "istio"
+    bare = facts(pod(proxy=False) + STRICT)
+    assert bare.label == "istio" and not bare.has_proxy
+
+
+def test_redirection() -> None:
+    assert facts(pod()).unredirected == 0
+    assert facts(pod(init="istio-validation")).unredirected == 0
+    assert facts(pod(init="wait-for-db")).unredirected == 1
+    assert facts(pod(init="wait-for-db", proxy=False)).unredirected == 0
+
+
+GET = "readinessProbe: {httpGet: {path: /healthz, port: web}}"
+
+
+def test_probes_that_strict_refuses() -> None:
+    hit = facts(pod(probe=GET) + STRICT)
+    assert (hit.probe, hit.probe_port) == ("app readiness", 8080)
+    assert facts(pod(probe=GET)).probe == "", "PERMISSIVE lets the kubelet in"
+    rewritten = "readinessProbe: {httpGet: {path: /app-health/app/readyz, port: 15020}}"
+    assert facts(pod(probe=rewritten) + STRICT).probe == ""
+    tcp = "readinessProbe: {tcpSocket: {port: 8080}}"
+    assert facts(pod(probe=tcp) + STRICT).probe == "", "the sidecar accepts the connection"
+    out = '{traffic.sidecar.istio.io/excludeInboundPorts: "8080"}'
+    assert facts(pod(probe=GET, notes=out) + STRICT).probe == ""
+    assert facts(pod(probe=GET, proxy=False) + STRICT).probe == ""
+    off = '{sidecar.istio.io/rewriteAppHTTPProbers: "false"}'
+    assert facts(pod(probe=GET, notes=off) + STRICT).rewrite_off
+
+
+def test_scrapes() -> None:
+    def notes(port: int) -> str:
+        return f'{{prometheus.io/scrape: "true", prometheus.io/port: "{port}"}}'
+
+    assert facts(pod(notes=notes(8080)) + STRICT).scrape_port == 8080
+    assert facts(pod(notes=notes(15020)) + STRICT).scrape_port == 0
+    assert facts(pod(notes=notes(8080))).scrape_port == 0
+
+
+def test_events_of_probes() -> None:
+    def event(message: str) -> str:
+        return f"""
+---
+apiVersion: v1
+kind: Event
+metadata: {{name: e1, namespace: shop}}
+reason: Unhealthy
+message: '{message}'
+count: 7
+involvedObject: {{kind: Pod, name: pay-1, namespace: shop}}
+"""
+
+    reset = 'Readiness probe failed: Get "http://10.0.1.2:8080/": read: connection reset by peer'
+    found = probe_failures.run(world(pod() + event(reset)), PAY)
+    assert isinstance(found, ProbeFailures)
+    assert (found.failures, found.resets) == (7, 7)
+    agent = reset.replace(":8080/", ":15020/")
+    assert probe_failures.run(world(pod() + event(agent)), PAY) == ProbeFailures(
+        failures=0, resets=0, message=""
+    )
+
+
+def test_who_is_refused() -> None:
+    scraper = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: prometheus-0, namespace: monitoring, labels: {app.kubernetes.io/name: prometheus}}
+spec: {containers: [{name: prometheus}]}
+status: {phase: Running, podIP: 10.0.1.7}
+"""
+
+    def line(ip: str) -> str:
+        return (
+            '[2026-11-18T09:24:00.313Z] "- - -" 0 NR filter_chain_not_found - "-" 0 0 1 - "-" "-" '
+            f'"-" "-" "-" - - 10.0.1.2:8080 {ip}:50178 - -'
+        )
+
+    text = "\n".join([line("10.0.1.7"), line("10.0.9.9"), line("10.0.9.9")])
+    view = world(pod() + scraper, logs={("shop", "pay-1", "istio-proxy"): text})
+    found = workload_refused.run(view, PAY)
+    assert isinstance(found, WorkloadRefused)
+    assert (found.lines, found.scraper_lines, found.node_lines) == (3, 1, 2)
+    assert (found.scraper_port, found.node_ports) == (8080, "8080")
+    assert found.scraper == "Pod/monitoring/prometheus-0"
+
+
+SERVICE = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pay, namespace: shop}
+spec: {selector: {app: pay}, ports: [{port: 443, targetPort: 8080}]}
+"""
+API = """
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.pay.example.com}
+spec: {service: {namespace: shop, name: pay, port: 443}}
+status: {conditions: [{type: Available, status: "False", message: FailedDiscoveryCheck}]}
+"""
+HOOK = """
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: pay}
+webhooks: [{name: a.b.c, clientConfig: {service: {namespace: shop, name: pay}}}]
+"""
+
+
+def callback(objects: str) -> ServiceCallback:
+    found = service_callback.run(world(objects), ServiceSubject("shop", "pay"))
+    assert isinstance(found, ServiceCallback)
+    return found
+
+
+def test_callbacks_of_the_api_server() -> None:
+    f = callback(pod() + SERVICE + STRICT + API)
+    assert (f.caller, f.mode, f.workload_port) == ("APIService//v1.pay.example.com", "STRICT", 8080)
+    assert f.unavailable and f.sidecar and f.captured
+    assert callback(pod() + SERVICE + HOOK).caller == "ValidatingWebhookConfiguration//pay"
+    assert callback(pod() + SERVICE + HOOK).mode == "PERMISSIVE"
+    assert callback(pod() + SERVICE + STRICT).caller == ""
+    assert not callback(pod(proxy=False) + SERVICE + STRICT + API).sidecar
+
+
+def test_an_application_that_serves_tls_behind_a_rewritten_probe() -> None:
+    from meshdoctor.mesh.app_probes import serves_tls
+    from meshdoctor.model.kubernetes import Pod
+
+    kept = '{"/app-health/app/readyz":{"httpGet":{"path":"/","port":8080,"scheme":"HTTPS"}}}'
+    env = f", env: [{{name: ISTIO_KUBE_APP_PROBERS, value: '{kept}'}}]"
+    for objects, told in ((pod(env=env), True), (pod(), False)):
+        found = world(objects).objects("Pod", Pod, "shop")[0]
+        assert serves_tls(found, 8080) is told
