@@ -16,6 +16,45 @@ from meshdoctor.cli.options import (
 
 EXITS = {"allow": 0, "deny": 1, "unknown": 3}
 SCHEMA = "meshdoctor.authz/v1"
+SAID = frozenset(
+    {"AuthorizationPolicy", "DestinationRule", "PeerAuthentication", "RequestAuthentication"}
+)
+
+
+class Given:
+    """A source whose unrecorded kinds count as absent, and are said to: manifests are a part."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self._absent: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def assumptions(self) -> list[str]:
+        """What was taken as absent because nothing was given."""
+        policies = sorted(self._absent & SAID)
+        return [f"there is no {kind} but those given" for kind in policies]
+
+    def list(self, kind: str, namespace: str | None) -> Any:
+        """Objects of a kind; none when the recording holds no such kind."""
+        from meshdoctor.ports import Answer, NotRecordedError
+
+        try:
+            return self._source.list(kind, namespace)
+        except NotRecordedError:
+            self._absent.add(kind)
+            return Answer(objects=())
+
+    def get(self, kind: str, namespace: str, name: str) -> Any:
+        """One object; None when the recording does not hold it."""
+        from meshdoctor.ports import NotRecordedError
+
+        try:
+            return self._source.get(kind, namespace, name)
+        except NotRecordedError:
+            self._absent.add(kind)
+            return None
 
 
 @click.command(
@@ -52,9 +91,13 @@ def authz(**options: Any) -> None:
     if scope.to is None:
         raise ScopeError("name the workload or service called: --to namespace/name:port")
     spaces = _spaces(source, scope, source_of.istio_namespace)
-    view = RecordingView(Evidence(source, scope.request, spaces, source_of.istio_namespace))
+    given = Given(source)
+    view = RecordingView(Evidence(given, scope.request, spaces, source_of.istio_namespace))
     edges = resolve(view, scope).edges
     answers = [one for edge in edges for one in _answers(view, edge, options)]
+    for one in answers:
+        one["assumptions"] += given.assumptions()
+        one["reasoning"] += [f"assumed: {text}" for text in given.assumptions()]
     click.echo(_json(answers) if options["output"] == "json" else _text(answers), nl=False)
     raise click.exceptions.Exit(EXITS[overall(answers)])
 

@@ -14,7 +14,7 @@ from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, Situation, read_log, situation
+from meshdoctor.probes.authz_hops import Hop, Situation, read_log, situation, unseen_by_caller
 from meshdoctor.probes.view import View, probe
 
 FORBIDDEN = ('is forbidden: User "', '"reason":"Forbidden"', "cannot list resource")
@@ -51,10 +51,10 @@ def authz_app(view: View, edge: EdgeSubject) -> AuthzApp:
     client = found.client.subject.ref if found.client is not None else ""
     entry = _entry(view, remote[0].cluster_host or remote[0].authority) if remote else ""
     return AuthzApp(
-        denied=_count(hop, len(lines)),
-        code=_count(hop, lines[-1].code if lines else 0),
+        denied=_count(found, hop, len(lines)),
+        code=_count(found, hop, lines[-1].code if lines else 0),
         path=clean(lines[-1].path.partition("?")[0], 200) if lines else "",
-        further=_count(hop, len(further)),
+        further=_count(found, hop, len(further)),
         further_host=clean(further[0].cluster_host or further[0].authority, 200) if further else "",
         remote=len(remote),
         remote_host=clean(remote[0].authority or remote[0].cluster_host, 200) if remote else "",
@@ -67,10 +67,13 @@ def authz_app(view: View, edge: EdgeSubject) -> AuthzApp:
     )
 
 
-def _count(hop: Hop | None, value: int) -> Fact[int]:
-    if hop is not None and isinstance(hop.log, Unavailable) and not value:
-        return hop.log
-    return value
+def _count(found: Situation, hop: Hop | None, value: int) -> Fact[int]:
+    """Zero is a fact when the log was read, the caller's shows no such answer, or an earlier
+    proxy refused, so that requests did not come so far."""
+    if hop is None or value or hop.log is None or unseen_by_caller(found):
+        return value
+    judge = found.judge
+    return value if judge is not None and judge is not hop and judge.refused else hop.log
 
 
 def _further(view: View, found: Situation, lines: list[Line]) -> list[Line]:

@@ -6,11 +6,10 @@ from typing import Annotated
 from meshdoctor.mesh import authz_evidence as ev
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import principal
-from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_ambient import waypoint_of
-from meshdoctor.probes.authz_hops import Hop, Situation, situation
+from meshdoctor.probes.authz_hops import Hop, Situation, situation, unseen_by_caller
 from meshdoctor.probes.reading import mesh_config
 from meshdoctor.probes.view import View, probe
 
@@ -82,11 +81,11 @@ def authz_denial(view: View, edge: EdgeSubject) -> AuthzDenial:
     return _facts(view, found, judge)
 
 
-def _seen(judge: Hop | None, value: int) -> Fact[int]:
-    """Zero refusals are a fact only when the log could be read."""
-    if judge is not None and isinstance(judge.log, Unavailable) and not value:
-        return judge.log
-    return value
+def _seen(found: Situation, judge: Hop | None, value: int) -> Fact[int]:
+    """Zero refusals are a fact only when the log could be read, or the caller's shows none."""
+    if judge is None or value or judge.log is None or unseen_by_caller(found):
+        return value
+    return judge.log
 
 
 def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
@@ -96,7 +95,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
     subject = judge.workload.subject if judge is not None else None
 
     def count(kind: str) -> Fact[int]:
-        return _seen(judge, summary.count(kind) if summary is not None else 0)
+        return _seen(found, judge, summary.count(kind) if summary is not None else 0)
 
     tcp = sum(1 for one in judge.lines if one.is_tcp and ev.of_line(one)) if judge else 0
     pod = judge.pod if judge is not None else None
@@ -108,8 +107,8 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         judge_name=subject.name if subject is not None else "",
         judge_pod=pod.name if pod is not None else "",
         egress=judge is not None and judge.kind == "gateway" and found.server is None,
-        refused=_seen(judge, judge.refused if judge is not None else 0),
-        passed=_seen(judge, summary.passed if summary is not None else 0),
+        refused=_seen(found, judge, judge.refused if judge is not None else 0),
+        passed=_seen(found, judge, summary.passed if summary is not None else 0),
         default=count(ev.DEFAULT),
         matched=count(ev.MATCHED),
         bad_custom=count(ev.BAD_CUSTOM),
@@ -120,8 +119,8 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         ext_error=count(ev.EXT_ERROR),
         too_large=count(ev.TOO_LARGE),
         other=count(ev.OTHER),
-        tcp=_seen(judge, tcp),
-        plaintext=_seen(judge, summary.plaintext if summary is not None else 0),
+        tcp=_seen(found, judge, tcp),
+        plaintext=_seen(found, judge, summary.plaintext if summary is not None else 0),
         text=denial.text if denial is not None else "",
         client=Ref(found.client.subject.ref if found.client is not None else ""),
         policy=Ref(denial.ref if denial is not None else ""),
@@ -132,10 +131,10 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         path=clean(line.path.partition("?")[0], 200) if line is not None else "",
         host=clean(line.authority, 200) if line is not None else "",
         peer=clean(line.peer_ip, 60) if line is not None else "",
-        ztunnel_default=_seen(judge, default),
-        ztunnel_denied=_seen(judge, denied),
-        ztunnel_anonymous=_seen(judge, anonymous),
-        ztunnel_waypoint=_seen(judge, waypoint),
+        ztunnel_default=_seen(found, judge, default),
+        ztunnel_denied=_seen(found, judge, denied),
+        ztunnel_anonymous=_seen(found, judge, anonymous),
+        ztunnel_waypoint=_seen(found, judge, waypoint),
         identity=identity,
     )
 

@@ -451,6 +451,16 @@ def _ztunnel(
     )
 
 
+REFUSAL_CODES = frozenset({401, 403, 413, 429})
+
+
+def unseen_by_caller(found: Situation) -> bool:
+    """Whether the caller's own log shows its answers, and no refusal among them: then a judge's
+    unread log hides none."""
+    lines = [line for line in found.client_lines if not line.is_tcp]
+    return bool(lines) and not any(line.code in REFUSAL_CODES for line in lines)
+
+
 def subject_of(found: WorkloadPods | None) -> WorkloadSubject | None:
     """The workload as a subject."""
     return found.subject if found is not None else None

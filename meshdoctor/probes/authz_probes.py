@@ -8,9 +8,10 @@ from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.authz_call import Judge
 from meshdoctor.mesh.authz_policies import in_force
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
+from meshdoctor.mesh.workloads import WorkloadPods, app_containers, has_proxy, is_ready
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Container
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.authz_hops import read_log
@@ -18,7 +19,7 @@ from meshdoctor.probes.authz_settings import policies, settings
 from meshdoctor.probes.reading import workload
 from meshdoctor.probes.view import View, probe
 
-REWRITE = "sidecar.istio.io/rewriteAppHTTPProbers"
+NOT_CAPTURED = ("15020", "15090")
 AGENTS = ("kube-probe/", "Prometheus/", "prometheus/", "vm_promscrape", "GoogleHC/", "ELB-Health")
 READS = (
     "AuthorizationPolicy",
@@ -78,25 +79,33 @@ def authz_exposed(view: View, subject: WorkloadSubject) -> AuthzExposed:
 
 
 def _exposed(found: WorkloadPods) -> bool:
-    """HTTP probes that istiod did not rewrite, or metrics that are scraped from a port of its own.
+    """Whether probes pass the proxy and pods suffer, or metrics are scraped through it.
 
-    Rewritten probes arrive at port 15020, which no policy touches.
+    Rewritten probes arrive at port 15020, and Istio's own metrics ports are never captured: no
+    policy touches those.
     """
     pod = found.pod
     if pod is None:
         return False
-    for container in pod.spec.containers:
-        for one in (container.liveness_probe, container.readiness_probe, container.startup_probe):
-            if one is None:
-                continue
-            get = one.http_get
-            if get is not None and not get.path.startswith("/app-health/"):
-                return True
-            if one.tcp_socket is not None or one.grpc is not None:
-                return True
-    return pod.annotations.get("prometheus.io/scrape") == "true" or bool(
-        pod.annotations.get(REWRITE)
+    scraped = pod.annotations.get("prometheus.io/scrape") == "true"
+    if scraped and pod.annotations.get("prometheus.io/port", "") not in NOT_CAPTURED:
+        return True
+    suffering = any(
+        not is_ready(p) or any(s.restart_count for s in p.all_statuses) for p in found.pods
     )
+    return suffering and any(_through_proxy(c) for c in app_containers(pod))
+
+
+def _through_proxy(container: Container) -> bool:
+    probes = (container.liveness_probe, container.readiness_probe, container.startup_probe)
+    for one in probes:
+        if one is None:
+            continue
+        if one.http_get is not None and not one.http_get.path.startswith("/app-health/"):
+            return True
+        if one.grpc is not None:
+            return True
+    return False
 
 
 @probe("authz-probes", subject=SubjectKind.WORKLOAD, reads=(*READS, "log"), costly=True)

@@ -1,0 +1,618 @@
+"""Small meshes, one mistake each: is it named first, and nothing beside it?"""
+
+# ruff: noqa: E501
+
+import json
+from datetime import UTC, datetime
+from textwrap import dedent
+
+import pytest
+
+from meshdoctor.engine.diagnose import Options, diagnose
+from meshdoctor.engine.scope import Scope, parse_target
+from meshdoctor.model.cause import Exit
+from meshdoctor.model.subjects import Request
+from meshdoctor.ports import ForbiddenError
+from tests.unit.mesh.authz_case import token
+from tests.unit.probes.authz_world import (
+    CART,
+    GATE,
+    NODE,
+    PAY,
+    SHOP,
+    books,
+    line,
+    mesh,
+    outcome,
+    pod,
+    policy,
+    report,
+    request_auth,
+    service,
+)
+from tests.unit.world import FakeSource
+
+GET = Request(method="GET", path="/orders", host="pay.shop")
+DENIED = {"shop/pay-1": line()}
+SECONDS = int(datetime(2026, 11, 18, 9, 30, tzinfo=UTC).timestamp())
+IDP = "https://idp.example.com/"
+CLAIMS = {"iss": IDP, "sub": "alice", "exp": SECONDS + 600}
+
+
+def bearer(claims: dict[str, object], **rest: object) -> Request:
+    text = token(claims)
+    return Request(
+        method="GET",
+        path="/orders",
+        host="pay.shop",
+        headers=(("authorization", f"Bearer {text}"),),
+    )
+
+
+def rule(body: str) -> str:
+    return f"{{rules: [{body}]}}"
+
+
+def source(body: str) -> str:
+    return rule(f"{{from: [{{source: {{{body}}}}}]}}")
+
+
+def operation(body: str) -> str:
+    return rule(f"{{to: [{{operation: {{{body}}}}}]}}")
+
+
+def test_a_healthy_shop_is_healthy() -> None:
+    assert outcome(*SHOP, request=GET) == []
+    open_policy = policy(source("principals: [cluster.local/ns/shop/sa/cart]"))
+    assert outcome(*SHOP, open_policy, request=GET) == []
+    assert outcome(*SHOP, policy("{}", namespace="other"), request=GET) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ("{}", "MD2001"),
+        (source("principals: [spiffe://cluster.local/ns/shop/sa/cart]"), "MD2004"),
+        (source("principals: ['cluster.local/ns/*/sa/cart']"), "MD2004"),
+        (source("principals: [ns/shop/sa/cart]"), "MD2004"),
+        (source("principals: [cluster.local/ns/shop/sa/default]"), "MD2005"),
+        (source("serviceAccounts: [default]"), "MD2005"),
+        (source("principals: [old.domain/ns/shop/sa/cart]"), "MD2006"),
+        (source("namespaces: [prod]"), "MD2008"),
+        (operation("paths: [/orders/]"), "MD2009"),
+        (operation("paths: [/orders/*]"), "MD2009"),
+        (operation("paths: [/Orders]"), "MD2009"),
+        (operation("methods: [POST]"), "MD2010"),
+        (operation("hosts: [pay.example.com]"), "MD2011"),
+        (operation("ports: ['80']"), "MD2012"),
+        (source("ipBlocks: [203.0.113.0/24]"), "MD2013"),
+        (source("remoteIpBlocks: [203.0.113.0/24]"), "MD2014"),
+        (rule("{when: [{key: 'request.headers[x-tenant]', values: [blue]}]}"), "MD2015"),
+        (rule("{when: [{key: request.path, values: [/orders]}]}"), "MD2016"),
+        (source("requestPrincipals: ['*']"), "MD2110"),
+    ],
+)
+def test_default_denials(spec: str, code: str) -> None:
+    """Observed with a log, derived without one: the same cause either way."""
+    found = outcome(*SHOP, policy(spec), logs=DENIED, request=GET)
+    assert found[0] == code
+    assert set(found[1:]) <= {"(MD2002)"}
+    quiet = outcome(*SHOP, policy(spec), request=GET)
+    assert quiet[0] == code
+
+
+def test_a_rule_for_somebody_else() -> None:
+    two = policy(rule("{from: [{source: {namespaces: [a]}}], to: [{operation: {methods: [PUT]}}]}"))
+    found = outcome(*SHOP, two, logs=DENIED, request=GET)
+    assert set(found) == {"MD2008", "MD2010", "(MD2002)"}
+
+
+def test_a_plaintext_caller() -> None:
+    objects = (
+        mesh(),
+        pod("cart", "shop", CART, proxy=""),
+        pod("pay", "shop", PAY),
+        service("pay", "shop"),
+    )
+    spec = source("principals: [cluster.local/ns/shop/sa/cart]")
+    log = {"shop/pay-1": line(sni="-")}
+    assert outcome(*objects, policy(spec), logs=log, request=GET) == ["MD2003", "(MD2002)"]
+    assert outcome(*objects, policy(spec), request=GET)[0] == "MD2003"
+
+
+def test_the_log_stands_in_for_a_request_that_was_not_given() -> None:
+    spec = operation("paths: [/orders/]")
+    assert outcome(*SHOP, policy(spec), logs=DENIED) == ["MD2009", "(MD2002)"]
+    assert outcome(*SHOP, policy(spec)) == []
+
+
+def test_because_names_wanted_and_seen() -> None:
+    found = report(*SHOP, policy(operation("paths: [/orders/]")), logs=DENIED, request=GET).main[0]
+    assert found.objects == ["AuthorizationPolicy/shop/p"]
+    assert "[/orders/]" in found.because and "/orders (a trailing slash)" in found.because
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ("{action: DENY, rules: [{to: [{operation: {paths: [/orders]}}]}]}", "MD2018"),
+        ("{action: DENY, rules: [{from: [{source: {notNamespaces: [prod]}}]}]}", "MD2018"),
+    ],
+)
+def test_deny(spec: str, code: str) -> None:
+    text = "rbac_access_denied_matched_policy[ns[shop]-policy[p]-rule[0]]"
+    log = {"shop/pay-1": line(details=text)}
+    assert outcome(*SHOP, policy(spec), logs=log, request=GET) == [code]
+    assert outcome(*SHOP, policy(spec), request=GET) == [code]
+
+
+def test_a_not_field_hits_plaintext() -> None:
+    objects = (
+        mesh(),
+        pod("cart", "shop", CART, proxy=""),
+        pod("pay", "shop", PAY),
+        service("pay", "shop"),
+    )
+    spec = (
+        "{action: DENY, rules: [{from: [{source: {notPrincipals: ['cluster.local/ns/shop/*']}}]}]}"
+    )
+    text = "rbac_access_denied_matched_policy[ns[shop]-policy[p]-rule[0]]"
+    log = {"shop/pay-1": line(details=text, sni="-")}
+    assert outcome(*objects, policy(spec), logs=log) == ["MD2019", "(MD2018)"]
+
+
+TCP_PORT = "{name: tcp-db, port: 80, targetPort: 8080}"
+
+
+def test_tcp_ports() -> None:
+    tcp = (*SHOP[:-1], service("pay", "shop", TCP_PORT))
+    log = {
+        "shop/pay-1": line(
+            request="- - -",
+            code=0,
+            details="-",
+            termination="rbac_access_denied_matched_policy[none]",
+            host="-",
+            agent="-",
+        )
+    }
+    web = policy(operation("methods: [GET]"))
+    assert outcome(*tcp, web, logs=log) == ["MD2021", "(MD2002)"]
+    assert outcome(*tcp, web, logs=log, request=GET)[0] == "MD2022"
+    deny = policy("{action: DENY, rules: [{to: [{operation: {paths: [/admin]}}]}]}")
+    assert outcome(*tcp, deny)[0] == "MD2020"
+    needs = policy(source("requestPrincipals: ['*']"))
+    auth = request_auth(f"{{jwtRules: [{{issuer: '{IDP}'}}]}}")
+    assert "MD2114" in outcome(*tcp, needs, auth)
+
+
+def test_a_root_policy_hits_everybody() -> None:
+    assert (
+        outcome(*SHOP, policy("{}", namespace="istio-system"), logs=DENIED, request=GET)[0]
+        == "MD2025"
+    )
+    own = policy(source("namespaces: [prod]"), "own")
+    both = outcome(*SHOP, own, policy("{}", namespace="istio-system"), logs=DENIED, request=GET)
+    assert "MD2025" not in both
+
+
+def test_dry_run() -> None:
+    dry = 'istio.io/dry-run: "true"'
+    deny = policy("{action: DENY, rules: [{}]}", annotations=dry)
+    assert outcome(*SHOP, deny, request=GET) == ["MD2028"]
+    allow = policy(source("namespaces: [prod]"), annotations=dry)
+    assert outcome(*SHOP, allow, request=GET) == ["MD2029", "(MD2028)"]
+
+
+def test_nothing_enforces() -> None:
+    bare = (
+        mesh(),
+        pod("cart", "shop", CART),
+        pod("pay", "shop", PAY, proxy=""),
+        service("pay", "shop"),
+    )
+    assert outcome(*bare, policy(source("namespaces: [prod]")), request=GET) == ["MD2027"]
+    port = "traffic.sidecar.istio.io/excludeInboundPorts: '8080'"
+    excluded = (*SHOP[:2], pod("pay", "shop", PAY, annotations=port), *SHOP[3:])
+    assert "MD2027" in outcome(*excluded, policy(source("namespaces: [prod]")), request=GET)
+
+
+# --- tokens
+
+RA = request_auth(
+    f"{{jwtRules: [{{issuer: '{IDP}', audiences: [pay], jwksUri: 'https://idp/keys'}}]}}"
+)
+NEEDS = policy(source("requestPrincipals: ['*']"), "needs-token")
+
+
+def test_token_absent() -> None:
+    assert outcome(*SHOP, RA, NEEDS, logs=DENIED, request=GET) == ["MD2101", "(MD2002)"]
+    deny = policy("{action: DENY, rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]}")
+    assert outcome(*SHOP, RA, deny, request=GET) == ["MD2101", "(MD2018)"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "text", "status", "code"),
+    [
+        ({**CLAIMS, "iss": IDP.rstrip("/")}, "Jwt_issuer_is_not_configured", 401, "MD2102"),
+        ({**CLAIMS, "exp": 5}, "Jwt_is_expired", 401, "MD2103"),
+        ({**CLAIMS, "aud": "other"}, "Audiences_in_Jwt_are_not_allowed", 403, "MD2104"),
+    ],
+)
+def test_refused_tokens(claims: dict[str, object], text: str, status: int, code: str) -> None:
+    log = {"shop/pay-1": line(code=status, details=f"jwt_authn_access_denied{{{text}}}")}
+    assert outcome(*SHOP, RA, logs=log, request=bearer(claims)) == [code]
+    assert outcome(*SHOP, RA, request=bearer(claims)) == [code]
+    assert outcome(*SHOP, RA, logs=log) == [code]
+
+
+def test_signing_keys() -> None:
+    text = "jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}"
+    log = {"shop/pay-1": line(code=401, details=text)}
+    asked = bearer({**CLAIMS, "aud": "pay"})
+    failed = '2026-11-18T09:20:05Z\terror\tmodel\tFailed to fetch public key from jwks URI "https://idp/keys": x509: unknown\n'
+    logs = {**log, "istio-system/istiod-1/discovery": failed}
+    assert outcome(*SHOP, RA, logs=logs, request=asked) == ["MD2105"]
+    keys = {"issuer": IDP, "localJwks": {"inlineString": json.dumps({"keys": [{"kid": "old"}]})}}
+    dump = {"proxy-config listener pay-1.shop": json.dumps([{"x": [{"providers": {"a": keys}}]}])}
+    assert outcome(*SHOP, RA, logs=log, request=asked, istioctl=dump) == ["MD2106"]
+    fake = {**keys, "localJwks": {"inlineString": '{"keys":[]}'}}
+    dump = {"proxy-config listener pay-1.shop": json.dumps([fake])}
+    assert outcome(*SHOP, RA, logs=log, request=asked, istioctl=dump) == ["MD2105"]
+    undecided = report(*SHOP, RA, logs=log, request=asked).of("undecided")
+    assert {f.code for f in undecided} >= {"MD2105", "MD2106"}
+    remote = {
+        "shop/pay-1": line(code=401, details="jwt_authn_access_denied{Jwks_remote_fetch_is_failed}")
+    }
+    assert outcome(*SHOP, RA, logs=remote, request=asked) == ["MD2107"]
+
+
+def test_tokens_elsewhere_and_malformed() -> None:
+    opaque = Request(
+        method="GET", path="/orders", host="pay.shop", headers=(("authorization", "Bearer opaque"),)
+    )
+    assert outcome(*SHOP, RA, request=opaque) == ["MD2108"]
+    cookie = Request(
+        method="GET", path="/orders", host="pay.shop", headers=(("cookie", f"t={token(CLAIMS)}"),)
+    )
+    assert outcome(*SHOP, RA, NEEDS, request=cookie)[0] == "MD2108"
+
+
+def test_one_bad_token_of_two() -> None:
+    good, bad = token({**CLAIMS, "aud": "pay"}), token({**CLAIMS, "aud": "pay", "exp": 5})
+    asked = Request(
+        method="GET",
+        path=f"/orders?access_token={bad}",
+        host="pay.shop",
+        headers=(("authorization", f"Bearer {good}"),),
+    )
+    assert outcome(*SHOP, RA, request=asked)[0] == "MD2109"
+
+
+def test_claims() -> None:
+    spec = rule("{when: [{key: 'request.auth.claims[realm.roles]', values: [admin]}]}")
+    asked = bearer({**CLAIMS, "aud": "pay", "realm": {"roles": ["admin"]}})
+    assert outcome(*SHOP, RA, policy(spec), logs=DENIED, request=asked) == ["MD2111", "(MD2002)"]
+    other = bearer({**CLAIMS, "aud": "pay", "realm": {"roles": ["dev"]}})
+    assert outcome(*SHOP, RA, policy(spec), logs=DENIED, request=other) == ["MD2002"]
+
+
+# --- gateways
+
+GATEWAY = pod("gate", "istio-system", GATE, proxy="router", labels="istio: ingressgateway")
+
+
+def test_behind_a_gateway_the_peer_is_the_gateway() -> None:
+    objects = (*SHOP, GATEWAY)
+    listed = policy(source("principals: [cluster.local/ns/shop/sa/cart]"))
+    log = {"shop/pay-1": line(peer="203.0.113.5:0", xff="203.0.113.5")}
+    found = outcome(*objects, listed, logs=log, request=GET, from_="istio-system/gate")
+    assert found == ["MD2007", "(MD2002)"]
+
+
+def test_a_gateway_takes_the_token_away() -> None:
+    edge = request_auth(
+        f"{{selector: {{matchLabels: {{app: gate}}}}, jwtRules: [{{issuer: '{IDP}'}}]}}",
+        "edge",
+        "istio-system",
+    )
+    objects = (*SHOP, GATEWAY, edge, RA, NEEDS)
+    asked = bearer({**CLAIMS, "aud": "pay"})
+    log = {"shop/pay-1": line(peer=f"{GATE}:5")}
+    found = outcome(*objects, logs=log, request=asked, from_="istio-system/gate")
+    assert found[0] == "MD2113"
+    kept = edge.replace(f"issuer: '{IDP}'", f"issuer: '{IDP}', forwardOriginalToken: true")
+    assert outcome(*SHOP, GATEWAY, kept, RA, NEEDS, request=asked, from_="istio-system/gate") == []
+
+
+def test_remote_addresses_at_a_gateway() -> None:
+    only = policy(source("ipBlocks: [203.0.113.0/24]"), namespace="istio-system")
+    log = {
+        "istio-system/gate-1": line(
+            cluster="-", peer=f"{NODE}:4000", local=f"{GATE}:8443", sni="pay.example.com", xff=NODE
+        )
+    }
+    found = outcome(*SHOP, GATEWAY, only, logs=log, request=GET, from_="istio-system/gate")
+    assert found[0] == "MD2013"
+    behind = policy(source("remoteIpBlocks: [203.0.113.0/24]"), namespace="istio-system")
+    found = outcome(*SHOP, GATEWAY, behind, logs=log, request=GET, from_="istio-system/gate")
+    assert found[0] == "MD2014"
+
+
+def test_an_egress_gateway_denies() -> None:
+    egress = pod(
+        "egress", "istio-system", "10.0.0.4", proxy="router", labels="istio: egressgateway"
+    )
+    only = policy(source("principals: [cluster.local/ns/shop/sa/other]"), "out", "istio-system")
+    log = {
+        "istio-system/egress-1": line(cluster="-", host="api.example.com", local="10.0.0.4:8443"),
+    }
+    found = outcome(*SHOP, egress, only, logs=log, to="api.example.com:443")
+    assert found[0] == "MD2032"
+
+
+# --- external authorizers
+
+PROVIDER = """
+    extensionProviders:
+    - name: oauth
+      envoyExtAuthzHttp: {service: oauth.auth.svc.cluster.local, port: 80}
+    - name: opa
+      envoyExtAuthzGrpc: {service: oauth.auth.svc.cluster.local, port: 9191}
+"""
+OAUTH = service("oauth", "auth")
+SLICE = """
+    apiVersion: discovery.k8s.io/v1
+    kind: EndpointSlice
+    metadata: {name: oauth-1, namespace: auth, labels: {kubernetes.io/service-name: oauth}}
+    endpoints: [{addresses: [10.0.0.50]}]
+    """
+WITH = (mesh(PROVIDER), *SHOP[1:], OAUTH, SLICE)
+
+
+def custom(provider: str, name: str = "c") -> str:
+    return policy(f"{{action: CUSTOM, provider: {{name: {provider}}}, rules: [{{}}]}}", name)
+
+
+def uaex(details: str) -> dict[str, str]:
+    return {"shop/pay-1": line(details=details, flags="UAEX")}
+
+
+def test_external_authorizers() -> None:
+    assert outcome(*WITH, custom("oauth"), request=GET) == []
+    assert outcome(*WITH, custom("nobody"), request=GET) == ["MD2201"]
+    assert outcome(*WITH, custom("oauth"), custom("opa", "d"), request=GET) == ["MD2208"]
+    assert outcome(*WITH, custom("opa"), logs=uaex("ext_authz_denied"), request=GET) == ["MD2204"]
+    found = outcome(*WITH, custom("oauth"), logs=uaex("ext_authz_denied"), request=GET)
+    assert found == ["MD2205", "(MD2204)"]
+    assert outcome(*WITH, custom("oauth"), logs=uaex("ext_authz_error"), request=GET) == ["MD2203"]
+    down = (*WITH[:-1], custom("oauth"))
+    assert outcome(*down, request=GET) == ["MD2203"]
+
+
+def test_a_sidecar_hides_the_authorizer() -> None:
+    sidecar = """
+    apiVersion: networking.istio.io/v1
+    kind: Sidecar
+    metadata: {name: default, namespace: shop}
+    spec: {egress: [{hosts: ["./*", "istio-system/*"]}]}
+    """
+    assert outcome(*WITH, sidecar, custom("oauth"), logs=uaex("ext_authz_error"), request=GET) == [
+        "MD2202"
+    ]
+    wide = sidecar.replace("istio-system/*", "auth/*")
+    assert outcome(*WITH, wide, custom("oauth"), request=GET) == []
+
+
+def test_open_authorizers_and_bodies() -> None:
+    config = PROVIDER.replace(
+        "port: 80}", "port: 80, failOpen: true, includeRequestBodyInCheck: {maxRequestBytes: 1024}}"
+    )
+    objects = (mesh(config), *SHOP[1:], OAUTH)
+    assert outcome(*objects, custom("oauth"), request=GET) == ["MD2209"]
+    large = {"shop/pay-1": line(code=413, details="request_payload_too_large")}
+    assert "MD2206" in outcome(*objects, SLICE, custom("oauth"), logs=large, request=GET)
+    tcp = (mesh(PROVIDER), *SHOP[1:-1], service("pay", "shop", TCP_PORT), OAUTH, SLICE)
+    assert outcome(*tcp, custom("oauth")) == ["MD2207"]
+
+
+# --- not the mesh, and other filters
+
+
+def test_the_application_answers() -> None:
+    log = {"shop/pay-1": line(details="via_upstream")}
+    assert outcome(*SHOP, policy(source("namespaces: [shop]")), logs=log, request=GET) == ["MD2901"]
+    onward = line(details="via_upstream", cluster="outbound|80||stock.shop.svc.cluster.local")
+    assert outcome(*SHOP, logs={"shop/pay-1": log["shop/pay-1"] + onward}, request=GET) == [
+        "MD2902"
+    ]
+    said = 'pods is forbidden: User "system:serviceaccount:shop:pay" cannot list resource\n'
+    found = outcome(*SHOP, logs={**log, "shop/pay-1/app": said}, request=GET)
+    assert found == ["MD2904", "(MD2901)"]
+
+
+def test_a_host_outside_answers() -> None:
+    log = {
+        "shop/cart-1": line(
+            details="via_upstream",
+            cluster="outbound|443||s3.amazonaws.com",
+            host="s3.amazonaws.com",
+        )
+    }
+    assert outcome(*SHOP, logs=log, to="s3.amazonaws.com:443") == ["MD2905"]
+
+
+def test_another_filter() -> None:
+    log = {"shop/pay-1": line(code=429, details="request_rate_limited", flags="RL")}
+    assert outcome(*SHOP, logs=log, request=GET) == ["MD2040"]
+
+
+# --- ambient
+
+AMBIENT = (
+    mesh(),
+    "\n    apiVersion: v1\n    kind: Namespace\n    metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n    ",
+    pod("cart", "shop", CART, proxy=""),
+    pod("pay", "shop", PAY, proxy=""),
+    service("pay", "shop"),
+    pod("ztunnel", "istio-system", "10.0.0.20", proxy="ztunnel"),
+)
+
+
+def tunnel(error: str, identity: str = "cluster.local/ns/shop/sa/cart") -> dict[str, str]:
+    who = f'src.identity="spiffe://{identity}" ' if identity else ""
+    text = (
+        f"2026-11-18T09:24:00.985Z error access connection complete src.addr={CART}:41512 {who}"
+        f'dst.addr={PAY}:15008 dst.hbone_addr={PAY}:8080 direction="inbound" error="{error}"\n'
+    )
+    return {"istio-system/ztunnel-1/app": text, "istio-system/ztunnel-1": text}
+
+
+NONE_ALLOWED = "connection closed due to policy rejection: allow policies exist, but none allowed"
+
+
+def test_ambient() -> None:
+    http = policy(operation("methods: [GET]"))
+    assert outcome(*AMBIENT, http, logs=tunnel(NONE_ALLOWED), request=GET) == ["MD2036", "(MD2002)"]
+    assert outcome(*AMBIENT, http, logs=tunnel(""), request=GET)[0] == "MD2036"
+    cart = policy(source("principals: [cluster.local/ns/shop/sa/cart]"))
+    assert outcome(*AMBIENT, cart, logs=tunnel(""), request=GET) == []
+    found = outcome(*AMBIENT, cart, logs=tunnel(NONE_ALLOWED, ""), request=GET)
+    assert found[0] == "MD2039"
+
+
+WAYPOINT = (
+    """
+    apiVersion: gateway.networking.k8s.io/v1
+    kind: Gateway
+    metadata: {name: waypoint, namespace: shop}
+    spec: {gatewayClassName: istio-waypoint, listeners: []}
+    """,
+    pod(
+        "waypoint",
+        "shop",
+        "10.0.0.30",
+        proxy="waypoint",
+        labels="gateway.networking.k8s.io/gateway-name: waypoint",
+    ),
+)
+
+
+def test_waypoints() -> None:
+    meant = policy(
+        "{targetRefs: [{kind: Service, name: pay}], rules: [{to: [{operation: {methods: [PUT]}}]}]}",
+        "wp",
+    )
+    assert outcome(*AMBIENT, *WAYPOINT, meant, logs=tunnel(""), request=GET) == ["MD2038"]
+    labelled = tuple(
+        o.replace(
+            "metadata: {name: pay, namespace: shop}",
+            "metadata: {name: pay, namespace: shop, labels: {istio.io/use-waypoint: waypoint}}",
+        )
+        for o in AMBIENT
+    )
+    logs = {
+        **tunnel(""),
+        "shop/waypoint-1": line(cluster="inbound-vip|80|http|pay.shop.svc.cluster.local"),
+    }
+    assert outcome(*labelled, *WAYPOINT, meant, logs=logs, request=GET) == ["MD2010", "(MD2002)"]
+    clients = policy(source("principals: [cluster.local/ns/shop/sa/cart]"), "l4")
+    seen = {**tunnel(NONE_ALLOWED, "cluster.local/ns/shop/sa/waypoint"), "shop/waypoint-1": ""}
+    found = outcome(*labelled, *WAYPOINT, clients, logs=seen, request=GET)
+    assert found[0] == "MD2037"
+
+
+# --- objects and probes
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ("{selector: {matchLabels: {app: payment}}, rules: [{}]}", "MD2023"),
+        ("{selector: {matchLabels: {istio: ingressgateway}}, rules: [{}]}", "MD2024"),
+        ("{targetRefs: [{kind: Service, name: pay}], rules: [{}]}", "MD2026"),
+        (
+            "{targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: nope}], rules: [{}]}",
+            "MD2026",
+        ),
+        ("{targetRefs: [{kind: Service, name: pay, namespace: x}], rules: [{}]}", "MD2026"),
+        (
+            "{rules: [{from: [{source: {namespaces: [shop]}}]}, {to: [{operation: {methods: [GET]}}]}]}",
+            "MD2017",
+        ),
+    ],
+)
+def test_objects(spec: str, code: str) -> None:
+    assert code in outcome(*SHOP, GATEWAY, policy(spec), request=GET)
+
+
+def test_a_pruned_field() -> None:
+    applied = json.dumps(
+        {"spec": {"rules": [{"from": [{"source": {"serviceAccounts": ["cart"]}}]}]}}
+    )
+    note = f"kubectl.kubernetes.io/last-applied-configuration: '{applied}'"
+    assert outcome(
+        *SHOP, policy("{rules: [{from: [{source: {}}]}]}", annotations=note), request=GET
+    ) == ["MD2033"]
+    kept = policy(source("serviceAccounts: [cart]"), annotations=note)
+    assert outcome(*SHOP, kept, request=GET) == []
+    broken = "kubectl.kubernetes.io/last-applied-configuration: '{'"
+    assert outcome(*SHOP, policy("{rules: [{}]}", annotations=broken), request=GET) == []
+
+
+def test_probes_are_refused() -> None:
+    sick = (
+        pod(
+            "pay",
+            "shop",
+            PAY,
+            extra="  restartPolicy: Always",
+        )
+        .replace(
+            "ports: [{containerPort: 8080}]",
+            "ports: [{containerPort: 8080}]\n          livenessProbe: {httpGet: {path: /healthz, port: 8080}}",
+        )
+        .replace('status: "True"', 'status: "False"')
+    )
+    log = {
+        "shop/pay-1": line(
+            request="GET /healthz HTTP/1.1", agent="kube-probe/1.31", peer=f"{NODE}:4", sni="-"
+        )
+    }
+    objects = (*SHOP[:2], sick, *SHOP[3:])
+    found = outcome(*objects, policy(source("namespaces: [shop]")), logs=log, request=GET)
+    assert found == ["MD2031"]
+
+
+def test_an_old_answer_from_a_stale_proxy() -> None:
+    status = json.dumps(
+        [
+            {
+                "proxy": "pay-1.shop",
+                "istio_version": "1.31.0",
+                "listener_sent": "2",
+                "listener_acked": "1",
+            }
+        ]
+    )
+    found = outcome(
+        *SHOP,
+        policy(source("namespaces: [shop]")),
+        logs=DENIED,
+        request=GET,
+        istioctl={"proxy-status": status},
+    )
+    assert "MD2034" in found
+
+
+@pytest.mark.parametrize(
+    "kind", ["AuthorizationPolicy", "RequestAuthentication", "log", "ConfigMap"]
+)
+def test_unreadable_evidence_is_undecided_and_never_raises(kind: str) -> None:
+    source = FakeSource(
+        "\n---\n".join(dedent(one) for one in (*SHOP, NEEDS)),
+        failing={kind: ForbiddenError(kind, "no")},
+    )
+    scope = Scope(from_=parse_target("shop/cart", "--from"), to=parse_target("shop/pay:80", "--to"))
+    found = diagnose(source, books(), scope, Options(strict=True))
+    assert found.exit is not Exit.HEALTHY
