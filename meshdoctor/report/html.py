@@ -72,9 +72,11 @@ def _sections(report: Report) -> list[str]:
         [f.code, f.severity, f.title, ", ".join(map(wording.thing, f.objects)) or f.subject]
         for f in report.of("also_noticed")
     ]
-    unseen = [[wording.lacking(m), m.remedy] for m in wording.unseen(report)]
+    unseen = [[wording.lacking(m), wording.remedy(m)] for m in wording.unseen(report)]
     unseen += [[f"set aside, malformed: {one}", ""] for one in report.coverage.set_aside]
-    symptoms = [[wording.symptom(s), s.look_next] for s in wording.unexplained(report)]
+    symptoms = [
+        [wording.symptom(s, report.observed_at), s.look_next] for s in wording.unexplained(report)
+    ]
     out = [[r.code, r.name, r.because] for r in report.ruled_out]
     return [
         _table("Seen, and no known cause explains it", symptoms),

@@ -92,7 +92,8 @@ def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
 
 def _symptoms(report: Report) -> list[str]:
     rows = [
-        [escaped(wording.symptom(s)), escaped(s.look_next)] for s in wording.unexplained(report)
+        [escaped(wording.symptom(s, report.observed_at)), escaped(s.look_next)]
+        for s in wording.unexplained(report)
     ]
     head = ("symptom", "look at")
     return ["## Seen, and no known cause explains it", _table(head, rows)] if rows else []
@@ -103,7 +104,7 @@ def _undecided(report: Report) -> list[str]:
         [
             "<br>".join(escaped(c) for c in wording.codes(need.findings)),
             "<br>".join(escaped(wording.lacking(m)) for m in need.missing),
-            "<br>".join(code(m.remedy) for m in need.missing if m.remedy),
+            "<br>".join(_remedy(m) for m in need.missing),
         ]
         for need in wording.needs(report)
     ]
@@ -128,7 +129,8 @@ def _unseen(report: Report) -> list[str]:
 
 
 def _remedy(missing: Missing) -> str:
-    return code(missing.remedy) if missing.remedy else ""
+    remedy = wording.remedy(missing)
+    return code(remedy) if remedy else ""
 
 
 def _ruled_out(report: Report) -> list[str]:

@@ -58,7 +58,9 @@ def _trail(finding: Finding) -> str:
 
 
 def _symptoms(report: Report) -> str:
-    rows = [[wording.symptom(s), s.look_next] for s in wording.unexplained(report)]
+    rows = [
+        [wording.symptom(s, report.observed_at), s.look_next] for s in wording.unexplained(report)
+    ]
     return _block("Seen, and no known cause explains it", rows)
 
 
@@ -94,4 +96,4 @@ def _unseen(report: Report) -> str:
 
 
 def _one_line(missing: Missing) -> str:
-    return missing.remedy.replace("\n", "; ")
+    return wording.remedy(missing).replace("\n", "; ")

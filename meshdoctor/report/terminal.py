@@ -184,7 +184,7 @@ def _symptoms(sheet: _Sheet, report: Report) -> None:
     sheet.line()
     sheet.line(Text("Seen, and no known cause explains it", _YELLOW))
     for one in found:
-        sheet.wrapped(Text(INDENT), wording.symptom(one), 5)
+        sheet.wrapped(Text(INDENT), wording.symptom(one, report.observed_at), 5)
         if one.look_next:
             sheet.wrapped(Text(" " * 5), f"look at {one.look_next}", 7)
 
@@ -212,8 +212,9 @@ def _undecided(sheet: _Sheet, report: Report, verbose: bool) -> None:
 
 def _missing(sheet: _Sheet, missing: Missing, lead: str, indent: int) -> None:
     sheet.wrapped(Text(" " * indent + lead), wording.lacking(missing), indent + len(lead))
-    if missing.remedy:
-        lines = commands.fold(missing.remedy, sheet.width - indent - len(lead))
+    remedy = wording.remedy(missing)
+    if remedy:
+        lines = commands.fold(remedy, sheet.width - indent - len(lead))
         for line in lines:
             sheet.line(Text.assemble(" " * (indent + len(lead)), (line, _BOLD)))
 

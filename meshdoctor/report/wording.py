@@ -74,7 +74,7 @@ def detail(finding: Finding, report: Report) -> Rows:
         rows.append(("at fault", ", ".join(thing(o) for o in finding.objects)))
     rows.append(("because", finding.because))
     if finding.observed:
-        rows.append(("observed", finding.observed))
+        rows.append(("observed", finding.observed.replace(f" on {finding.subject},", ",")))
     else:
         rows.append(("evidence", SURE.get(finding.strength, "")))
     rows += [("changed", change(c, report.observed_at)) for c in recent(finding, report)[:3]]
@@ -133,8 +133,16 @@ def moment(at: str, observed_at: str) -> str:
     then, now = _time(at), _time(observed_at)
     if then is None or now is None:
         return at
+    return f"{clock(at, observed_at)} ({_ago(now - then)})"
+
+
+def clock(at: str, observed_at: str) -> str:
+    """The time of day, with the date when it is another day than that of the evidence."""
+    then, now = _time(at), _time(observed_at)
+    if then is None or now is None:
+        return at
     day = "" if then.date() == now.date() else f"{then:%Y-%m-%d} "
-    return f"{day}{then:%H:%M:%S} ({_ago(now - then)})"
+    return f"{day}{then:%H:%M:%S}"
 
 
 def _time(text: str) -> datetime | None:
@@ -153,10 +161,11 @@ def _ago(span: timedelta) -> str:
     return f"{abs(total) // size} {unit} {'before' if total >= 0 else 'after'}"
 
 
-def symptom(found: Symptom) -> str:
+def symptom(found: Symptom, observed_at: str) -> str:
     """How often what was seen where, and when."""
-    times = f" between {found.first} and {found.last}" if found.last else ""
-    since = f" since {found.first}" if found.first and not found.last else ""
+    first, last = clock(found.first, observed_at), clock(found.last, observed_at)
+    times = f" between {first} and {last}" if last else ""
+    since = f" since {first}" if first and not last else ""
     return f"{found.count} x {found.text} on {found.subject}{times}{since}"
 
 
@@ -195,6 +204,11 @@ def lacking(missing: Missing) -> str:
         if missing.detail
         else (f"{missing.what} ({why})")
     )
+
+
+def remedy(missing: Missing) -> str:
+    """What to do about it; empty when that only says to run what is named already."""
+    return "" if missing.remedy.endswith(f": {missing.what}") else missing.remedy
 
 
 def codes(findings: Iterable[Finding]) -> list[str]:

@@ -297,6 +297,12 @@ class World:
         for pod in proxies:
             key = f"logs/{pod.namespace}_{pod.name}_istio-proxy.log"
             self.files.setdefault(key, "")
+        for pod in self.pods:
+            for container in pod.manifest["spec"]["containers"]:
+                name = container["name"]
+                if name not in ("istio-proxy", "discovery"):
+                    key = f"logs/{pod.namespace}_{pod.name}_{name}.log"
+                    self.files.setdefault(key, f"{at(5000)} INFO {name} is up\n")
 
     def _secret(self, pod: Pod) -> str:
         root = self.secrets_root or self.root

@@ -187,8 +187,8 @@ BLIND = msgspec.structs.replace(
             subject=EDGE,
             text="503 UC upstream_reset_before_response_started{connection_termination}",
             count=17,
-            first="03:12:08",
-            last="03:39:51",
+            first="2026-11-24T03:12:08Z",
+            last="2026-11-24T03:39:51Z",
             look_next="the application's own log: kubectl -n shop logs pay-5c9d7 -c pay",
         )
     ],

@@ -1,8 +1,9 @@
 """Are the phrases right?"""
 
+import msgspec
 import pytest
 
-from meshdoctor.model.report import Symptom
+from meshdoctor.model.report import Missing, Symptom
 from meshdoctor.report import wording
 from tests.unit.report import reports
 
@@ -44,8 +45,24 @@ def test_what_is_named_under_undecided_is_not_named_again() -> None:
 
 
 def test_a_symptom_says_where_and_since_when() -> None:
-    found = Symptom(subject="a -> b:80", text="503 UC", count=3, first="03:12:08")
-    assert wording.symptom(found) == "3 x 503 UC on a -> b:80 since 03:12:08"
+    found = Symptom(subject="a -> b:80", text="503 UC", count=3, first="2026-11-24T03:12:08Z")
+    said = wording.symptom(found, "2026-11-24T03:39:54Z")
+    assert said == "3 x 503 UC on a -> b:80 since 03:12:08"
+
+
+def test_a_remedy_that_repeats_what_is_missing_is_left_out() -> None:
+    run = "kubectl -n shop logs pay-1"
+    missing = Missing(what=run, reason="not_recorded", remedy=f"Record it: {run}")
+    assert wording.remedy(missing) == ""
+    assert wording.remedy(reports.SECRET) == reports.SECRET.remedy
+
+
+def test_the_subject_is_not_repeated_in_what_was_observed() -> None:
+    finding = msgspec.structs.replace(
+        reports.DR_OFF, observed=f"3 x 503 on {reports.EDGE}, 03:12:08"
+    )
+    rows = dict(wording.detail(finding, reports.ONE_CAUSE))
+    assert rows["observed"] == "3 x 503, 03:12:08"
 
 
 def test_a_correlation_is_not_called_confirmed() -> None:
