@@ -22,6 +22,7 @@ from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
 from meshdoctor.probes.edge_tls import edge_tls
 from meshdoctor.probes.edge_ztunnel import ztunnel_log
+from meshdoctor.probes.gateway_tls import gateway_tls
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
 from meshdoctor.probes.injection_refusal import injection_refusal
@@ -64,6 +65,7 @@ PROBES: tuple[Probe, ...] = (
     edge_seen,
     edge_tls,
     edge_tls_extras,
+    gateway_tls,
     injection_call,
     injection_decision,
     injection_refusal,

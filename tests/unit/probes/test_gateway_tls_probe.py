@@ -1,0 +1,137 @@
+"""`gateway-tls` on Istio and Gateway API gateways."""
+
+from typing import Any
+
+import yaml
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import ConfigSubject
+from meshdoctor.ports import ForbiddenError
+from meshdoctor.probes.gateway_tls import GatewayTls, gateway_tls
+from tests.unit.mesh.certs import DAY, NOW, Ca
+from tests.unit.world import world
+
+API = "gateway.networking.k8s.io"
+NET = "networking.istio.io/v1"
+
+
+def obj(kind: str, version: str, namespace: str, name: str, **body: Any) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "apiVersion": version,
+        "metadata": {"name": name, "namespace": namespace},
+        **body,
+    }
+
+
+def gateway(mode: str = "SIMPLE", credential: str = "web") -> dict[str, Any]:
+    server = {
+        "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+        "hosts": ["shop.example.com"],
+        "tls": {"mode": mode, "credentialName": credential},
+    }
+    return obj(
+        "Gateway", NET, "shop", "web", spec={"selector": {"istio": "gw"}, "servers": [server]}
+    )
+
+
+POD = obj(
+    "Pod",
+    "v1",
+    "istio-system",
+    "gw-1",
+    spec={"containers": [{"name": "istio-proxy", "args": ["proxy", "router"]}]},
+    status={"phase": "Running"},
+)
+POD["metadata"]["labels"] = {"istio": "gw"}
+
+
+def secret(namespace: str, name: str, *hosts: str, days: int = 30, **more: Any) -> dict[str, Any]:
+    leaf = Ca().leaf(*(hosts or ("shop.example.com",)), start=NOW - 20 * DAY, life=days * DAY)
+    return obj(
+        "Secret",
+        "v1",
+        namespace,
+        name,
+        data={"tls.crt": leaf, "tls.key": "x", **{f"{k}.crt": v for k, v in more.items()}},
+    )
+
+
+OTHER = secret("istio-system", "other")
+
+
+def judge(*objects: dict[str, Any], kind: str = "Gateway", **rest: Any) -> GatewayTls:
+    view = world(yaml.safe_dump_all([POD, *objects]), **rest)
+    found = gateway_tls.run(view, ConfigSubject(kind, "shop", "web"))
+    assert isinstance(found, GatewayTls)
+    return found
+
+
+def test_good() -> None:
+    found = judge(gateway(), secret("istio-system", "web"))
+    assert found.served and not found.missing and not found.refused and not found.skipped
+    assert (found.cert_state, found.uncovered, found.ca_missing) == ("", "", False)
+
+
+def test_secret_beside_the_gateway_is_of_no_use() -> None:
+    found = judge(gateway(), secret("shop", "web"), OTHER)
+    assert found.missing and found.secret == "Secret/istio-system/web"
+    assert found.elsewhere == "Secret/shop/web"
+
+
+def test_no_secret_recorded_at_all() -> None:
+    assert isinstance(judge(gateway()).missing, Unavailable)
+    found = judge(gateway(), failing={"Secret": ForbiddenError("secrets")})
+    assert isinstance(found.missing, Unavailable)
+
+
+def test_wrong_certificates() -> None:
+    assert judge(gateway(), secret("istio-system", "web", days=3)).cert_state == "expired"
+    found = judge(gateway(), secret("istio-system", "web", "b.example.com"))
+    assert (found.uncovered, found.cert_names) == ("shop.example.com", "b.example.com")
+    assert judge(gateway("MUTUAL"), secret("istio-system", "web")).ca_missing
+    with_ca = secret("istio-system", "web", ca=Ca().pem)
+    assert not judge(gateway("MUTUAL"), with_ca).ca_missing
+
+
+def test_gateway_without_pod_and_other_kinds() -> None:
+    lonely = gateway()
+    lonely["spec"]["selector"] = {"istio": "nobody"}
+    assert not judge(lonely, OTHER).served
+    assert not judge(gateway(), kind="Sidecar").served
+
+
+def test_gateway_api() -> None:
+    condition = {"type": "ResolvedRefs", "status": "False", "reason": "RefNotPermitted"}
+    k8s = obj(
+        "Gateway",
+        "gateway.networking.k8s.io/v1",
+        "shop",
+        "web",
+        spec={
+            "listeners": [
+                {
+                    "name": "https",
+                    "port": 443,
+                    "protocol": "HTTPS",
+                    "tls": {"certificateRefs": [{"name": "web", "namespace": "certs"}]},
+                }
+            ]
+        },
+        status={"listeners": [{"name": "https", "conditions": [condition]}]},
+    )
+    found = judge(k8s, secret("certs", "web"), kind="K8sGateway")
+    assert found.refused and found.status_refused and found.secret == "Secret/certs/web"
+    grant = obj(
+        "ReferenceGrant",
+        "gateway.networking.k8s.io/v1beta1",
+        "certs",
+        "g",
+        spec={
+            "from": [
+                {"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "shop"}
+            ],
+            "to": [{"group": "", "kind": "Secret"}],
+        },
+    )
+    assert not judge(k8s, secret("certs", "web"), grant, kind="K8sGateway").refused
