@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import msgspec
+
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import INJECTOR_SUFFIX
 from meshdoctor.model.kubernetes import Event, Workload
@@ -163,6 +165,25 @@ def standing(
         return None
     at, text = max(said, key=lambda pair: pair[0])
     return read(text, at)
+
+
+def unlisted(
+    controllers: Iterable[Workload], about: Iterable[tuple[str, str]]
+) -> tuple[Workload, ...]:
+    """ReplicaSets of these Deployments that only events speak of, as (kind, name): each stands in
+    with its Deployment's numbers. None when ReplicaSets were listed."""
+    mine = list(controllers)
+    if any(one.kind == "ReplicaSet" for one in mine):
+        return ()
+    return tuple(
+        msgspec.structs.replace(
+            one, kind="ReplicaSet", metadata=msgspec.structs.replace(one.metadata, name=name)
+        )
+        for one in mine
+        if one.kind == "Deployment"
+        for kind, name in sorted(about)
+        if kind == "ReplicaSet" and re.fullmatch(re.escape(one.name) + r"-[a-z0-9]{5,10}", name)
+    )
 
 
 def lacks_pods(one: Workload) -> bool:

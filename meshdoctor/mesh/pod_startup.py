@@ -144,8 +144,9 @@ def _stopped(pod: Pod, stage: Stage, status: ContainerStatus, own: list[Event]) 
         stage = Stage.CONFIG
     message = waiting.message if waiting is not None else ""
     told = next((e for e in own if _names(e, status.name)), own[0] if own else None)
-    if not reason and ended is None and status.state.running is None:
-        stage = max(stage, Stage.STARTING) if told is None else stage
+    begins = reason in ("", "ContainerCreating", "PodInitializing")
+    if begins and ended is None and status.state.running is None and told is None:
+        stage = Stage.STARTING
     return Startup(
         pod=pod,
         stage=stage,

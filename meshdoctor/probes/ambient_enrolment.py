@@ -13,7 +13,7 @@ from meshdoctor.mesh.ambient import (
 from meshdoctor.mesh.cni import CniLog, agent_on, excluded_namespaces, is_agent, read_log
 from meshdoctor.mesh.pod_startup import recent
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import has_proxy, is_ready, is_sidecar, proxy_type
+from meshdoctor.mesh.workloads import has_proxy, is_ready, is_sidecar, owner_of, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
@@ -38,9 +38,9 @@ class AmbientEnrolment:
     redirection: Annotated[Fact[str], "annotation ambient.istio.io/redirection; empty: absent"]
     sidecar: Annotated[Fact[bool], "the pod has a sidecar"]
     peers_enrolled: Annotated[Fact[int], "other pods of the namespace that are enrolled"]
-    ztunnel: Annotated[Fact[Ref], "ztunnel's pod on the node; empty: none there"]
+    ztunnel: Annotated[Fact[Ref], "the ztunnel that runs on the node; empty: none there"]
     ztunnel_ready: Annotated[Fact[bool], "that pod is Ready"]
-    agent: Annotated[Fact[Ref], "istio-cni's pod on the node; empty: none there"]
+    agent: Annotated[Fact[Ref], "the istio-cni that runs on the node; empty: none there"]
     agent_text: Annotated[Fact[str], "its log on pods it could not add", OBSERVED]
     agent_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     probe_timeouts: Annotated[Fact[int], "recent events: probes of the pod time out", OBSERVED]
@@ -95,9 +95,9 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         redirection=clean(redirection(pod), 63),
         sidecar=is_sidecar(pod),
         peers_enrolled=sum(redirection(p) == "enabled" for p in pods_in(view, subject.namespace)),
-        ztunnel=attempt(lambda: Ref(t.ref if (t := known(tunnel)) is not None else "")),
+        ztunnel=attempt(lambda: Ref(owner_of(t).ref if (t := known(tunnel)) is not None else "")),
         ztunnel_ready=attempt(lambda: (t := known(tunnel)) is not None and is_ready(t)),
-        agent=attempt(lambda: Ref(a.ref if (a := known(agent)) is not None else "")),
+        agent=attempt(lambda: Ref(owner_of(a).ref if (a := known(agent)) is not None else "")),
         agent_text=attempt(lambda: known(log).partly_added or known(log).excluded),
         agent_said=attempt(
             lambda: (

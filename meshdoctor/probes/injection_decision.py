@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from meshdoctor.mesh.ambient import MODE
-from meshdoctor.mesh.enablement import expected_by, older_than_enablement
+from meshdoctor.mesh.enablement import expected_by, lacks_sidecar, older_than_enablement
 from meshdoctor.mesh.injection import IGNORED_NAMESPACES, Decision, NewPod, unclear
 from meshdoctor.mesh.injector_config import config_map_name
 from meshdoctor.mesh.other_webhooks import after_injection
@@ -17,7 +17,7 @@ from meshdoctor.mesh.webhooks import (
     namespace_labels,
     revisions,
 )
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_sidecar
+from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.kinds import BY_NAME
@@ -62,6 +62,9 @@ class InjectionDecision:
     second_webhook: Annotated[Fact[Ref], "another one of those; empty: only one"]
     namespace_injection: Annotated[Fact[str], "namespace label istio-injection; empty: absent"]
     namespace_revision: Annotated[Fact[str], "namespace label istio.io/rev; empty: absent"]
+    revision_set_on: Annotated[
+        Fact[Ref], "who carries the label istio.io/rev: namespace or workload"
+    ]
     pod_value: Annotated[Fact[str], "what the pod says in sidecar.istio.io/inject"]
     pod_label: Annotated[Fact[str], "pod template label sidecar.istio.io/inject"]
     pod_annotation: Annotated[Fact[str], "pod template annotation sidecar.istio.io/inject"]
@@ -109,11 +112,12 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
     hooks = all_injectors(view)
     space = namespace_of(view, subject.namespace)
     live = live_pods(found)
-    bare = [p for p in live if not has_proxy(p)]
+    bare = [p for p in live if lacks_sidecar(p)]
     shown = bare[0] if bare else (live[0] if live else None)
     called = told.called[-1] if told.called else None
     said = next_pod.asks or ""
     release = istiod_release(view, told.revision) if called else None
+    later = _later(view, next_pod, called) if bare else ""
     home = called.service.namespace if called and called.service else view.istio_namespace
     config = config_map_name(told.revision)
     expecting = attempt(lambda: _expected(view, next_pod, space, bool(bare) and not told.asked))
@@ -137,6 +141,11 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         second_webhook=Ref(_ref(told.called[0]) if len(told.called) > 1 else ""),
         namespace_injection=clean(space.labels.get(INJECTION, ""), 63),
         namespace_revision=clean(space.labels.get(REVISION, ""), 63),
+        revision_set_on=Ref(
+            subject.ref
+            if REVISION in next_pod.labels and REVISION not in space.labels
+            else f"Namespace//{subject.namespace}"
+        ),
         pod_value=clean(said, 63),
         pod_label=clean(next_pod.labels.get(INJECT, ""), 63),
         pod_annotation=clean(next_pod.annotations.get(INJECT, ""), 63),
@@ -149,9 +158,9 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         misplaced=_misplaced(found, next_pod),
         expected=bool(expecting) if isinstance(expecting, str) else expecting,
         expected_by=expecting,
-        older=_older(view, bare, space, called),
+        older=_older(view, bare, space, called, later),
         stale_revision=_stale(live, told),
-        later_webhook=Ref(_later(view, next_pod, called) if bare else ""),
+        later_webhook=Ref(later),
         lagging=(
             f"{len(bare)} of {len(live)} pods have no sidecar"
             if bare
@@ -232,8 +241,10 @@ def _policies(view: View, namespace: str) -> tuple[Object, ...]:
 
 
 def _older(
-    view: View, bare: list[Pod], space: Namespace, called: Injector | None
+    view: View, bare: list[Pod], space: Namespace, called: Injector | None, later: str
 ) -> bool | Unavailable:
+    """Whether a bare pod is older than what asks for it. Where no time tells, a webhook that
+    cannot fail open and is the last to change the pod leaves no other explanation."""
     if not bare or called is None:
         return False
     siblings = pods_in(view, bare[0].namespace)
@@ -242,6 +253,8 @@ def _older(
         return True
     if all(one is False for one in told):
         return False
+    if called.webhook.failure_policy == "Fail" and not later:
+        return True
     return Unavailable(
         reason=Reason.NOT_RECORDED,
         what=f"when namespace {bare[0].namespace} was labelled",

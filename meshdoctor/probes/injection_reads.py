@@ -6,7 +6,7 @@ Not a probe: it judges nothing.
 import re
 from collections import defaultdict
 
-from meshdoctor.mesh.admission import Refused, standing
+from meshdoctor.mesh.admission import Refused, standing, unlisted
 from meshdoctor.mesh.injection import Decision, NewPod, decide
 from meshdoctor.mesh.injector_config import InjectorConfig, config_map_name, parse
 from meshdoctor.mesh.pod_startup import Startup, judge
@@ -149,8 +149,9 @@ def refusal(view: View, subject: WorkloadSubject) -> Refused | None:
     """What keeps the workload's pods from being created; None: nothing that is known."""
 
     def build(v: View) -> Refused | None:
-        found = controllers_of(v, workload(v, subject))
         events = events_of(v, subject.namespace)
+        found = controllers_of(v, workload(v, subject))
+        found = (*found, *unlisted(found, events))
         mine = [e for c in found for e in events.get((c.kind, c.name), ())]
         return standing(found, mine, v.now)
 

@@ -35,6 +35,7 @@ class InjectionRefusal:
     seen_at: Annotated[Fact[str], "when it last said so"]
     by: Annotated[Fact[str], "webhook or quota named in the text; empty: none"]
     quota: Annotated[Fact[Ref], "the ResourceQuota named"]
+    quota_wants: Annotated[Fact[Ref], "the workload, when the quota misses a value in its pods"]
     limit_range: Annotated[Fact[Ref], "the namespace's LimitRange; empty: none"]
     names_mesh: Annotated[Fact[bool], "the text names a container or volume of Istio's", OBSERVED]
     injector: Annotated[Fact[Ref], "the injector's ConfigMap; empty: none is asked"]
@@ -98,6 +99,11 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
                 f"ResourceQuota/{subject.namespace}/{o.by}"
                 if (o := known(one)) is not None and o.kind is Refusal.QUOTA
                 else ""
+            )
+        ),
+        quota_wants=attempt(
+            lambda: Ref(
+                subject.ref if (o := known(one)) is not None and "must specify" in o.text else ""
             )
         ),
         limit_range=attempt(

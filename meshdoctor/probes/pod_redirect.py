@@ -18,7 +18,7 @@ from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, is_ready
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Node, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import all_injectors, injector_config, startups
+from meshdoctor.probes.injection_reads import all_injectors, decision, injector_config, startups
 from meshdoctor.probes.view import View, attempt, known, probe
 
 CNI_CONFIG = "istio-cni-config"
@@ -31,6 +31,7 @@ class PodRedirect:
 
     by_init: Annotated[Fact[bool], "istio-init sets it up"]
     by_cni: Annotated[Fact[bool], "istio-cni sets it up; istio-validation checks"]
+    injector: Annotated[Fact[Ref], "the injector's ConfigMap, which names hub and tag"]
     cni_enabled: Annotated[Fact[bool], "the injector is told that istio-cni redirects"]
     init_text: Annotated[Fact[str], "last words of an istio-init that failed", OBSERVED]
     init_rights: Annotated[Fact[bool], "istio-init may not do what it must", OBSERVED]
@@ -80,6 +81,7 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
     return PodRedirect(
         by_init=pod.container(INIT) is not None,
         by_cni=redirected,
+        injector=attempt(lambda: Ref(_injector(view, subject))),
         cni_enabled=attempt(lambda: _cni_enabled(view)),
         init_text=attempt(lambda: clean(_tail(known(init)))),
         init_rights=attempt(lambda: bool(_RIGHTS.search(known(init)))),
@@ -134,6 +136,12 @@ def _cni_enabled(view: View) -> bool:
         if config is not None and config.cni:
             return True
     return False
+
+
+def _injector(view: View, subject: WorkloadSubject) -> str:
+    called = decision(view, subject).called
+    config = injector_config(view, called[-1]) if called else None
+    return config.ref if config is not None else ""
 
 
 def _init_log(view: View, one: Startup) -> str:

@@ -29,6 +29,7 @@ from meshdoctor.probes.injection_refusal import injection_refusal
 from meshdoctor.probes.istiod_ca_log import istiod_ca_log
 from meshdoctor.probes.mesh_ca import mesh_ca
 from meshdoctor.probes.namespace_root import namespace_root
+from meshdoctor.probes.orphan_refusals import orphan_refusals
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxy_setup import proxy_setup
@@ -72,6 +73,7 @@ PROBES: tuple[Probe, ...] = (
     istiod_ca_log,
     mesh_ca,
     namespace_root,
+    orphan_refusals,
     pod_redirect,
     pod_startup,
     policy_effect_probe,

@@ -3,12 +3,13 @@
 from typing import Any
 
 from meshdoctor.model.evidence import Unavailable
-from meshdoctor.model.subjects import WorkloadSubject
+from meshdoctor.model.subjects import NamespaceSubject, WorkloadSubject
 from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.ambient_enrolment import ambient_enrolment
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
 from meshdoctor.probes.injection_refusal import injection_refusal
+from meshdoctor.probes.orphan_refusals import orphan_refusals
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxy_setup import proxy_setup
@@ -57,7 +58,33 @@ def test_older_and_younger_than_the_label() -> None:
 
 def test_when_the_label_was_set_may_be_unknown() -> None:
     shop = SHOP.replace("managedFields", "unmanaged")
-    assert isinstance(decided(MESH + shop + pod(NEW, sidecar=False)).older, Unavailable)
+    mesh = MESH.replace("failurePolicy: Fail", "failurePolicy: Ignore")
+    assert isinstance(decided(mesh + shop + pod(NEW, sidecar=False)).older, Unavailable)
+
+
+def test_a_webhook_that_cannot_fail_open_leaves_one_explanation() -> None:
+    shop = SHOP.replace("managedFields", "unmanaged")
+    assert decided(MESH + shop + pod(NEW, sidecar=False)).older is True
+
+
+def test_a_gateway_whose_image_is_still_auto_was_not_injected() -> None:
+    live = pod(NEW, sidecar=True).replace("docker.io/istio/proxyv2:1.30.1", "auto")
+    assert decided(MESH + SHOP + live).uninjected == 1
+
+
+def test_refusals_that_no_workload_accounts_for() -> None:
+    text = (
+        'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": Post: '
+        'no endpoints available for service \\"istiod\\"'
+    )
+    lonely = FAILED[FAILED.index("---\napiVersion: v1\nkind: Event") :] % text
+    shop = NamespaceSubject("shop")
+    seen = orphan_refusals.run(world(MESH + SHOP.split("---\napiVersion: apps")[0] + lonely), shop)
+    assert (seen.count, seen.kind) == (1, "call-no-endpoints")
+    assert seen.at_fault == "Service/istio-system/istiod"
+    assert orphan_refusals.run(world(MESH + SHOP + lonely), shop).count == 0
+    lacking = SHOP.replace("readyReplicas: 1", "readyReplicas: 0")
+    assert call(MESH + lacking + lonely).refused == "call-no-endpoints"
 
 
 def test_policy_not_seen_is_not_a_no() -> None:

@@ -1,0 +1,257 @@
+"""A pod's way to Ready: states, events and logs as the kubelet and the agent write them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshdoctor.mesh import agent_log, cni
+from meshdoctor.mesh.agent_log import Complaint
+from meshdoctor.mesh.pod_startup import (
+    Stage,
+    app_died_early,
+    job_held_by_proxy,
+    judge,
+    out_of_memory,
+    probe_kills,
+    worst,
+)
+from meshdoctor.model.kubernetes import (
+    Condition,
+    ConfigMap,
+    Container,
+    ContainerState,
+    ContainerStatus,
+    Event,
+    Meta,
+    Pod,
+    PodSpec,
+    PodStatus,
+    Running,
+    TargetRef,
+    Terminated,
+    Waiting,
+)
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+BORN = NOW - timedelta(minutes=30)
+RUNNING = ContainerState(running=Running(started_at=BORN))
+
+
+def waiting(reason: str) -> ContainerState:
+    return ContainerState(waiting=Waiting(reason=reason))
+
+
+def ended(code: int, reason: str = "Error", ago: int = 10) -> ContainerState:
+    at = NOW - timedelta(minutes=ago)
+    return ContainerState(terminated=Terminated(exit_code=code, reason=reason, finished_at=at))
+
+
+def status(name: str, state: ContainerState, **more: Any) -> ContainerStatus:
+    return ContainerStatus(name=name, state=state, **more)
+
+
+def pod(
+    *statuses: ContainerStatus,
+    init: tuple[ContainerStatus, ...] = (),
+    native: bool = False,
+    node: str = "n1",
+    phase: str = "Pending",
+    conditions: tuple[Condition, ...] = (),
+    restart_policy: str = "Always",
+) -> Pod:
+    inits = tuple(
+        Container(
+            name=s.name, restart_policy="Always" if native and s.name == "istio-proxy" else ""
+        )
+        for s in init
+    )
+    return Pod(
+        kind="Pod",
+        metadata=Meta(name="cart-1", namespace="shop", creation_timestamp=BORN),
+        spec=PodSpec(
+            containers=tuple(Container(name=s.name) for s in statuses),
+            init_containers=inits,
+            node_name=node,
+            restart_policy=restart_policy,
+        ),
+        status=PodStatus(
+            phase=phase,
+            container_statuses=statuses,
+            init_container_statuses=init,
+            conditions=conditions,
+        ),
+    )
+
+
+def event(reason: str, message: str, ago: int = 5, **more: Any) -> Event:
+    return Event(
+        metadata=Meta(namespace="shop", name=reason),
+        involved_object=TargetRef(kind="Pod", name="cart-1", namespace="shop"),
+        reason=reason,
+        message=message,
+        type="Warning",
+        last_timestamp=NOW - timedelta(minutes=ago),
+        **more,
+    )
+
+
+READY = (Condition(type="Ready", status="True"),)
+CRASH = waiting("CrashLoopBackOff")
+ROWS: list[tuple[str, Pod, list[Event], Stage, str, int]] = [
+    ("ready", pod(phase="Running", conditions=READY), [], Stage.READY, "", 0),
+    ("ready beats an old event", pod(phase="Running", conditions=READY),
+     [event("FailedCreatePodSandBox", "x")], Stage.READY, "", 0),
+    ("ended", pod(phase="Succeeded"), [], Stage.ENDED, "", 0),
+    ("unscheduled", pod(node=""), [event("FailedScheduling", "Insufficient cpu")],
+     Stage.UNSCHEDULED, "", 0),
+    ("not yet scheduled", pod(node=""), [], Stage.STARTING, "", 0),
+    ("sandbox", pod(status("a", waiting("ContainerCreating"))),
+     [event("FailedCreatePodSandBox", "x")], Stage.SANDBOX, "", 0),
+    ("a sandbox failure of hours ago", pod(status("a", waiting("ContainerCreating"))),
+     [event("FailedCreatePodSandBox", "x", ago=90)], Stage.STARTING, "a", 0),
+    ("mount", pod(status("a", waiting("ContainerCreating"))), [event("FailedMount", "x")],
+     Stage.MOUNT, "", 0),
+    ("T56 validation 126", pod(status("a", waiting("PodInitializing")),
+     init=(status("istio-validation", CRASH, last_state=ended(126)),)), [], Stage.INIT,
+     "istio-validation", 126),
+    ("istio-init 1", pod(status("a", waiting("PodInitializing")),
+     init=(status("istio-init", ended(1)),)), [], Stage.INIT, "istio-init", 1),
+    ("init that ended well is over", pod(status("a", CRASH, last_state=ended(2)),
+     init=(status("istio-init", ended(0)),)), [], Stage.APP, "a", 2),
+    ("image", pod(status("istio-proxy", waiting("ImagePullBackOff"))), [], Stage.IMAGE,
+     "istio-proxy", 0),
+    ("config", pod(status("a", waiting("CreateContainerConfigError"))), [], Stage.CONFIG, "a", 0),
+    ("proxy before app", pod(status("a", RUNNING), status("istio-proxy", RUNNING)), [],
+     Stage.PROXY, "istio-proxy", 0),
+    ("app, proxy well", pod(status("a", RUNNING), status("istio-proxy", RUNNING, ready=True)), [],
+     Stage.APP, "a", 0),
+    ("T34 native proxy not started", pod(status("a", waiting("PodInitializing")),
+     init=(status("istio-proxy", RUNNING, started=False),), native=True), [], Stage.PROXY,
+     "istio-proxy", 0),
+    ("T34 native proxy started, app crashes", pod(status("a", CRASH, last_state=ended(1)),
+     init=(status("istio-proxy", RUNNING, started=True, ready=True),), native=True), [],
+     Stage.APP, "a", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "one", "events", "stage", "container", "code"), ROWS)
+def test_stages(
+    why: str, one: Pod, events: list[Event], stage: Stage, container: str, code: int
+) -> None:
+    told = judge(one, events, NOW)
+    assert (told.stage, told.container, told.exit_code) == (stage, container, code), why
+
+
+def test_events_of_a_former_pod_of_that_name_do_not_count() -> None:
+    one = pod(status("a", waiting("ContainerCreating")))
+    assert judge(one, [event("FailedMount", "x", ago=45)], NOW).stage is Stage.STARTING
+
+
+@given(st.permutations([r[1] for r in ROWS]))
+def test_the_worst_pod_speaks_whatever_the_order(pods: list[Pod]) -> None:
+    told = worst(judge(p, (), NOW) for p in pods)
+    assert told is not None
+    assert told.stage is min(judge(p, (), NOW).stage for p in pods)
+
+
+def test_exit_137_is_out_of_memory_only_when_the_reason_says_so() -> None:
+    def killed(reason: str, ago: int = 10) -> Pod:
+        return pod(status("istio-proxy", RUNNING, last_state=ended(137, reason, ago)))
+
+    assert out_of_memory(killed("OOMKilled"), "istio-proxy", NOW) is not None
+    assert out_of_memory(killed("Error"), "istio-proxy", NOW) is None
+    assert out_of_memory(killed("OOMKilled", ago=60 * 24), "istio-proxy", NOW) is None
+
+
+def test_probe_kills_need_a_restart() -> None:
+    failed = [event("Unhealthy", "Startup probe failed: Get http://10.0.0.1:15021/healthz/ready")]
+    again = pod(status("istio-proxy", RUNNING, restart_count=2))
+    assert probe_kills(again, failed, NOW) == 1
+    assert probe_kills(pod(status("istio-proxy", RUNNING)), failed, NOW) == 0
+
+
+def test_a_job_that_waits_for_its_sidecar() -> None:
+    held = pod(status("a", ended(0)), status("istio-proxy", RUNNING), restart_policy="Never")
+    failed = pod(status("a", ended(1)), status("istio-proxy", RUNNING), restart_policy="Never")
+    served = pod(status("a", ended(0)), status("istio-proxy", RUNNING))
+    assert job_held_by_proxy(held)
+    assert not job_held_by_proxy(failed)
+    assert not job_held_by_proxy(served)
+
+
+def test_an_application_that_died_before_the_proxy_ran() -> None:
+    one = pod(status("a", RUNNING, last_state=ended(1, ago=29)), status("istio-proxy", RUNNING))
+    ready = BORN + timedelta(minutes=2)
+    assert app_died_early(one, ready, NOW) == "a"
+    assert app_died_early(one, BORN, NOW) == ""
+    assert app_died_early(one, None, NOW) == ""
+
+
+NOT = "Envoy proxy is NOT ready: config not received from XDS server (is Istiod running?): cds"
+REJECTED = (
+    "Envoy proxy is NOT ready: config received from XDS server, but was rejected: cds updates: "
+    "1 successful, 0 rejected; lds updates: 0 successful, 3 rejected"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", Complaint.NONE),
+        (NOT, Complaint.NO_CONFIG),
+        (f"{NOT}\ninfo Envoy proxy is ready", Complaint.NONE),
+        (f"info Envoy proxy is ready\n{NOT}", Complaint.NO_CONFIG),
+        (REJECTED, Complaint.REJECTED),
+        (REJECTED.replace("3 rejected", "0 rejected"), Complaint.NOT_LIVE),
+        (f"warn failed to warm certificate: x\n{NOT}", Complaint.NO_CERTIFICATE),
+        (f"dial tcp: lookup istiod.istio-system.svc: no such host\n{NOT}", Complaint.NO_RESOLVER),
+        ("lookup example.com: no such host", Complaint.NONE),
+        ("error bind: Address already in use", Complaint.PORT_TAKEN),
+        ("Envoy proxy is NOT ready: server is not live, current state is: INITIALIZING",
+         Complaint.NOT_LIVE),
+    ],
+)  # fmt: skip
+def test_what_the_agent_complains_of(text: str, complaint: Complaint) -> None:
+    assert agent_log.read(text).complaint is complaint
+
+
+@given(st.text(max_size=400))
+def test_any_log_is_read(text: str) -> None:
+    assert len(agent_log.read(text).text) <= 300
+    cni.read_log(text)
+    cni.plugin_of(text)
+
+
+@pytest.mark.parametrize(
+    ("message", "plugin"),
+    [
+        ('plugin type="aws-cni" name="aws-cni" failed (add): add cmd: failed to assign an IP',
+         "aws-cni"),
+        ('plugin type="istio-cni" name="istio-cni" failed (add): Unauthorized', "istio-cni"),
+        ('failed to find plugin "istio-cni" in path [/opt/cni/bin]', "istio-cni"),
+        ('plugin type="calico" failed (add): error getting ClusterInformation', "calico"),
+        ("unable to push CNI event (status code 500)", "istio-cni"),
+        ("context deadline exceeded", ""),
+    ],
+)  # fmt: skip
+def test_which_plugin_is_blamed(message: str, plugin: str) -> None:
+    assert cni.plugin_of(message) == plugin
+
+
+def test_namespaces_that_istio_cni_leaves_alone() -> None:
+    assert cni.excluded_namespaces(None) == ("kube-system",)
+    config = ConfigMap(data={"EXCLUDE_NAMESPACES": "istio-system, shop"})
+    assert cni.excluded_namespaces(config) == ("istio-system", "shop")
+
+
+def test_the_agents_log() -> None:
+    told = cni.read_log(
+        "warn CNI config file /etc/cni/net.d/10-x.conflist was removed\n"
+        "info excluded due to being already injected with istio-init container shop/cart\n",
+        "shop",
+    )
+    assert told.overwritten and told.mixed
+    assert cni.read_log("already injected with istio-init other/x", "shop").mixed == ""
