@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from meshdoctor.mesh.services import selected_pods, target_port
-from meshdoctor.mesh.workloads import WorkloadPods, is_ready
+from meshdoctor.mesh.workloads import PROXY, WorkloadPods, is_ready
 from meshdoctor.model.istio import DestinationRule, Subset
 from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
 from meshdoctor.model.snapshot import selects
@@ -116,6 +116,17 @@ def probably_meant(service: Service, workloads: Iterable[WorkloadPods]) -> NearM
         return None
     _, _, best, label = max(scored, key=lambda s: (s[0], s[1]))
     return NearMiss(workload=best, label=label, has=best.labels.get(label, ""))
+
+
+def application_unready(pod: Pod) -> bool:
+    """Whether the application keeps the pod from being ready: it is scheduled, its init containers
+    are done, a proxy (if any) is ready, and a container of the application is not."""
+    if pod.status.phase != "Running":
+        return False
+    proxy = pod.container_status(PROXY)
+    if proxy is not None and not proxy.ready:
+        return False
+    return any(not s.ready for s in pod.status.container_statuses if s.name != PROXY)
 
 
 def template_selected(service: Service, workloads: Iterable[WorkloadPods]) -> bool:

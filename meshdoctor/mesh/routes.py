@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from meshdoctor.mesh.exports import audience, overlap
 from meshdoctor.mesh.hosts import age_key
 from meshdoctor.mesh.services import host_matches, resolve_short_name
-from meshdoctor.model.istio import Destination, Gateway, HttpMatch, StringMatch, VirtualService
+from meshdoctor.model.istio import (
+    Destination,
+    DestinationRule,
+    Gateway,
+    HttpMatch,
+    StringMatch,
+    VirtualService,
+)
 
 MESH = "mesh"
 
@@ -210,3 +217,31 @@ def destinations(route: VirtualService) -> Iterator[Destination]:
         for one in l4.route:
             if one.weight or len(l4.route) == 1:
                 yield one.destination
+
+
+def subset_without_rule(
+    route: VirtualService, rules: Iterable[DestinationRule]
+) -> tuple[str, str] | None:
+    """(host, subset) of the first destination whose subset none of these rules defines; None when
+    all are defined. `rules` are those that some proxy can choose."""
+    known = tuple(rules)
+    for one in destinations(route):
+        host = resolve_short_name(one.host, route.namespace)
+        if not one.subset:
+            continue
+        matching = [
+            r for r in known if host_matches(resolve_short_name(r.spec.host, r.namespace), host)
+        ]
+        if not any(s.name == one.subset for r in matching for s in r.spec.subsets):
+            return host, one.subset
+    return None
+
+
+def used_subsets(routes: Iterable[VirtualService], host: str) -> frozenset[str]:
+    """Subsets of a host that get requests from some route."""
+    return frozenset(
+        one.subset
+        for route in routes
+        for one in destinations(route)
+        if one.subset and resolve_short_name(one.host, route.namespace).lower() == host.lower()
+    )

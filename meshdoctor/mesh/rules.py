@@ -7,7 +7,7 @@ exportTo says of others (trap T10). Rules of one namespace and host are merged: 
 the top-level trafficPolicy is the oldest rule's that has one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshdoctor.mesh.exports import audience
@@ -76,39 +76,3 @@ def lost_in_merge(rule: DestinationRule, others: Iterable[DestinationRule]) -> M
 
 def _order(rule: DestinationRule) -> tuple[str, str]:
     return (age_key(rule), rule.name)
-
-
-def chosen(
-    rules: Iterable[DestinationRule],
-    fqdn: str,
-    client_namespace: str,
-    service_namespace: str,
-    root_namespace: str,
-    default_export: Sequence[str] = (),
-) -> tuple[DestinationRule, ...]:
-    """The rules, merged together, that a client's proxy uses for a host: all of the first
-    namespace with a match, those of the most specific host; empty when there is none."""
-    found = [r for r in rules if applies_to(r, fqdn)]
-    spaces = [client_namespace] if client_namespace != root_namespace else []
-    for space in dict.fromkeys((*spaces, service_namespace, root_namespace)):
-        local = [r for r in found if r.namespace == space]
-        if space != client_namespace:
-            local = [
-                r
-                for r in local
-                if audience(r.spec.export_to, r.namespace, default_export) & {"*", client_namespace}
-            ]
-        if local:
-            best = max(local, key=lambda r: _specific(host(r)))
-            same = [r for r in local if host(r).lower() == host(best).lower()]
-            return tuple(sorted(same, key=_order))
-    return ()
-
-
-def _specific(pattern: str) -> tuple[bool, int]:
-    return (not pattern.startswith("*"), len(pattern))
-
-
-def subsets(rules: Iterable[DestinationRule]) -> frozenset[str]:
-    """Names of the subsets that these rules define."""
-    return frozenset(s.name for r in rules for s in r.spec.subsets)

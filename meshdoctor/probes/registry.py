@@ -12,13 +12,29 @@ from meshdoctor.probes.authz_object import authz_object
 from meshdoctor.probes.authz_other import authz_other
 from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
+from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
 from meshdoctor.probes.config_catch_all import catch_all_rule
+from meshdoctor.probes.config_destination_rule import config_destination_rule
+from meshdoctor.probes.config_gateway_api import config_gateway_api
+from meshdoctor.probes.config_ingested import config_ingested
+from meshdoctor.probes.config_meta import config_meta
+from meshdoctor.probes.config_others import (
+    config_envoy_filter,
+    config_gateway,
+    config_service_entry,
+    config_sidecar,
+)
 from meshdoctor.probes.config_policy import policy_effect_probe, policy_seen
+from meshdoctor.probes.config_virtual_service import config_virtual_service
+from meshdoctor.probes.delivery import delivery
 from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_certificates import edge_certificates
+from meshdoctor.probes.edge_endpoints import edge_endpoints
+from meshdoctor.probes.edge_locality import edge_locality
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
+from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
 from meshdoctor.probes.edge_tls import edge_tls
 from meshdoctor.probes.edge_ztunnel import ztunnel_log
@@ -27,7 +43,11 @@ from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
 from meshdoctor.probes.injection_refusal import injection_refusal
 from meshdoctor.probes.istiod_ca_log import istiod_ca_log
+from meshdoctor.probes.istiod_health import istiod_health
+from meshdoctor.probes.istiod_log import istiod_log
 from meshdoctor.probes.mesh_ca import mesh_ca
+from meshdoctor.probes.multicluster import multicluster
+from meshdoctor.probes.namespace_discovery import namespace_discovery
 from meshdoctor.probes.namespace_root import namespace_root
 from meshdoctor.probes.orphan_refusals import orphan_refusals
 from meshdoctor.probes.pod_redirect import pod_redirect
@@ -35,11 +55,18 @@ from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxy_setup import proxy_setup
 from meshdoctor.probes.proxy_signing import proxy_signing
 from meshdoctor.probes.proxy_signing_log import proxy_signing_log
+from meshdoctor.probes.proxy_warming import proxy_warming
+from meshdoctor.probes.proxy_xds_log import proxy_xds_log
+from meshdoctor.probes.refusals import refusals
 from meshdoctor.probes.server_log import server_log
 from meshdoctor.probes.service_callback import service_callback
+from meshdoctor.probes.service_endpoints import service_endpoints
 from meshdoctor.probes.signing_requests import signing_requests
+from meshdoctor.probes.sync_overview import sync_overview
+from meshdoctor.probes.validation import validation
 from meshdoctor.probes.view import Probe
 from meshdoctor.probes.workload_refused import workload_refused
+from meshdoctor.probes.workload_sync import workload_sync
 from meshdoctor.probes.workload_tls import probe_failures, workload_tls
 
 PROBES: tuple[Probe, ...] = (
@@ -59,10 +86,24 @@ PROBES: tuple[Probe, ...] = (
     authz_verdict,
     caller,
     catch_all_rule,
+    client_app_log,
     client_log,
+    config_destination_rule,
+    config_envoy_filter,
+    config_gateway,
+    config_gateway_api,
+    config_ingested,
+    config_meta,
+    config_service_entry,
+    config_sidecar,
+    config_virtual_service,
+    delivery,
     edge_app_log,
     edge_certificates,
+    edge_endpoints,
+    edge_locality,
     edge_network,
+    edge_scope,
     edge_seen,
     edge_tls,
     edge_tls_extras,
@@ -71,7 +112,11 @@ PROBES: tuple[Probe, ...] = (
     injection_decision,
     injection_refusal,
     istiod_ca_log,
+    istiod_health,
+    istiod_log,
     mesh_ca,
+    multicluster,
+    namespace_discovery,
     namespace_root,
     orphan_refusals,
     pod_redirect,
@@ -82,11 +127,18 @@ PROBES: tuple[Probe, ...] = (
     proxy_setup,
     proxy_signing,
     proxy_signing_log,
+    proxy_warming,
+    proxy_xds_log,
+    refusals,
     refused_peers,
     server_log,
     service_callback,
+    service_endpoints,
     signing_requests,
+    sync_overview,
+    validation,
     workload_refused,
+    workload_sync,
     workload_tls,
     ztunnel_log,
 )

@@ -196,29 +196,6 @@ def test_rules_that_no_proxy_can_choose(
     assert rules.never_chosen(rule, "istio-system", clients) is never
 
 
-def test_lookup_order_and_specificity() -> None:
-    service, client, root = (
-        dr("s", "shop", "{host: pay}"),
-        dr("c", "web", f"{{host: {FQDN}}}"),
-        None,
-    )
-    root = dr("r", "istio-system", "{host: '*.local'}")
-    hidden = dr("h", "shop", "{host: pay, exportTo: ['.']}")
-    wide = dr("w", "shop", "{host: '*.shop.svc.cluster.local'}")
-
-    def pick(*given: DestinationRule, client_ns: str = "web") -> list[str]:
-        found = rules.chosen(given, FQDN, client_ns, "shop", "istio-system")
-        return [r.name for r in found]
-
-    assert pick(service, client, root) == ["c"]
-    assert pick(service, root) == ["s"]
-    assert pick(root) == ["r"]
-    assert pick(hidden, root) == ["r"]
-    assert pick(wide, service) == ["s"]
-    assert pick(client, client_ns="other") == []
-    assert pick(root, service, client_ns="istio-system") == ["s"]
-
-
 TP = "trafficPolicy: {loadBalancer: {simple: RANDOM}}"
 
 

@@ -1,0 +1,69 @@
+"""Which condition of a Gateway API object says that Istio does not serve it?
+
+Conditions as in the Gateway API (v1) and pilot/pkg/config/kube/gateway (1.20 to 1.32-dev); a
+condition of an older generation than the spec's is not about the object as it is now.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshdoctor.model.istio import K8sGateway, Route
+from meshdoctor.model.kubernetes import Condition
+
+_MATTERS = ("Accepted", "Programmed", "ResolvedRefs")
+_CERTIFICATES = frozenset({"InvalidCertificateRef", "InvalidClientCertificateRef"})
+_NOT_OURS = frozenset({"Pending"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A condition that is False. `parent`: `Gateway/ns/name` for a route."""
+
+    condition: str
+    reason: str
+    message: str
+    parent: str = ""
+
+
+def gateway_refusal(gateway: K8sGateway) -> Refusal | None:
+    """The first condition of the Gateway, then of its listeners, that is False. References to
+    certificates are left to the TLS playbooks."""
+    found = _first(gateway.status.conditions, gateway.metadata.generation)
+    for listener in gateway.status.listeners:
+        refs = next((c for c in listener.conditions if c.type == "ResolvedRefs"), None)
+        if refs is not None and refs.status == "False" and _certificate(refs):
+            return None
+        found = found or _first(listener.conditions, gateway.metadata.generation)
+    return found
+
+
+def route_refusal(route: Route) -> Refusal | None:
+    """The first parent's condition that is False."""
+    for parent in route.status.parents:
+        found = _first(parent.conditions, route.metadata.generation)
+        if found is not None:
+            ref = parent.parent_ref
+            space = ref.namespace or route.namespace
+            return Refusal(
+                condition=found.condition,
+                reason=found.reason,
+                message=found.message,
+                parent=f"{ref.kind or 'Gateway'}/{space}/{ref.name}",
+            )
+    return None
+
+
+def _first(conditions: Iterable[Condition], generation: int) -> Refusal | None:
+    for one in conditions:
+        old = bool(one.observed_generation) and one.observed_generation < generation
+        if one.type in _MATTERS and one.status == "False" and not old:
+            if _certificate(one) or one.reason in _NOT_OURS:
+                continue
+            return Refusal(condition=one.type, reason=one.reason, message=one.message)
+    return None
+
+
+def _certificate(one: Condition) -> bool:
+    return one.reason in _CERTIFICATES or (
+        one.reason == "RefNotPermitted" and "certificate" in one.message.lower()
+    )

@@ -1,0 +1,93 @@
+"""What does istiod's log say of configuration that it cannot read or deliver?
+
+Fragments of pilot/pkg/{xds,bootstrap,config/kube,serviceregistry}, pkg/kube/multicluster and
+pkg/webhooks/validation, read at 1.20 to 1.32-dev; what proxies refuse is `nack` of `log_lines`.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from meshdoctor.mesh.log_lines import ISTIOD, Row, Said, of, scan
+
+_OWN = (
+    Row(
+        kind="list_refused",
+        fragment="failed to list",
+        pattern=re.compile(r"failed to list (?P<what>[^:]+): (?P<reason>.*)"),
+    ),
+    Row(
+        kind="kind_unknown",
+        fragment="no matches for kind",
+        pattern=re.compile(r'no matches for kind "(?P<what>[^"]+)"'),
+    ),
+    Row(kind="sync_failed", fragment="ailed waiting for cache sync"),
+    Row(kind="not_serving", fragment="server is not ready to serve discovery information"),
+    Row(
+        kind="too_large",
+        fragment="received message larger than max",
+        pattern=re.compile(r"larger than max \((?P<size>\d+) vs\. (?P<limit>\d+)\)"),
+    ),
+    Row(
+        kind="write_timeout",
+        fragment="imeout writing",
+        pattern=re.compile(r"imeout writing[\s:]+(?:connection[=\" :]+)?(?P<connection>[\w.\-]+)"),
+    ),
+    Row(
+        kind="invalid",
+        fragment="configuration is invalid: ",
+        pattern=re.compile(r"(?P<reason>configuration is invalid: .*)"),
+    ),
+    Row(
+        kind="no_gateway",
+        fragment="no reachable E/W gateway",
+        pattern=re.compile(r"network (?P<network>\S+) has no"),
+    ),
+)
+_REFUSED = re.compile(r"forbidden|could not find the requested resource|no matches for kind")
+ROWS = (*_OWN, *ISTIOD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IstiodLog:
+    """What one or several istiods said, in order."""
+
+    said: tuple[Said, ...] = field(default=())
+
+    def kind(self, *kinds: str) -> tuple[Said, ...]:
+        """Only lines of some kinds."""
+        return of(self.said, *kinds)
+
+    @property
+    def unreadable_kinds(self) -> tuple[Said, ...]:
+        """Kinds that istiod may not list or that the API does not serve."""
+        return tuple(
+            s
+            for s in self.kind("list_refused", "kind_unknown")
+            if s.kind == "kind_unknown" or _REFUSED.search(s.get("reason"))
+        )
+
+    @property
+    def nacks(self) -> tuple[Said, ...]:
+        """Refusals by proxies."""
+        return self.kind("nack")
+
+
+def read(texts: Iterable[str]) -> IstiodLog:
+    """Lines that matter, of several logs."""
+    return IstiodLog(said=tuple(one for text in texts for one in scan(text, ROWS)))
+
+
+def proxy_of(connection: str) -> str:
+    """`pod.ns` of a connection ID `pod.ns-17`.
+
+    >>> proxy_of("web-7jkw.shop-6"), proxy_of("odd")
+    ('web-7jkw.shop', 'odd')
+    """
+    head, _, number = connection.rpartition("-")
+    return head if head and number.isdigit() else connection
+
+
+def identity_refused(said: Said) -> bool:
+    """Whether a connection was refused for its identity: the certificate names another account."""
+    return said.kind == "unauthorized_xds" and "no identities" in said.text

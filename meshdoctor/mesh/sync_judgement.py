@@ -1,0 +1,67 @@
+"""Which proxies of the cluster are out of step with istiod?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from meshdoctor.mesh import revisions
+from meshdoctor.mesh.workloads import PROXY
+from meshdoctor.mesh.xds import ProxySync, State, SyncTable, wrong_types
+from meshdoctor.model.kubernetes import Pod
+
+CONNECT_WITHIN = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Proxies whose state is wrong, and running ones that no istiod lists."""
+
+    wrong: tuple[ProxySync, ...]
+    errors: int
+    absent: tuple[Pod, ...]
+
+
+def overview(
+    table: SyncTable, pods: Iterable[Pod], istiods: Iterable[Pod], now: datetime
+) -> Overview:
+    """Compare the istiods' table with the pods that have a proxy."""
+    wrong = tuple(p for _, p in sorted(table.proxies.items()) if wrong_types(p, now))
+    errors = sum(any(t.state is State.ERROR for t in p.types) for p in wrong)
+    known = tuple(istiods)
+    absent = tuple(p for p in pods if is_absent(p, table, known, now))
+    return Overview(wrong=wrong, errors=errors, absent=absent)
+
+
+def is_absent(pod: Pod, table: SyncTable, istiods: Iterable[Pod], now: datetime) -> bool:
+    """Whether no istiod lists a proxy that had a minute to connect.
+
+    Only when every istiod of its revision answered (`proxy-status` from 1.28 on asks the default
+    revision alone, and one wedged istiod knows proxies that no other does).
+    """
+    if table.problems or table.proxy(pod.namespace, pod.name) is not None or not table.proxies:
+        return False
+    status = pod.container_status(PROXY)
+    running = status.state.running if status is not None else None
+    started = running.started_at if running is not None else None
+    if started is None or now - started < CONNECT_WITHIN:
+        return False
+    revision = revisions.of_proxy(pod)
+    mine = [p for p in istiods if not revision or revisions.of_istiod(p) == revision]
+    return bool(mine) and all(p.name in table.istiods for p in mine)
+
+
+def in_words(proxy: ProxySync, now: datetime | None = None) -> str:
+    """`CDS SYNCED, LDS ERROR` of the types that are wrong.
+
+    >>> from meshdoctor.mesh.xds import TypeSync
+    >>> stale = TypeSync(type="LDS", state=State.STALE)
+    >>> in_words(ProxySync(pod="a", namespace="b", types=(stale,)))
+    'LDS STALE'
+    """
+    return ", ".join(f"{t.type} {t.state.value}" for t in wrong_types(proxy, now))
+
+
+def proxy_not_ready(pod: Pod) -> bool:
+    """Whether the pod's istio-proxy runs and is not ready."""
+    status = pod.container_status(PROXY)
+    return status is not None and not status.ready and status.state.running is not None

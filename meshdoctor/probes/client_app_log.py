@@ -1,0 +1,49 @@
+"""Does the client's application say that it cannot resolve the name?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.dead_calls import name_errors
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import app_containers
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import EvidenceError, NotAskedError
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientAppLog:
+    """Lines of the client's application containers that name this service."""
+
+    name_errors: Annotated[Fact[int], "lines that say its name could not be resolved", OBSERVED]
+    text: Annotated[Fact[str], "the last of them", OBSERVED]
+
+
+@probe(
+    "client-app-log",
+    subject=SubjectKind.EDGE,
+    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    costly=True,
+)
+def client_app_log(view: View, edge: EdgeSubject) -> ClientAppLog:
+    """Does the client's application say that it cannot resolve the name?"""
+    if edge.client is None:
+        raise NotAskedError("log of the client's application", "no client is named")
+    pod = reading.workload(view, edge.client).pod
+    names = [edge.host.split(".")[0] if edge.service is not None else edge.host]
+    found: list[str] = []
+    missing: EvidenceError | None = None
+    read = 0
+    for container in app_containers(pod) if pod is not None else ():
+        try:
+            text = view.log(edge.client.namespace, pod.name if pod else "", container.name).text
+        except EvidenceError as error:
+            missing = error
+            continue
+        read += 1
+        found += name_errors(text, names)
+    if not read and missing is not None:
+        raise missing
+    return ClientAppLog(name_errors=len(found), text=clean(found[-1], 200) if found else "")

@@ -1,0 +1,59 @@
+"""Is a configuration object meant for this control plane, and when was it last changed?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import revisions
+from meshdoctor.mesh.changes import last_change, reverted, writes
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.subjects import ConfigSubject, SubjectKind
+from meshdoctor.probes import reading
+from meshdoctor.probes.config_reading import CONFIG_KINDS, read
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigMeta:
+    """Labels and managedFields of one object."""
+
+    ref: Annotated[Fact[Ref], "the object"]
+    resource: Annotated[Fact[str], "its kind, as kubectl takes it"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    revision: Annotated[Fact[str], "its label istio.io/rev; empty: for every istiod"]
+    revision_runs: Annotated[Fact[bool], "an istiod of exactly that revision runs"]
+    running: Annotated[Fact[str], "the revisions that run"]
+    age_seconds: Annotated[Fact[int], "seconds since its last change outside status"]
+    changed_by: Annotated[Fact[str], "who made the last change; empty: not kept"]
+    taken_back: Annotated[
+        Fact[bool], "a person's change was followed by a controller's within 15 minutes"
+    ]
+    person: Annotated[Fact[str], "who made the former change"]
+    generation: Annotated[Fact[int], "its generation"]
+
+
+@probe("config-meta", subject=SubjectKind.CONFIG, reads=(*CONFIG_KINDS, "Pod"))
+def config_meta(view: View, config: ConfigSubject) -> ConfigMeta:
+    """Is a configuration object meant for this control plane, and when was it last changed?"""
+    obj = read(view, config)
+    running = revisions.running(reading.istiod_pods(view))
+    wanted = obj.labels.get(revisions.REVISION, "")
+    changed, back = last_change(obj), reverted(obj)
+    who = writes(obj)
+    unknown = Unavailable(reason=Reason.NOT_RECORDED, what=f"times of {obj.ref}")
+    return ConfigMeta(
+        ref=Ref(obj.ref),
+        resource=obj.kind.lower(),
+        name=obj.name,
+        namespace=obj.namespace,
+        revision=clean(wanted, 63),
+        revision_runs=wanted in running,
+        running=", ".join(sorted(running)),
+        age_seconds=int((view.now - changed).total_seconds()) if changed else unknown,
+        changed_by=clean(who[-1].manager, 60) if who else "",
+        taken_back=back is not None,
+        person=clean(back.person.manager, 60) if back else "",
+        generation=obj.metadata.generation,
+    )

@@ -1,0 +1,216 @@
+"""Why does a Gateway, ServiceEntry, Sidecar or EnvoyFilter never apply?"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from meshdoctor.mesh import entries, sidecar_choice
+from meshdoctor.mesh.filter_match import dead_match, selects_workloads
+from meshdoctor.mesh.gateway_binding import gateway_pods, missing_port, nearest
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import proxy_container, proxy_type
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import EnvoyFilter, Gateway, ServiceEntry, Sidecar
+from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.subjects import ConfigSubject, SubjectKind
+from meshdoctor.ports import MissingError
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayFacts:
+    """Of an Istio Gateway; every other kind gives empty facts."""
+
+    ref: Annotated[Fact[Ref], "the Gateway; empty: the subject is of another kind"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    selector: Annotated[Fact[str], "its selector"]
+    pods: Annotated[Fact[int], "gateway pods that it selects in the scope"]
+    gateways: Annotated[Fact[int], "gateway pods of the scope"]
+    nearest: Annotated[Fact[str], "the gateway pod that comes closest, namespace/pod"]
+    nearest_labels: Annotated[Fact[str], "its labels of the selector's keys"]
+    missing_port: Annotated[Fact[int], "a server's port that no Service of its pods has; 0: none"]
+    service: Annotated[Fact[Ref], "the Service in front of its pods; empty: none"]
+    service_name: Annotated[Fact[str], "its name"]
+    service_namespace: Annotated[Fact[str], "its namespace"]
+
+
+_NO_GATEWAY = GatewayFacts(
+    ref=Ref(""),
+    name="",
+    namespace="",
+    selector="",
+    pods=0,
+    gateways=0,
+    nearest="",
+    nearest_labels="",
+    missing_port=0,
+    service=Ref(""),
+    service_name="",
+    service_namespace="",
+)
+
+
+@probe("config-gateway", subject=SubjectKind.CONFIG, reads=("Gateway", "Pod", "Service"))
+def config_gateway(view: View, config: ConfigSubject) -> GatewayFacts:
+    """Does a Gateway select gateway pods, on ports that their Service has?"""
+    if config.config_kind != "Gateway":
+        return _NO_GATEWAY
+    gateway = view.object("Gateway", Gateway, config.namespace, config.name)
+    if gateway is None:
+        raise MissingError(str(config), "it does not exist any more")
+    everywhere = view.objects("Pod", Pod)
+    chosen = gateway_pods(gateway, everywhere)
+    near = nearest(gateway, everywhere)
+    miss = missing_port(gateway, chosen, view.objects("Service", Service)) if chosen else None
+    service = miss.service if miss is not None else None
+    return GatewayFacts(
+        ref=Ref(gateway.ref),
+        name=gateway.name,
+        namespace=gateway.namespace,
+        selector=_pairs(gateway.spec.selector),
+        pods=len(chosen),
+        gateways=sum(proxy_type(p) == "router" for p in everywhere),
+        nearest=f"{near.namespace}/{near.name}" if near is not None else "",
+        nearest_labels=_pairs(
+            {k: near.labels.get(k, "") for k in gateway.spec.selector} if near is not None else {}
+        ),
+        missing_port=miss.port if miss is not None else 0,
+        service=Ref(service.ref if service is not None else ""),
+        service_name=service.name if service is not None else "",
+        service_namespace=service.namespace if service is not None else "",
+    )
+
+
+def _pairs(labels: dict[str, str]) -> str:
+    return clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), 200)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEntryFacts:
+    """Of a ServiceEntry; every other kind gives empty facts."""
+
+    ref: Annotated[Fact[Ref], "the ServiceEntry; empty: the subject is of another kind"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    host: Annotated[Fact[str], "a host that another object has too; empty: none"]
+    rival: Annotated[Fact[Ref], "that object"]
+    takes_over: Annotated[Fact[bool], "clients in its own namespace get this entry"]
+    shared_port: Annotated[Fact[int], "a TCP port without address that an older entry binds; 0"]
+    listener_rival: Annotated[Fact[Ref], "that older entry"]
+    dns: Annotated[Fact[bool], "its resolution is by DNS"]
+    first_host: Annotated[Fact[str], "its first host"]
+
+
+_NO_ENTRY = ServiceEntryFacts(
+    ref=Ref(""),
+    name="",
+    namespace="",
+    host="",
+    rival=Ref(""),
+    takes_over=False,
+    shared_port=0,
+    listener_rival=Ref(""),
+    dns=False,
+    first_host="",
+)
+
+
+@probe("config-service-entry", subject=SubjectKind.CONFIG, reads=("Pod", "Service", "ServiceEntry"))
+def config_service_entry(view: View, config: ConfigSubject) -> ServiceEntryFacts:
+    """Does a ServiceEntry share its host or its listener with another object?"""
+    if config.config_kind != "ServiceEntry":
+        return _NO_ENTRY
+    entry = view.object("ServiceEntry", ServiceEntry, config.namespace, config.name)
+    if entry is None:
+        raise MissingError(str(config), "it does not exist any more")
+    found = entries.collision(entry, shared.known_hosts(view), shared.client_namespaces(view))
+    same = entries.shared_listener(entry, view.objects("ServiceEntry", ServiceEntry))
+    return replace(
+        _NO_ENTRY,
+        ref=Ref(entry.ref),
+        name=entry.name,
+        namespace=entry.namespace,
+        host=clean(found.host, 253) if found is not None else "",
+        rival=Ref(found.rival if found is not None else ""),
+        takes_over=found is not None and found.takes_over,
+        shared_port=same.port if same is not None else 0,
+        listener_rival=Ref(same.rival.ref if same is not None else ""),
+        dns=entry.spec.resolution.startswith("DNS"),
+        first_host=clean(entry.spec.hosts[0], 253) if entry.spec.hosts else "",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarFacts:
+    """Of a Sidecar; every other kind gives empty facts."""
+
+    ref: Annotated[Fact[Ref], "the Sidecar; empty: the subject is of another kind"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    winner: Annotated[Fact[Ref], "the older Sidecar that is in force instead; empty: none"]
+    winner_name: Annotated[Fact[str], "its name"]
+
+
+@probe("config-sidecar", subject=SubjectKind.CONFIG, reads=("Pod", "Sidecar"))
+def config_sidecar(view: View, config: ConfigSubject) -> SidecarFacts:
+    """Is another Sidecar in force instead of this one?"""
+    if config.config_kind != "Sidecar":
+        return SidecarFacts(ref=Ref(""), name="", namespace="", winner=Ref(""), winner_name="")
+    sidecar = view.object("Sidecar", Sidecar, config.namespace, config.name)
+    if sidecar is None:
+        raise MissingError(str(config), "it does not exist any more")
+    local = view.objects("Sidecar", Sidecar, config.namespace)
+    pods = view.objects("Pod", Pod, config.namespace)
+    winner = sidecar_choice.loses_to(sidecar, local, [p.labels for p in pods])
+    return SidecarFacts(
+        ref=Ref(sidecar.ref),
+        name=sidecar.name,
+        namespace=sidecar.namespace,
+        winner=Ref(winner.ref if winner is not None else ""),
+        winner_name=winner.name if winner is not None else "",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyFilterFacts:
+    """Of an EnvoyFilter; every other kind gives empty facts."""
+
+    ref: Annotated[Fact[Ref], "the EnvoyFilter; empty: the subject is of another kind"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    selects: Annotated[Fact[bool], "it selects a workload of the scope that has a proxy"]
+    proxies: Annotated[Fact[int], "proxies in its reach: its namespace, or all for the root's"]
+    dead: Annotated[Fact[str], "the first patch that can match nothing, and why; empty: none"]
+
+
+@probe("config-envoy-filter", subject=SubjectKind.CONFIG, reads=("ConfigMap", "EnvoyFilter", "Pod"))
+def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
+    """Can an EnvoyFilter's patches match anything?"""
+    if config.config_kind != "EnvoyFilter":
+        return EnvoyFilterFacts(
+            ref=Ref(""), name="", namespace="", selects=False, proxies=0, dead=""
+        )
+    found = view.object("EnvoyFilter", EnvoyFilter, config.namespace, config.name)
+    if found is None:
+        raise MissingError(str(config), "it does not exist any more")
+    root = reading.root_namespace(view)
+    reach = [p for p in shared.proxy_pods(view) if config.namespace in (root, p.namespace)]
+    mine = [p for p in reach if selects_workloads(found, root, [(p.namespace, p.labels)])]
+    types = frozenset(proxy_type(p) for p in mine)
+    return EnvoyFilterFacts(
+        ref=Ref(found.ref),
+        name=found.name,
+        namespace=found.namespace,
+        selects=bool(mine),
+        proxies=len(reach),
+        dead=clean(dead_match(found, types, sorted({_release(p) for p in mine} - {""})), 200),
+    )
+
+
+def _release(pod: Pod) -> str:
+    """The Istio release that the proxy's image tag names; "" when it names none."""
+    container = proxy_container(pod)
+    tag = container.image.rpartition(":")[2] if container is not None else ""
+    return tag.partition("-")[0] if tag[:1].isdigit() and "." in tag else ""

@@ -1,0 +1,163 @@
+"""Why does a VirtualService, or a part of it, never apply?"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from meshdoctor.mesh import routes
+from meshdoctor.mesh.hosts import Misread, misread
+from meshdoctor.mesh.rules import never_chosen
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
+from meshdoctor.model.subjects import ConfigSubject, SubjectKind
+from meshdoctor.ports import MissingError
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualServiceFacts:
+    """Of a VirtualService; every other kind gives empty facts."""
+
+    ref: Annotated[Fact[Ref], "the VirtualService; empty: the subject is of another kind"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    misread: Annotated[Fact[str], "a host as it is written that istiod reads as another"]
+    read_as: Annotated[Fact[str], "how istiod reads that host"]
+    meant: Annotated[Fact[Ref], "the service that was probably meant"]
+    meant_host: Annotated[Fact[str], "its full host name"]
+    winner: Annotated[Fact[Ref], "the older VirtualService that serves the same host in the mesh"]
+    shared_host: Annotated[Fact[str], "that host"]
+    dangling: Annotated[Fact[str], "a gateway it names that does not exist there, namespace/name"]
+    gateway_elsewhere: Annotated[Fact[str], "the namespace that has a Gateway of that name"]
+    refused_host: Annotated[Fact[str], "a host that none of its gateways admits"]
+    refusing_gateway: Annotated[Fact[Ref], "the Gateway whose servers do not admit it"]
+    shadowed: Annotated[Fact[bool], "an http rule that an earlier one covers entirely"]
+    shadowed_rule: Annotated[Fact[int], "that rule, counted from 1"]
+    covering_rule: Annotated[Fact[int], "the rule that covers it, counted from 1"]
+    subset: Annotated[Fact[str], "a subset that it routes to and no DestinationRule defines"]
+    subset_host: Annotated[Fact[str], "the host of that subset"]
+
+
+_NONE = VirtualServiceFacts(
+    ref=Ref(""),
+    name="",
+    namespace="",
+    misread="",
+    read_as="",
+    meant=Ref(""),
+    meant_host="",
+    winner=Ref(""),
+    shared_host="",
+    dangling="",
+    gateway_elsewhere="",
+    refused_host="",
+    refusing_gateway=Ref(""),
+    shadowed=False,
+    shadowed_rule=0,
+    covering_rule=0,
+    subset="",
+    subset_host="",
+)
+
+
+@probe(
+    "config-virtual-service",
+    subject=SubjectKind.CONFIG,
+    reads=(
+        "ConfigMap",
+        "DestinationRule",
+        "Gateway",
+        "Pod",
+        "Service",
+        "ServiceEntry",
+        "VirtualService",
+    ),
+)
+def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceFacts:
+    """Why does a VirtualService, or a part of it, never apply?"""
+    if config.config_kind != "VirtualService":
+        return _NONE
+    route = view.object("VirtualService", VirtualService, config.namespace, config.name)
+    if route is None:
+        raise MissingError(str(config), "it does not exist any more")
+    facts = replace(_NONE, ref=Ref(route.ref), name=route.name, namespace=route.namespace)
+    facts = _hosts(view, route, facts)
+    facts = _gateways(view, route, facts)
+    mesh = reading.mesh_config(view)
+    others = view.objects("VirtualService", VirtualService)
+    loser = routes.loses_to(route, others, mesh.default_virtual_service_export_to)
+    if loser is not None:
+        facts = replace(facts, winner=Ref(loser.winner.ref), shared_host=clean(loser.host, 253))
+    shadow = routes.shadowed(route)
+    if shadow is not None:
+        facts = replace(
+            facts,
+            shadowed=True,
+            shadowed_rule=shadow.later + 1,
+            covering_rule=shadow.earlier + 1,
+        )
+    return _subsets(view, route, facts)
+
+
+def _hosts(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
+    known = shared.known_hosts(view)
+    written = [d.host for d in routes.destinations(route)]
+    if routes.in_mesh(route):
+        written = [*route.spec.hosts, *written]
+    for host in written:
+        found = misread(host, route.namespace, known)
+        if found is not None and really(view, found):
+            meant = found.meant
+            return replace(
+                facts,
+                misread=clean(host, 253),
+                read_as=clean(found.read_as, 253),
+                meant=Ref(meant.ref),
+                meant_host=f"{meant.name}.{meant.namespace}.svc.cluster.local",
+            )
+    return facts
+
+
+def really(view: View, found: Misread) -> bool:
+    """Whether the service as istiod reads it is really absent: it may lie outside the scope."""
+    if found.literal:
+        return True
+    return not shared.service_exists(view, found.read_namespace, found.read_name)
+
+
+def _gateways(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
+    keys = routes.gateway_keys(route)
+    if not keys or routes.delegate(route):
+        return facts
+    found = {key: view.object("Gateway", Gateway, *key) for key in keys}
+    missing = next((key for key, gateway in found.items() if gateway is None), None)
+    if missing is not None:
+        lost = routes.dangling(route, view.objects("Gateway", Gateway))
+        return replace(
+            facts,
+            dangling=f"{missing[0]}/{missing[1]}",
+            gateway_elsewhere=lost.exists_in if lost is not None else "",
+        )
+    gateways = [gateway for gateway in found.values() if gateway is not None]
+    refused = [(routes.host_outside(route, gateway), gateway) for gateway in gateways]
+    if refused and all(host for host, _ in refused):
+        host, gateway = refused[0]
+        return replace(facts, refused_host=clean(host, 253), refusing_gateway=Ref(gateway.ref))
+    return facts
+
+
+def _subsets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
+    if not any(d.subset for d in routes.destinations(route)):
+        return facts
+    root, clients = reading.root_namespace(view), shared.client_namespaces(view)
+    rules = [
+        r
+        for r in view.objects("DestinationRule", DestinationRule)
+        if not never_chosen(r, root, clients)
+    ]
+    missing = routes.subset_without_rule(route, rules)
+    if missing is None:
+        return facts
+    return replace(facts, subset_host=clean(missing[0], 253), subset=clean(missing[1], 63))

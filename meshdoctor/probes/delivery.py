@@ -1,0 +1,70 @@
+"""How long does istiod take to deliver configuration?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.istiod_metrics import Delivery, seconds, slowest
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.subjects import MeshSubject, SubjectKind
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryTimes:
+    """Of the slowest istiod, since it started. 0 ms: nothing was measured."""
+
+    istiod: Annotated[Fact[str], "the slowest istiod pod"]
+    convergence_ms: Annotated[
+        Fact[int], "p99 from the push until it was sent (mean, without buckets)", OBSERVED
+    ]
+    queue_ms: Annotated[Fact[int], "p99 of the wait in the push queue", OBSERVED]
+    debounce_ms: Annotated[Fact[int], "median wait for changes to settle", OBSERVED]
+    pushes: Annotated[Fact[int], "pushes measured", OBSERVED]
+    rejects: Annotated[Fact[int], "refusals by proxies, all istiods, since they started", OBSERVED]
+    trigger: Annotated[Fact[str], "what triggers most pushes: endpoint, config ...", OBSERVED]
+    trigger_share: Annotated[Fact[int], "its share in percent", OBSERVED]
+    conflicts: Annotated[Fact[int], "listeners that clash (pilot_conflict_*)", OBSERVED]
+    endpoints_without_pod: Annotated[Fact[int], "endpoint_no_pod", OBSERVED]
+    dns_without_endpoints: Annotated[Fact[int], "pilot_dns_cluster_without_endpoints", OBSERVED]
+    remote_sync_timeouts: Annotated[Fact[int], "remote_cluster_sync_timeouts_total", OBSERVED]
+    validation_failures: Annotated[Fact[int], "galley_validation_failed", OBSERVED]
+    write_timeouts: Annotated[Fact[int], "pilot_xds_write_timeout", OBSERVED]
+
+
+@probe("delivery", subject=SubjectKind.MESH, reads=("Pod", "metrics"))
+def delivery(view: View, _: MeshSubject) -> DeliveryTimes:
+    """How long does istiod take to deliver configuration?"""
+    found = shared.deliveries(view)
+    worst = slowest(found) or found[0]
+    total = sum(worst.triggers.values())
+    trigger = next(iter(worst.triggers), "")
+
+    def summed(name: str) -> int:
+        return sum(getattr(one, name) for one in found)
+
+    return DeliveryTimes(
+        istiod=worst.istiod,
+        convergence_ms=_ms(seconds(worst.convergence)),
+        queue_ms=_ms(seconds(worst.queue)),
+        debounce_ms=_ms(worst.debounce.p50),
+        pushes=worst.convergence.count,
+        rejects=sum(one.rejected for one in found),
+        trigger=trigger,
+        trigger_share=100 * worst.triggers[trigger] // total if trigger and total else 0,
+        conflicts=_most(found),
+        endpoints_without_pod=summed("endpoints_without_pod"),
+        dns_without_endpoints=summed("dns_without_endpoints"),
+        remote_sync_timeouts=summed("remote_sync_timeouts"),
+        validation_failures=summed("validation_failures"),
+        write_timeouts=summed("write_timeouts"),
+    )
+
+
+def _most(found: tuple[Delivery, ...]) -> int:
+    """A gauge that every istiod reports of the same configuration: not summed."""
+    return max((one.conflicts for one in found), default=0)
+
+
+def _ms(value: float | None) -> int:
+    return round(value * 1000) if value is not None else 0

@@ -1,0 +1,180 @@
+"""Do the client's calls reach endpoints that exist, and which may it use?"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from meshdoctor.mesh import edge_evidence, proxy_endpoints
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.changes import last_change
+from meshdoctor.mesh.dead_calls import dead_calls, is_private_ip, older_than
+from meshdoctor.mesh.edge_target import target
+from meshdoctor.mesh.endpoints import Addresses, addresses
+from meshdoctor.mesh.routes import hosts
+from meshdoctor.mesh.services import fqdn, host_matches
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import has_proxy
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
+from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import NotAskedError
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.view import View, attempt, known, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeEndpoints:
+    """The client's failed connections and its own endpoint table against the EndpointSlices."""
+
+    dead_calls: Annotated[Fact[int], "UF to addresses in no EndpointSlice of the service", OBSERVED]
+    dead_address: Annotated[Fact[str], "the address called most of them", OBSERVED]
+    dead_seconds: Annotated[Fact[int], "seconds between the first and the last such call", OBSERVED]
+    terminating: Annotated[Fact[bool], "that address is of a pod that is being deleted"]
+    ejected: Annotated[Fact[int], "endpoints that the client's proxy ejected (FAILED)", OBSERVED]
+    held: Annotated[Fact[int], "endpoints that the client's proxy holds", OBSERVED]
+    extra: Annotated[Fact[str], "an endpoint it holds that is in no EndpointSlice", OBSERVED]
+    lacks: Annotated[Fact[int], "ready addresses that it does not hold", OBSERVED]
+    old_streams: Annotated[
+        Fact[int], "connections begun before the last change of a route or rule, and still used"
+    ]
+    changed: Annotated[Fact[Ref], "that route or rule; empty: none"]
+    unknown_ip: Annotated[
+        Fact[bool], "the client calls a private address that no pod and no service of the scope has"
+    ]
+    dns_entry: Annotated[
+        Fact[Ref], "the ServiceEntry of the host called that Envoy resolves by DNS; empty: none"
+    ]
+    client_pod: Annotated[Fact[str], "the client pod asked"]
+
+
+@probe(
+    "edge-endpoints",
+    subject=SubjectKind.EDGE,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "DestinationRule",
+        "EndpointSlice",
+        "Job",
+        "Pod",
+        "Service",
+        "ServiceEntry",
+        "StatefulSet",
+        "Telemetry",
+        "VirtualService",
+        "log",
+        "proxy-config",
+    ),
+    costly=True,
+)
+def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
+    """Do the client's calls reach endpoints that exist, and which may it use?"""
+    if edge.client is None:
+        raise NotAskedError("the client's endpoints", "no client is named", "name it with --from")
+    client = reading.workload(view, edge.client)
+    pod = next((p for p in reversed(client.pods) if has_proxy(p)), None)
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    slices = attempt(lambda: _slices(view, service))
+    lines = attempt(lambda: _lines(view, edge, service))
+    held = attempt(lambda: _held(view, pod, service, edge.port))
+    change = attempt(lambda: _change(view, service))
+    dead = attempt(lambda: dead_calls(known(lines), known(slices).all))
+    return EdgeEndpoints(
+        dead_calls=attempt(lambda: known(dead).count if service else 0),
+        dead_address=attempt(lambda: clean(known(dead).address, 60) if service else ""),
+        dead_seconds=attempt(lambda: int(known(dead).span.total_seconds()) if service else 0),
+        terminating=attempt(lambda: _terminating(view, service, known(dead).address)),
+        ejected=attempt(lambda: sum(e.ejected for e in known(held))),
+        held=attempt(lambda: len(known(held))),
+        extra=attempt(lambda: _extra(known(held), known(slices))),
+        lacks=attempt(lambda: _lacks(known(held), known(slices))),
+        old_streams=attempt(lambda: older_than(known(lines), known(change)[0])),
+        changed=attempt(lambda: Ref(known(change)[1])),
+        unknown_ip=attempt(lambda: _unknown_ip(view, edge)),
+        dns_entry=attempt(lambda: _dns_entry(view, edge)),
+        client_pod=pod.name if pod is not None else "",
+    )
+
+
+def _slices(view: View, service: Service | None) -> Addresses:
+    if service is None:
+        return Addresses(ready=frozenset(), not_ready=frozenset())
+    return addresses(service, view.objects("EndpointSlice", EndpointSlice, service.namespace))
+
+
+def _lines(view: View, edge: EdgeSubject, service: Service | None) -> tuple[Line, ...]:
+    assert edge.client is not None
+    logs = proxy_logs.read(view, reading.workload(view, edge.client), CLIENT)
+    wanted = target(edge, service, ())
+    return logs.lines(lambda log: edge_evidence.of_client(log, wanted))
+
+
+def _held(
+    view: View, pod: Pod | None, service: Service | None, port: int
+) -> tuple[proxy_endpoints.ProxyEndpoint, ...]:
+    if pod is None or service is None:
+        return ()
+    text = view.proxy_config("endpoint", pod.namespace, pod.name).text
+    return proxy_endpoints.of_service(proxy_endpoints.parse(text), fqdn(service), port)
+
+
+def _change(view: View, service: Service | None) -> tuple[datetime | None, str]:
+    """The last change of a route or rule for the service, and its object."""
+    if service is None:
+        return None, ""
+    host = fqdn(service)
+    routes = [
+        r
+        for r in view.objects("VirtualService", VirtualService)
+        if any(host_matches(h, host) for h in hosts(r))
+    ]
+    rules = [
+        r
+        for r in view.objects("DestinationRule", DestinationRule)
+        if r.namespace == service.namespace and host_matches(r.spec.host, host)
+    ]
+    dated = [(at, o.ref) for o in (*routes, *rules) if (at := last_change(o)) is not None]
+    return max(dated) if dated else (None, "")
+
+
+def _terminating(view: View, service: Service | None, address: str) -> bool:
+    if service is None or not address:
+        return False
+    return any(
+        p.status.pod_ip == address and p.metadata.deletion_timestamp is not None
+        for p in view.objects("Pod", Pod, service.namespace)
+    )
+
+
+def _extra(held: tuple[proxy_endpoints.ProxyEndpoint, ...], found: Addresses) -> str:
+    if not found.all:
+        return ""
+    return min((e.address for e in held if e.address not in found.all), default="")
+
+
+def _lacks(held: tuple[proxy_endpoints.ProxyEndpoint, ...], found: Addresses) -> int:
+    return len(found.ready - {e.address for e in held}) if held else 0
+
+
+def _dns_entry(view: View, edge: EdgeSubject) -> Ref:
+    if edge.service is not None:
+        return Ref("")
+    host = edge.host.rsplit(":", 1)[0]
+    found = (
+        e.ref
+        for e in view.objects("ServiceEntry", ServiceEntry)
+        if e.spec.resolution.startswith("DNS") and any(host_matches(h, host) for h in e.spec.hosts)
+    )
+    return Ref(next(found, ""))
+
+
+def _unknown_ip(view: View, edge: EdgeSubject) -> bool:
+    host = edge.host.rsplit(":", 1)[0] if edge.host.count(":") == 1 else edge.host
+    if edge.service is not None or edge.server is not None or not is_private_ip(host):
+        return False
+    taken = {p.status.pod_ip for p in view.objects("Pod", Pod)}
+    taken |= {s.spec.cluster_ip for s in view.objects("Service", Service)}
+    return host not in taken

@@ -1,0 +1,230 @@
+"""Does the client's proxy know the service, and which routes and rules apply to it there?"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from meshdoctor.mesh import protocols, routes
+from meshdoctor.mesh.client_tls import Client, Merged, choose, rule_host
+from meshdoctor.mesh.exports import audience, sees
+from meshdoctor.mesh.hosts import age_key
+from meshdoctor.mesh.services import fqdn, host_matches, port_of
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.visibility import Scope, scope, service_export_to
+from meshdoctor.mesh.visibility import sees as sees_service
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, proxy_type
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import DestinationRule, MeshConfig, Sidecar, VirtualService
+from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeScope:
+    """Of a client with a sidecar or gateway proxy and a Kubernetes Service; else all empty."""
+
+    judged: Annotated[Fact[bool], "the client has a proxy and the service exists"]
+    host: Annotated[Fact[str], "the service's full host name"]
+    client_namespace: Annotated[Fact[str], "the client's namespace"]
+    client_pod: Annotated[Fact[str], "one of the client's pods"]
+    service: Annotated[Fact[Ref], "the service"]
+    service_name: Annotated[Fact[str], "its name"]
+    service_namespace: Annotated[Fact[str], "its namespace"]
+    hidden_by: Annotated[Fact[str], "exportTo or sidecar hides the service; empty: it is seen"]
+    export: Annotated[Fact[str], "the service's exportTo; empty: the mesh default"]
+    sidecar: Annotated[Fact[Ref], "the Sidecar in force for the client; empty: none"]
+    sidecar_name: Annotated[Fact[str], "its name"]
+    sidecar_namespace: Annotated[Fact[str], "its namespace"]
+    registry_only: Annotated[Fact[bool], "unknown hosts are refused, not passed through"]
+    hidden_route: Annotated[
+        Fact[Ref], "a VirtualService for the host that the client does not get; empty: none"
+    ]
+    hidden_route_namespace: Annotated[Fact[str], "its namespace"]
+    route_hidden_by: Annotated[Fact[str], "exportTo or sidecar"]
+    unbound_route: Annotated[
+        Fact[Ref], "the only VirtualServices for the host are for gateways: the first of them"
+    ]
+    route: Annotated[Fact[Ref], "the VirtualService in force at the client; empty: none"]
+    route_namespace: Annotated[Fact[str], "its namespace"]
+    subset: Annotated[Fact[str], "a subset it routes to that the rule in force lacks; empty: none"]
+    rule: Annotated[Fact[Ref], "the DestinationRule in force at the client; empty: none"]
+    rule_elsewhere: Annotated[
+        Fact[Ref], "a DestinationRule that has the missing subset and is not chosen; empty: none"
+    ]
+    protocol: Annotated[Fact[str], "protocol of the service port: HTTP, TCP, auto ..."]
+    http_ignored: Annotated[
+        Fact[bool], "the port is declared TCP or TLS while the route in force has http rules"
+    ]
+    port_name: Annotated[Fact[str], "name of the service port"]
+
+
+_NONE = EdgeScope(
+    judged=False,
+    host="",
+    client_namespace="",
+    client_pod="",
+    service=Ref(""),
+    service_name="",
+    service_namespace="",
+    hidden_by="",
+    export="",
+    sidecar=Ref(""),
+    sidecar_name="",
+    sidecar_namespace="",
+    registry_only=False,
+    hidden_route=Ref(""),
+    hidden_route_namespace="",
+    route_hidden_by="",
+    unbound_route=Ref(""),
+    route=Ref(""),
+    route_namespace="",
+    subset="",
+    rule=Ref(""),
+    rule_elsewhere=Ref(""),
+    protocol="",
+    http_ignored=False,
+    port_name="",
+)
+
+
+@probe(
+    "edge-scope",
+    subject=SubjectKind.EDGE,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "DestinationRule",
+        "Job",
+        "Pod",
+        "Service",
+        "Sidecar",
+        "StatefulSet",
+        "VirtualService",
+    ),
+)
+def edge_scope(view: View, edge: EdgeSubject) -> EdgeScope:
+    """Does the client's proxy know the service, and which routes and rules apply to it there?"""
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    if edge.client is None or service is None:
+        return _NONE
+    client = reading.workload(view, edge.client)
+    pod = client.pod
+    if pod is None or not has_proxy(pod) or proxy_type(pod) not in ("sidecar", "router"):
+        return _NONE
+    mesh = reading.mesh_config(view)
+    spaces = sorted({pod.namespace, mesh.root_namespace})
+    sidecars = [s for ns in spaces for s in view.objects("Sidecar", Sidecar, ns)]
+    in_force = scope(
+        sidecars, pod.namespace, pod.labels, mesh.root_namespace, proxy=proxy_type(pod)
+    )
+    facts = _visibility(service, in_force, mesh)
+    facts = replace(facts, client_pod=pod.name, client_namespace=pod.namespace)
+    port = port_of(service, edge.port)
+    if port is not None:
+        chosen = protocols.select(port)
+        facts = replace(facts, protocol=chosen.protocol, port_name=clean(port.name, 63))
+    if proxy_type(pod) != "sidecar":
+        return facts
+    return _routing(view, client, service, in_force, mesh, facts)
+
+
+def _visibility(service: Service, in_force: Scope, mesh: MeshConfig) -> EdgeScope:
+    sight = sees_service(service, fqdn(service), in_force, mesh)
+    _, space, name = (in_force.source or "//").split("/")
+    return replace(
+        _NONE,
+        judged=True,
+        host=fqdn(service),
+        service=Ref(service.ref),
+        service_name=service.name,
+        service_namespace=service.namespace,
+        hidden_by=sight.hidden_by,
+        export=clean(", ".join(service_export_to(service)), 200),
+        sidecar=Ref(in_force.source),
+        sidecar_name=name,
+        sidecar_namespace=space,
+        registry_only=in_force.outbound_policy(mesh) == "REGISTRY_ONLY",
+    )
+
+
+def _routing(
+    view: View,
+    client: WorkloadPods,
+    service: Service,
+    in_force: Scope,
+    mesh: MeshConfig,
+    facts: EdgeScope,
+) -> EdgeScope:
+    host = fqdn(service)
+    found = [
+        r
+        for r in view.objects("VirtualService", VirtualService)
+        if any(host_matches(h, host) for h in routes.hosts(r))
+    ]
+    bound = sorted((r for r in found if routes.in_mesh(r)), key=age_key)
+    hidden = {r.ref: _route_hidden(r, in_force, mesh, host) for r in bound}
+    seen = [r for r in bound if not hidden[r.ref]]
+    lost = next((r for r in bound if hidden[r.ref]), None) if not seen else None
+    if lost is not None:
+        facts = replace(
+            facts,
+            hidden_route=Ref(lost.ref),
+            hidden_route_namespace=lost.namespace,
+            route_hidden_by=hidden[lost.ref],
+        )
+    if found and not bound:
+        facts = replace(facts, unbound_route=Ref(found[0].ref))
+    rules = view.objects("DestinationRule", DestinationRule)
+    chosen = choose(
+        rules,
+        Client(namespace=in_force.namespace, labels=client.labels),
+        host,
+        service.namespace,
+        mesh.root_namespace,
+        default_export=mesh.default_destination_rule_export_to,
+    )
+    facts = replace(facts, rule=Ref(chosen.first.ref if chosen is not None else ""))
+    return _in_force(seen[0], host, chosen, rules, facts) if seen else facts
+
+
+def _route_hidden(route: VirtualService, in_force: Scope, mesh: MeshConfig, host: str) -> str:
+    """exportTo, sidecar or "" (the client gets it)."""
+    exported = audience(
+        route.spec.export_to, route.namespace, mesh.default_virtual_service_export_to
+    )
+    if not sees(exported, in_force.namespace):
+        return "exportTo"
+    return "" if in_force.imports(host, route.namespace) else "sidecar"
+
+
+def _in_force(
+    route: VirtualService,
+    host: str,
+    chosen: Merged | None,
+    rules: tuple[DestinationRule, ...],
+    facts: EdgeScope,
+) -> EdgeScope:
+    facts = replace(
+        facts,
+        route=Ref(route.ref),
+        route_namespace=route.namespace,
+        http_ignored=bool(route.spec.http)
+        and facts.protocol not in ("", protocols.AUTO)
+        and facts.protocol in (protocols.TCP, protocols.TLS, protocols.HTTPS, "MySQL", "Mongo"),
+    )
+    wanted = routes.used_subsets([route], host)
+    has = {s.name for s, _ in chosen.subsets} if chosen is not None else set()
+    missing = min(wanted - has, default="")
+    if not missing:
+        return facts
+    other = next(
+        (
+            r
+            for r in rules
+            if host_matches(rule_host(r), host) and any(s.name == missing for s in r.spec.subsets)
+        ),
+        None,
+    )
+    return replace(facts, subset=clean(missing, 63), rule_elsewhere=Ref(other.ref if other else ""))

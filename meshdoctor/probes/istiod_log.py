@@ -1,0 +1,74 @@
+"""What does istiod say of configuration that it cannot read or deliver?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.istiod_log import identity_refused, proxy_of
+from meshdoctor.mesh.log_lines import Said
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.subjects import MeshSubject, SubjectKind
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IstiodSays:
+    """Lines of the `discovery` containers, all istiods together."""
+
+    kinds_refused: Annotated[
+        Fact[int], "kinds istiod may not list or the API does not serve", OBSERVED
+    ]
+    kind_text: Annotated[Fact[str], "the last such line", OBSERVED]
+    not_synced: Annotated[Fact[int], "`failed waiting for cache sync` and the like", OBSERVED]
+    not_serving: Annotated[Fact[int], "proxies refused: istiod is not ready", OBSERVED]
+    remote_unsynced: Annotated[Fact[int], "remote clusters that failed to sync", OBSERVED]
+    remote_cluster: Annotated[Fact[str], "the last such cluster", OBSERVED]
+    too_large: Annotated[Fact[int], "messages over gRPC's limit", OBSERVED]
+    too_large_text: Annotated[Fact[str], "the last such line", OBSERVED]
+    rate_limited: Annotated[Fact[int], "connections refused: exceeded rate limit", OBSERVED]
+    identity_refused: Annotated[Fact[int], "connections refused for their identity", OBSERVED]
+    identity_text: Annotated[Fact[str], "the last such line", OBSERVED]
+    write_timeouts: Annotated[Fact[int], "pushes that a proxy did not take in time", OBSERVED]
+    write_timeout_proxy: Annotated[Fact[str], "the last such proxy, pod.namespace", OBSERVED]
+    invalid: Annotated[Fact[int], "objects refused by validation", OBSERVED]
+    invalid_text: Annotated[Fact[str], "the last refusal", OBSERVED]
+    network_without_gateway: Annotated[
+        Fact[int], "endpoints left out: no gateway reaches their network", OBSERVED
+    ]
+    network: Annotated[Fact[str], "the last such network", OBSERVED]
+    terminated: Annotated[Fact[int], "xDS connections that ended", OBSERVED]
+
+
+@probe("istiod-log", subject=SubjectKind.MESH, reads=("Pod", "log"))
+def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
+    """What does istiod say of configuration that it cannot read or deliver?"""
+    log = shared.istiod_log(view).log
+    refused = log.unreadable_kinds
+    remote, large = log.kind("remote_cluster"), log.kind("too_large")
+    strangers = [s for s in log.kind("unauthorized_xds") if identity_refused(s)]
+    slow, invalid, lost = log.kind("write_timeout"), log.kind("invalid"), log.kind("no_gateway")
+    return IstiodSays(
+        kinds_refused=len(refused),
+        kind_text=_text(refused),
+        not_synced=len(log.kind("sync_failed")),
+        not_serving=len(log.kind("not_serving")),
+        remote_unsynced=len(remote),
+        remote_cluster=remote[-1].get("cluster") if remote else "",
+        too_large=len(large),
+        too_large_text=_text(large),
+        rate_limited=len(log.kind("rate_limited")),
+        identity_refused=len(strangers),
+        identity_text=_text(strangers),
+        write_timeouts=len(slow),
+        write_timeout_proxy=proxy_of(slow[-1].get("connection")) if slow else "",
+        invalid=len(invalid),
+        invalid_text=clean(invalid[-1].get("reason")) if invalid else "",
+        network_without_gateway=len(lost),
+        network=lost[-1].get("network") if lost else "",
+        terminated=len(log.kind("terminated")),
+    )
+
+
+def _text(said: tuple[Said, ...] | list[Said]) -> str:
+    return clean(said[-1].text, 200) if said else ""

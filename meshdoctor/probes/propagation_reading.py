@@ -1,0 +1,112 @@
+"""Which reads do the propagation probes share? Each is made once per run.
+
+Not a probe: it judges nothing.
+"""
+
+from dataclasses import dataclass
+
+from meshdoctor.mesh.hosts import Catalogue, catalogue
+from meshdoctor.mesh.istiod_log import IstiodLog, read
+from meshdoctor.mesh.istiod_metrics import Delivery, delivery
+from meshdoctor.mesh.metrics import parse as parse_metrics
+from meshdoctor.mesh.workloads import has_proxy, proxy_type
+from meshdoctor.mesh.xds import SyncTable
+from meshdoctor.mesh.xds_status import parse as parse_status
+from meshdoctor.model.istio import ServiceEntry
+from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.ports import EvidenceError, NotRecordedError
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View
+
+MOST_ISTIODS = 6
+
+
+def sync_table(view: View) -> SyncTable:
+    """Sync state of every proxy that any istiod knows."""
+    return view.memo("sync-table", lambda v: parse_status(v.proxy_status().text, v.now))
+
+
+def known_hosts(view: View) -> Catalogue:
+    """Services of the run's scope and every ServiceEntry."""
+    return view.memo("known-hosts", _known_hosts)
+
+
+def _known_hosts(view: View) -> Catalogue:
+    return catalogue(view.objects("Service", Service), view.objects("ServiceEntry", ServiceEntry))
+
+
+def service_exists(view: View, namespace: str, name: str) -> bool:
+    """Whether a service exists, also outside the run's scope."""
+    return view.object("Service", Service, namespace, name) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPlaneLog:
+    """Logs of istiod, and how many of its pods could not be read."""
+
+    log: IstiodLog
+    unread: int
+
+
+def istiod_log(view: View) -> ControlPlaneLog:
+    """What every istiod says; raises EvidenceError when none of their logs can be read."""
+    return view.memo("istiod-log", _istiod_log)
+
+
+def _istiod_log(view: View) -> ControlPlaneLog:
+    texts: list[str] = []
+    missing: EvidenceError | None = None
+    pods = reading.istiod_pods(view)[:MOST_ISTIODS]
+    for pod in pods:
+        try:
+            texts.append(view.log(pod.namespace, pod.name, "discovery").text)
+        except EvidenceError as error:
+            missing = error
+    if not texts:
+        raise missing or NotRecordedError("log of istiod", "no istiod pod was found")
+    return ControlPlaneLog(log=read(texts), unread=len(pods) - len(texts))
+
+
+def deliveries(view: View) -> tuple[Delivery, ...]:
+    """Metrics of every istiod; raises EvidenceError when none can be read."""
+    return view.memo("deliveries", _deliveries)
+
+
+def _deliveries(view: View) -> tuple[Delivery, ...]:
+    found: list[Delivery] = []
+    missing: EvidenceError | None = None
+    for pod in reading.istiod_pods(view)[:MOST_ISTIODS]:
+        try:
+            page = parse_metrics(view.metrics(pod.namespace, pod.name).text)
+        except EvidenceError as error:
+            missing = error
+            continue
+        found.append(delivery(pod.name, page))
+    if not found:
+        raise missing or NotRecordedError("metrics of istiod", "no istiod pod was found")
+    return tuple(found)
+
+
+def proxy_pods(view: View) -> tuple[Pod, ...]:
+    """Every pod of the scope with an Istio proxy that should be running."""
+    return view.memo("proxy-pods", _proxy_pods)
+
+
+def _proxy_pods(view: View) -> tuple[Pod, ...]:
+    return tuple(p for p in view.objects("Pod", Pod) if is_client(p))
+
+
+def is_client(pod: Pod) -> bool:
+    """Whether the pod runs with an Istio proxy."""
+    running = pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None
+    return running and has_proxy(pod)
+
+
+def client_namespaces(view: View) -> frozenset[str]:
+    """Namespaces of the scope that have a proxy of their own."""
+    return frozenset(p.namespace for p in proxy_pods(view))
+
+
+def is_gateway(pod: Pod) -> bool:
+    """Whether the pod's proxy is a gateway."""
+    return proxy_type(pod) == "router"

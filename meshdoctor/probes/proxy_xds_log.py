@@ -1,0 +1,50 @@
+"""What does a proxy's own log say of its connection to istiod?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.proxy_xds_log import read
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyXdsLog:
+    """Of the workload's newest pod with a proxy; nothing for a workload without."""
+
+    lost: Annotated[Fact[bool], "the connection to istiod was lost and not opened again", OBSERVED]
+    lost_text: Annotated[Fact[str], "the last line about it", OBSERVED]
+    too_large: Annotated[Fact[int], "messages over gRPC's limit", OBSERVED]
+    too_large_text: Annotated[Fact[str], "the last such line", OBSERVED]
+    warming: Annotated[Fact[int], "resources that Envoy waited for in vain", OBSERVED]
+    pod: Annotated[Fact[str], "the pod read"]
+
+
+@probe(
+    "proxy-xds-log",
+    subject=SubjectKind.WORKLOAD,
+    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    costly=True,
+)
+def proxy_xds_log(view: View, subject: WorkloadSubject) -> ProxyXdsLog:
+    """What does a proxy's own log say of its connection to istiod?"""
+    pods = [p for p in reading.workload(view, subject).pods if shared.is_client(p)]
+    if not pods:
+        return ProxyXdsLog(
+            lost=False, lost_text="", too_large=0, too_large_text="", warming=0, pod=""
+        )
+    pod = pods[-1]
+    found = read(view.log(pod.namespace, pod.name, PROXY).text)
+    return ProxyXdsLog(
+        lost=found.lost is not None,
+        lost_text=clean(found.lost.text, 200) if found.lost is not None else "",
+        too_large=len(found.too_large),
+        too_large_text=clean(found.too_large[-1].text, 200) if found.too_large else "",
+        warming=found.warming,
+        pod=pod.name,
+    )

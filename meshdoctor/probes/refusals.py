@@ -1,0 +1,166 @@
+"""What do proxies refuse, and which object made them?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.istiod_log import proxy_of
+from meshdoctor.mesh.log_lines import scan
+from meshdoctor.mesh.rejections import Objects, Offender, offender
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY
+from meshdoctor.mesh.xds import short_type, wrong_types
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import (
+    DestinationRule,
+    EnvoyFilter,
+    Gateway,
+    RequestAuthentication,
+    VirtualService,
+    WasmPlugin,
+)
+from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.subjects import MeshSubject, SubjectKind
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes.view import View, probe
+
+MOST_LOGS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """Refused pushes (NACK), from syncz, istiod's log and the logs of proxies out of step."""
+
+    count: Annotated[Fact[int], "refusals seen", OBSERVED]
+    proxies: Annotated[Fact[int], "proxies that refuse", OBSERVED]
+    first_proxy: Annotated[Fact[str], "one of them, pod.namespace", OBSERVED]
+    type: Annotated[Fact[str], "the type refused: LDS, CDS ...", OBSERVED]
+    message: Annotated[Fact[str], "Envoy's own words", OBSERVED]
+    why: Annotated[Fact[str], "what the message points at"]
+    object: Annotated[Fact[Ref], "the object behind it, most likely first; empty: not found"]
+    second: Annotated[Fact[Ref], "the next candidate; empty: none"]
+    kind: Annotated[Fact[str], "the first one's kind, as kubectl takes it"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    proxy: str
+    type: str
+    message: str
+
+
+@probe(
+    "refusals",
+    subject=SubjectKind.MESH,
+    reads=(
+        "DestinationRule",
+        "EnvoyFilter",
+        "Gateway",
+        "Pod",
+        "RequestAuthentication",
+        "Service",
+        "VirtualService",
+        "WasmPlugin",
+        "log",
+        "proxy-status",
+    ),
+)
+def refusals(view: View, _: MeshSubject) -> Refusals:
+    """What do proxies refuse, and which object made them?"""
+    seen = _seen(view)
+    if not seen:
+        return _facts(seen, Offender(why=""))
+    return _facts(seen, offender(seen[-1].message, _objects(view)))
+
+
+def _seen(view: View) -> tuple[_Seen, ...]:
+    """Raises EvidenceError when neither the table nor istiod's log can be read."""
+    found: list[_Seen] = []
+    missing: EvidenceError | None = None
+    answered = False
+    try:
+        log = shared.istiod_log(view).log
+        answered = True
+        found += [
+            _Seen(proxy=proxy_of(s.get("connection")), type=s.get("type"), message=s.get("reason"))
+            for s in log.nacks
+        ]
+    except EvidenceError as error:
+        missing = error
+    try:
+        table = shared.sync_table(view)
+        answered = answered or table.shows_state
+        for proxy in table.proxies.values():
+            for one in wrong_types(proxy, view.now):
+                if one.error:
+                    found.append(_Seen(proxy=proxy.id, type=one.type, message=one.error))
+    except EvidenceError as error:
+        missing = error
+    if not found:
+        found += _from_proxies(view)
+    if not found and not answered and missing is not None:
+        raise missing
+    return tuple(found)
+
+
+def _from_proxies(view: View) -> list[_Seen]:
+    """Logs of a few proxies that are out of step or not ready; none in step needs reading."""
+    try:
+        table = shared.sync_table(view)
+        names = [p.id for p in table.proxies.values() if wrong_types(p, view.now)]
+    except EvidenceError:
+        names = []
+    wanted = [
+        p
+        for p in shared.proxy_pods(view)
+        if f"{p.name}.{p.namespace}" in names
+        or ((s := p.container_status(PROXY)) is not None and not s.ready)
+    ]
+    found: list[_Seen] = []
+    for pod in wanted[:MOST_LOGS]:
+        try:
+            text = view.log(pod.namespace, pod.name, PROXY).text
+        except EvidenceError:
+            continue
+        found += [
+            _Seen(
+                proxy=f"{pod.name}.{pod.namespace}",
+                type=short_type(s.get("type")),
+                message=s.get("reason"),
+            )
+            for s in scan(text)
+            if s.kind == "config_rejected"
+        ]
+    return found
+
+
+def _objects(view: View) -> Objects:
+    return Objects(
+        services=view.objects("Service", Service),
+        filters=view.objects("EnvoyFilter", EnvoyFilter),
+        routes=view.objects("VirtualService", VirtualService),
+        rules=view.objects("DestinationRule", DestinationRule),
+        gateways=view.objects("Gateway", Gateway),
+        authentications=view.objects("RequestAuthentication", RequestAuthentication),
+        plugins=view.objects("WasmPlugin", WasmPlugin),
+    )
+
+
+def _facts(seen: tuple[_Seen, ...], found: Offender) -> Refusals:
+    last = seen[-1] if seen else None
+    first = found.objects[0] if found.objects else None
+    return Refusals(
+        count=len(seen),
+        proxies=len({s.proxy for s in seen}),
+        first_proxy=clean(last.proxy, 130) if last else "",
+        type=clean(last.type, 60) if last else "",
+        message=clean(last.message) if last else "",
+        why=clean(found.why, 100),
+        object=Ref(first.ref if first else ""),
+        second=Ref(found.objects[1].ref if len(found.objects) > 1 else ""),
+        kind=first.kind.lower() if first else "",
+        name=first.name if first else "",
+        namespace=first.namespace if first else "",
+    )

@@ -1,0 +1,91 @@
+"""Does Istio's validation refuse changes, or is it out of reach?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh.apply_errors import apply_errors
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.webhook_call import ready_endpoints
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import (
+    EndpointSlice,
+    Event,
+    Service,
+    Webhook,
+    WebhookConfiguration,
+)
+from meshdoctor.model.subjects import MeshSubject, SubjectKind
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes.view import View, attempt, known, probe
+
+VWC = "ValidatingWebhookConfiguration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """Events of whoever applies manifests, istiod's log where it can be read, and the webhook."""
+
+    refused: Annotated[Fact[int], "refusals in events and in the logs that could be read", OBSERVED]
+    refusal: Annotated[Fact[str], "the last refusal's text", OBSERVED]
+    refused_for: Annotated[Fact[Ref], "the object whose event says it; empty: only istiod's log"]
+    call_failed: Annotated[Fact[int], "events: the webhook could not be called", OBSERVED]
+    call_text: Annotated[Fact[str], "the last such event", OBSERVED]
+    config: Annotated[Fact[Ref], "the webhook configuration that fails closed; empty: none"]
+    config_name: Annotated[Fact[str], "its name"]
+    service: Annotated[Fact[Ref], "the Service that it calls"]
+    service_name: Annotated[Fact[str], "its name"]
+    service_namespace: Annotated[Fact[str], "its namespace"]
+    endpoints: Annotated[Fact[int], "ready endpoints of that Service; -1: it is not called"]
+
+
+@probe(
+    "validation",
+    subject=SubjectKind.MESH,
+    reads=("EndpointSlice", "Event", "Pod", "Service", VWC, "log"),
+)
+def validation(view: View, _: MeshSubject) -> Validation:
+    """Does Istio's validation refuse changes, or is it out of reach?"""
+    found = apply_errors(view.objects("Event", Event))
+    log = attempt(lambda: shared.istiod_log(view).log.kind("invalid"))
+    lines = () if isinstance(log, Unavailable) else log
+    text = found.denied_text or (clean(lines[-1].get("reason")) if lines else "")
+    closed = attempt(lambda: _closed(view))
+    ready = attempt(lambda: _ready(view, known(closed)))
+    config = attempt(lambda: c[0] if (c := known(closed)) else None)
+    service = attempt(lambda: c[1].client_config.service if (c := known(closed)) else None)
+    return Validation(
+        refused=found.denied + len(lines),
+        refusal=text,
+        refused_for=Ref(clean(found.denied_on, 200)),
+        call_failed=found.failed,
+        call_text=found.failed_text,
+        config=attempt(lambda: Ref(c.ref if (c := known(config)) else "")),
+        config_name=attempt(lambda: c.name if (c := known(config)) else ""),
+        service=attempt(
+            lambda: Ref(f"Service/{s.namespace}/{s.name}" if (s := known(service)) else "")
+        ),
+        service_name=attempt(lambda: s.name if (s := known(service)) else ""),
+        service_namespace=attempt(lambda: s.namespace if (s := known(service)) else ""),
+        endpoints=ready,
+    )
+
+
+def _closed(view: View) -> tuple[WebhookConfiguration, Webhook] | None:
+    """Istio's validation webhook whose failure refuses every change; None: there is none."""
+    for config in view.objects(VWC, WebhookConfiguration):
+        for webhook in config.webhooks:
+            ours = "validation" in webhook.name and webhook.name.endswith("istio.io")
+            if ours and webhook.failure_policy == "Fail" and webhook.client_config.service:
+                return config, webhook
+    return None
+
+
+def _ready(view: View, closed: tuple[WebhookConfiguration, Webhook] | None) -> int:
+    service = closed[1].client_config.service if closed is not None else None
+    if service is None:
+        return -1
+    if view.object("Service", Service, service.namespace, service.name) is None:
+        return 0
+    slices = view.objects("EndpointSlice", EndpointSlice, service.namespace)
+    return ready_endpoints(slices, service.namespace, service.name)

@@ -1,0 +1,159 @@
+"""Is a workload's proxy connected to the istiod it should use, and in step with it?"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from meshdoctor.mesh import revisions
+from meshdoctor.mesh.changes import last_change
+from meshdoctor.mesh.proxy_bootstrap import outdated
+from meshdoctor.mesh.sync_judgement import in_words, is_absent
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.webhooks import injectors, matching, namespace_labels
+from meshdoctor.mesh.workloads import has_proxy, is_sidecar, proxy_type
+from meshdoctor.mesh.xds import SyncTable, wrong_types
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import ConfigMap, Namespace, Pod, WebhookConfiguration
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, attempt, probe
+
+MWC = "MutatingWebhookConfiguration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadSync:
+    """Of the running pods that have a proxy; a workload without any gives empty facts."""
+
+    proxies: Annotated[Fact[int], "running pods with a proxy"]
+    kind: Annotated[Fact[str], "sidecar, router, waypoint, ztunnel; empty: no proxy"]
+    pod: Annotated[Fact[str], "the pod in question: one out of step, else the newest"]
+    workload: Annotated[Fact[Ref], "the workload"]
+    resource: Annotated[Fact[str], "its kind and name as kubectl rollout takes them"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    absent: Annotated[Fact[int], "proxies that no istiod of their revision lists", OBSERVED]
+    wrong: Annotated[Fact[str], "types of that pod that are ERROR, STALE or NOT SENT", OBSERVED]
+    wrong_proxies: Annotated[Fact[int], "proxies of this workload out of step", OBSERVED]
+    others_wrong: Annotated[Fact[int], "proxies of other workloads out of step", OBSERVED]
+    revision: Annotated[Fact[str], "the revision that the proxy was injected by; empty: unknown"]
+    revision_runs: Annotated[Fact[bool], "an istiod of that revision runs"]
+    wanted_revision: Annotated[
+        Fact[str], "the revision that a new pod would get; empty: none or several"
+    ]
+    outdated: Annotated[Fact[str], "a defaultConfig setting the proxy was started without"]
+    mesh_config: Annotated[Fact[Ref], "the mesh config"]
+
+
+@probe(
+    "workload-sync",
+    subject=SubjectKind.WORKLOAD,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        MWC,
+        "Namespace",
+        "Pod",
+        "StatefulSet",
+        "proxy-status",
+    ),
+)
+def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
+    """Is a workload's proxy connected to the istiod it should use, and in step with it?"""
+    pods = [p for p in reading.workload(view, subject).pods if shared.is_client(p)]
+    table = attempt(lambda: shared.sync_table(view))
+    pod = _worst(view, pods, table)
+    revision = revisions.of_proxy(pod) if pod is not None else ""
+    seen = _seen(view, pods, table)
+    return WorkloadSync(
+        proxies=len(pods),
+        kind=proxy_type(pod) if pod is not None else "",
+        pod=pod.name if pod is not None else "",
+        workload=Ref(subject.ref),
+        resource=f"{subject.owner.lower()}/{subject.name}",
+        namespace=subject.namespace,
+        absent=seen[0],
+        wrong=seen[1],
+        wrong_proxies=seen[2],
+        others_wrong=seen[3],
+        revision=clean(revision, 63),
+        revision_runs=revision in revisions.running(reading.istiod_pods(view)),
+        wanted_revision=attempt(lambda: _wanted(view, pod)),
+        outdated=attempt(lambda: _outdated(view, pod)),
+        mesh_config=Ref(reading.mesh_config_ref(view)),
+    )
+
+
+def _worst(view: View, pods: list[Pod], table: SyncTable | Unavailable) -> Pod | None:
+    if not isinstance(table, Unavailable):
+        for pod in pods:
+            row = table.proxy(pod.namespace, pod.name)
+            if row is not None and wrong_types(row, view.now):
+                return pod
+            if row is None and is_absent(pod, table, reading.istiod_pods(view), view.now):
+                return pod
+    return pods[-1] if pods else None
+
+
+def _seen(
+    view: View, pods: list[Pod], table: SyncTable | Unavailable
+) -> tuple[Fact[int], Fact[str], Fact[int], Fact[int]]:
+    """absent, wrong, wrong_proxies, others_wrong."""
+    if not pods:
+        return 0, "", 0, 0
+    if isinstance(table, Unavailable):
+        return table, table, table, table
+    absent = sum(is_absent(p, table, reading.istiod_pods(view), view.now) for p in pods)
+    mine = {f"{p.name}.{p.namespace}" for p in pods}
+    wrong = [p for p in table.proxies.values() if wrong_types(p, view.now)]
+    own = [p for p in wrong if p.id in mine]
+    return absent, in_words(own[0], view.now) if own else "", len(own), len(wrong) - len(own)
+
+
+def _wanted(view: View, pod: Pod | None) -> str:
+    """Only sidecars: gateways are injected by their own labels, which never change in place."""
+    if pod is None or not has_proxy(pod) or not is_sidecar(pod):
+        return ""
+    namespace = view.object("Namespace", Namespace, "", pod.namespace)
+    if namespace is None:
+        return ""
+    labels = {k: v for k, v in pod.labels.items() if k != revisions.REVISION}
+    labels |= {k: v for k, v in _template(view, pod).items() if k == revisions.REVISION}
+    called = matching(
+        injectors(view.objects(MWC, WebhookConfiguration)),
+        namespace_labels(pod.namespace, namespace.labels),
+        labels,
+    )
+    found = {one.revision for one in called}
+    return clean(min(found), 63) if len(found) == 1 else ""
+
+
+def _template(view: View, pod: Pod) -> dict[str, str]:
+    for one in reading.workloads(view).values():
+        if one.controller is not None and any(p.name == pod.name for p in one.pods):
+            return one.controller.spec.template.metadata.labels
+    return pod.labels
+
+
+def _outdated(view: View, pod: Pod | None) -> str:
+    if pod is None:
+        return ""
+    ref = reading.mesh_config_ref(view)
+    if not ref:
+        return ""
+    _, namespace, name = ref.split("/")
+    found = view.object("ConfigMap", ConfigMap, namespace, name)
+    created = pod.metadata.creation_timestamp
+    if found is None or created is None or not _changed_after(found, created):
+        return ""
+    return clean(outdated(pod, found), 60)
+
+
+def _changed_after(found: ConfigMap, created: datetime) -> bool:
+    """Whether the mesh config was written after the pod was made. Without times of writes, the
+    creation counts: an unchanged ConfigMap older than the pod gave it what it holds."""
+    at = last_change(found)
+    return at is not None and at > created
