@@ -6,6 +6,7 @@ Selection as in authz_policies.py; shape, pruned fields and unknown keys from th
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from meshdoctor.mesh.authz_call import Settings
@@ -115,17 +116,35 @@ class Reach:
     sidecar: str = ""
 
 
+def by_namespace(workloads: Iterable[WorkloadPods]) -> Mapping[str, tuple[WorkloadPods, ...]]:
+    """Workloads that have a pod, by namespace: built once, asked for every policy."""
+    found: dict[str, list[WorkloadPods]] = {}
+    for workload in workloads:
+        if workload.pod is not None:
+            found.setdefault(workload.subject.namespace, []).append(workload)
+    return {namespace: tuple(some) for namespace, some in found.items()}
+
+
 def reach(
-    policy: AuthorizationPolicy, workloads: Iterable[WorkloadPods], settings: Settings
+    policy: AuthorizationPolicy,
+    workloads: Mapping[str, tuple[WorkloadPods, ...]],
+    settings: Settings,
 ) -> Reach:
-    """What the policy's selector finds; a policy without selector reaches its whole scope."""
+    """What the policy's selector finds; a policy without selector reaches its whole scope.
+
+    `near` and `away` are looked for only when it finds nothing.
+    """
     labels = wanted(policy)
     mesh_wide = policy.namespace == settings.root_namespace
-    live = [w for w in workloads if w.pod is not None]
-    here = [w for w in live if mesh_wide or w.subject.namespace == policy.namespace]
+    spaces = workloads if mesh_wide else {policy.namespace} & set(workloads)
+    here = [w for space in workloads if space in spaces for w in workloads[space]]
     hit = [w for w in here if selects(labels, w.labels)]
-    away = [w for w in live if w not in here and labels and selects(labels, w.labels)]
-    near = [w for w in here if w not in hit and _shares(labels, w)]
+    away: list[WorkloadPods] = []
+    near: list[WorkloadPods] = []
+    if labels and not hit:
+        rest = (w for space in workloads if space not in spaces for w in workloads[space])
+        away = list(islice((w for w in rest if selects(labels, w.labels)), 1))
+        near = list(islice((w for w in here if _shares(labels, w)), 1))
     waypoints = [w for w in hit if w.pod is not None and proxy_type(w.pod) == "waypoint"]
     sidecars = [w for w in hit if w.pod is not None and proxy_type(w.pod) == "sidecar"]
     return Reach(

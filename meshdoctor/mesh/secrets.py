@@ -88,6 +88,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], "re.Pattern[str]"], ...] = (
     (_WORDS, _COLON),
     (_WORDS, _YAML),
 )
+_ANY_SIGN = re.compile("|".join(sorted({re.escape(s) for signs, _ in _PATTERNS for s in signs})))
 _HARMLESS = frozenset({"-", "null", "none", "true", "false", "nil", MASK})
 
 
@@ -100,6 +101,8 @@ def mask(text: str, token: Token = lambda _: MASK) -> str:
 
 def _mask(text: str, token: Token) -> str:
     lower = text.lower()
+    if not _ANY_SIGN.search(lower):
+        return text
     for signs, pattern in _PATTERNS:
         if any(sign in lower for sign in signs):
             text = pattern.sub(lambda m: _replaced(m, token), text)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from meshdoctor.model.kubernetes import Container, Pod, Workload
 from meshdoctor.model.subjects import WorkloadSubject
@@ -19,7 +20,7 @@ _RS_HASH = re.compile(r"-[a-z0-9]{6,10}$")
 CONTROLLERS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet", "CronJob")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class WorkloadPods:
     """One workload: its controller when it was read, its live pods oldest first.
 
@@ -30,7 +31,7 @@ class WorkloadPods:
     controller: Workload | None
     pods: tuple[Pod, ...]
 
-    @property
+    @cached_property
     def pod(self) -> Pod | None:
         """The pod that speaks for the workload: a ready one if there is one, else the newest."""
         ready = [p for p in self.pods if is_ready(p)]

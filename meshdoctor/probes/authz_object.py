@@ -87,7 +87,8 @@ def authz_object(view: View, config: ConfigSubject) -> AuthzObject:
         return _EMPTY
     known = settings(view)
     found = tuple(workloads(view).values())
-    reach = obj.reach(policy, found, known)
+    spaces = view.memo("workloads-by-namespace", lambda v: obj.by_namespace(workloads(v).values()))
+    reach = obj.reach(policy, spaces, known)
     ignored, target = _ignored(view, policy, reach, found)
     keys = obj.unknown_keys(policy, known)
     mesh_wide = policy.namespace == known.root_namespace
