@@ -63,14 +63,57 @@ def hint(clause: Clause, setting: Setting) -> Hint:
         "method": Hint.METHOD,
         "path": Hint.PATH,
         "host": Hint.HOST,
-        "source-ip": Hint.SOURCE_IP,
-        "remote-ip": Hint.REMOTE_IP,
         "header": Hint.HEADER,
     }
+    if kind in ("source-ip", "remote-ip") and seen:
+        which = Hint.SOURCE_IP if kind == "source-ip" else Hint.REMOTE_IP
+        return which if _hidden_client(clause, setting.scene) else Hint.OTHER
     if kind == "port" and seen:
         asked = {m.port_number(v) for v in clause.wanted}
         return Hint.PORT if asked & setting.service_ports else Hint.OTHER
     return simple.get(kind, Hint.OTHER)
+
+
+_INTERNAL = tuple(
+    m.network(block)
+    for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+
+
+def internal(ip: str) -> bool:
+    """Whether an address belongs to a private network: a pod, a node or a load balancer."""
+    return any(m.cidr(str(block), ip) for block in _INTERNAL)
+
+
+def _hidden_client(clause: Clause, scene: Scene) -> bool:
+    """Whether the proxy compares a hop's address where the client's would match, or where public
+    addresses are wanted and an internal one is seen."""
+    forwarded = scene.call.header("x-forwarded-for") or ""
+    known = (*(part.strip() for part in forwarded.split(",")), scene.call.remote_ip or "")
+    if any(
+        m.cidr(block, ip) for block in clause.wanted for ip in known if ip and ip != clause.seen
+    ):
+        return True
+    blocks = [m.network(block) for block in clause.wanted]
+    public = any(b is not None and not internal(str(b.network_address)) for b in blocks)
+    return public and internal(clause.seen)
+
+
+def certain(clause: Clause, setting: Setting) -> bool:
+    """Whether the miss is a mistake for sure, not a rule that does what it says."""
+    found = hint(clause, setting)
+    if found is Hint.PATH:
+        return bool(path_detail(clause, setting.scene))
+    if found is Hint.HOST:
+        return any(m.host(wanted, clause.seen.partition(":")[0]) for wanted in clause.wanted)
+    return found in (
+        Hint.PRINCIPAL_FORMAT,
+        Hint.TRUST_DOMAIN,
+        Hint.SOURCE_IP,
+        Hint.REMOTE_IP,
+        Hint.PORT,
+        Hint.CLAIM,
+    )
 
 
 def _identity(clause: Clause, setting: Setting) -> Hint:

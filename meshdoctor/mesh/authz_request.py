@@ -36,6 +36,8 @@ def call_of(expected: Expected, request: Request, line: Line | None) -> Call:
     headers = dict(request.headers)
     if line is not None and line.user_agent:
         headers.setdefault("user-agent", line.user_agent)
+    if line is not None and line.forwarded_for:
+        headers.setdefault("x-forwarded-for", line.forwarded_for)
     pairs = tuple((name.lower(), value) for name, value in headers.items())
     asked = Call(headers=pairs, headers_known=request.given)
     tcp = line is not None and line.is_tcp

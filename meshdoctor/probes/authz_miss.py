@@ -1,6 +1,6 @@
 """Which single mistake keeps the nearest ALLOW rule from matching?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from meshdoctor.mesh.authz_call import Call
@@ -8,6 +8,7 @@ from meshdoctor.mesh.authz_fields import Claims, Scene
 from meshdoctor.mesh.authz_hints import (
     Hint,
     Setting,
+    certain,
     hint,
     mended_claim,
     nearest,
@@ -27,9 +28,11 @@ from meshdoctor.probes.view import View, probe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthzMiss:
-    """The nearest ALLOW rule and its first missing field; every bool is false unless the request
-    is denied by default. Where several rules are equally near, any of them counts."""
+    """The nearest ALLOW rule and its first missing field, or the not... field of the DENY that
+    decides, or a DENY that misses for its port. Where several rules are equally near, any of them
+    counts; without such a rule every bool is false."""
 
+    applies: Annotated[Fact[bool], "there is such a rule, and its field is known"]
     policy: Annotated[Fact[Ref], "policy of the nearest rule"]
     policy_name: Annotated[Fact[str], "its name"]
     policy_namespace: Annotated[Fact[str], "its namespace"]
@@ -69,17 +72,55 @@ def authz_miss(view: View, edge: EdgeSubject) -> AuthzMiss:
     """Which single mistake keeps the nearest ALLOW rule from matching?"""
     found = situation(view, edge)
     judge = found.judge
-    denied = (
-        judge is not None
-        and judge.verdict.decision is Decision.DENY
-        and judge.verdict.layer == "ALLOW"
-        and not contradicted(judge)
-    )
-    misses = judge.verdict.misses if judge is not None and denied else ()
-    near = nearest(misses)
     setting = _setting(found, judge)
-    hints = [(one, clause, hint(clause, setting)) for one in near for clause in one.clauses]
+    misses = _misses(judge)
+    near = nearest(misses) or _exempted(judge, setting) or _wrong_ports(judge, setting)
+    hints = [
+        (one, clause, hint(_positive(clause), setting)) for one in near for clause in one.clauses
+    ]
     return _facts(found, misses, hints, setting)
+
+
+def _misses(judge: Hop | None) -> tuple[Miss, ...]:
+    """The ALLOW rules that miss, when that is why the request is denied."""
+    if judge is None or contradicted(judge):
+        return ()
+    verdict = judge.verdict
+    denied = verdict.decision is Decision.DENY and verdict.layer == "ALLOW"
+    return verdict.misses if denied else ()
+
+
+def _exempted(judge: Hop | None, setting: Setting) -> tuple[Miss, ...]:
+    """The not... fields of the DENY rule that decides, where a mistake in them, and not what they
+    say, keeps the request from being left out."""
+    if judge is None or contradicted(judge) or judge.verdict.layer != "DENY":
+        return ()
+    rule = judge.verdict.rule_result
+    clauses = tuple(
+        clause
+        for clause in (rule.clauses if rule is not None else ())
+        if clause.negative and clause.holds and certain(_positive(clause), setting)
+    )
+    if not clauses or rule is None:
+        return ()
+    return (Miss(policy=judge.verdict.policy, rule=rule.index, clauses=clauses, unknown=()),)
+
+
+def _wrong_ports(judge: Hop | None, setting: Setting) -> tuple[Miss, ...]:
+    """DENY rules that would match, but for the service's port in place of the workload's."""
+    if judge is None or judge.verdict.decision is not Decision.ALLOW:
+        return ()
+    return tuple(
+        Miss(policy=policy.ref, rule=rule.index, clauses=rule.misses, unknown=())
+        for policy in judge.verdict.of("DENY")
+        for rule in policy.rules
+        if len(rule.misses) == 1 and not rule.unknown and hint(rule.misses[0], setting) is Hint.PORT
+    )
+
+
+def _positive(clause: Clause) -> Clause:
+    """A not... field that hits is read as a list that the request misses."""
+    return replace(clause, negative=False) if clause.negative else clause
 
 
 def _setting(found: Situation, judge: Hop | None) -> Setting:
@@ -112,6 +153,7 @@ def _facts(
     policy = miss.policy if miss is not None else (misses[0].policy if misses else "")
     skipped_ref = left_out.policy if left_out is not None else ""
     return AuthzMiss(
+        applies=bool(hints),
         policy=Ref(policy),
         policy_name=name_of(policy),
         policy_namespace=namespace_of(policy),

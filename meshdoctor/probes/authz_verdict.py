@@ -39,6 +39,13 @@ class AuthzVerdict:
     why: Annotated[Fact[str], "the verdict in one line"]
     policies: Annotated[Fact[int], "enforced policies that reach the proxy"]
     allows: Annotated[Fact[int], "of them with action ALLOW"]
+    allow: Annotated[Fact[Ref], "the ALLOW policy whose rule is nearest, or one of them"]
+    allow_name: Annotated[Fact[str], "its name"]
+    allow_namespace: Annotated[Fact[str], "its namespace"]
+    unknown_rule: Annotated[Fact[Ref], "a policy of which istiod leaves out a rule: unknown key"]
+    unknown_rule_name: Annotated[Fact[str], "its name"]
+    unknown_rule_namespace: Annotated[Fact[str], "its namespace"]
+    unknown_rule_why: Annotated[Fact[str], "the rule and why"]
     never: Annotated[Fact[Ref], "an ALLOW policy without rules; empty: none"]
     never_name: Annotated[Fact[str], "its name"]
     never_namespace: Annotated[Fact[str], "its namespace"]
@@ -106,6 +113,9 @@ def _facts(found: Situation, judge: Hop | None, verdict: Verdict) -> AuthzVerdic
     denies = verdict.decision is Decision.DENY and not contradicted(judge)
     allows = verdict.of("ALLOW")
     never = next((p.ref for p in allows if p.never), "")
+    allow = verdict.misses[0].policy if verdict.misses else ""
+    allow = allow or next((p.ref for p in allows), "")
+    left_out, why = _left_out(verdict)
     wide = _root_wide(found, judge, verdict) if denies else ""
     shadow = _shadow(judge) if verdict.decision is Decision.ALLOW else ""
     dry = [p.ref for p in verdict.policies if p.action == "ALLOW" and not p.enforced]
@@ -132,6 +142,13 @@ def _facts(found: Situation, judge: Hop | None, verdict: Verdict) -> AuthzVerdic
         why=clean(answer(verdict), 300),
         policies=sum(1 for p in verdict.policies if p.enforced),
         allows=len(allows),
+        allow=Ref(allow),
+        allow_name=name_of(allow),
+        allow_namespace=namespace_of(allow),
+        unknown_rule=Ref(left_out),
+        unknown_rule_name=name_of(left_out),
+        unknown_rule_namespace=namespace_of(left_out),
+        unknown_rule_why=why,
         never=Ref(never),
         never_name=name_of(never),
         never_namespace=namespace_of(never),
@@ -159,6 +176,15 @@ def _facts(found: Situation, judge: Hop | None, verdict: Verdict) -> AuthzVerdic
         http_at_ztunnel_name=name_of(http),
         http_at_ztunnel_namespace=namespace_of(http),
     )
+
+
+def _left_out(verdict: Verdict) -> tuple[str, str]:
+    """An enforced policy with a rule that istiod leaves out for an unknown key, and why."""
+    for policy in verdict.policies:
+        for rule in policy.rules:
+            if policy.enforced and "unknown attribute" in rule.skipped:
+                return policy.ref, clean(f"rule {rule.index}, {rule.skipped}", 200)
+    return "", ""
 
 
 def _root_wide(found: Situation, judge: Hop | None, verdict: Verdict) -> str:

@@ -101,6 +101,63 @@ def test_default_denials(spec: str, code: str) -> None:
     assert quiet[0] == code
 
 
+def named(index: int = 0) -> dict[str, str]:
+    text = f"rbac_access_denied_matched_policy[ns[shop]-policy[p]-rule[{index}]]"
+    return {"shop/pay-1": line(details=text)}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("from: [{source: {notIpBlocks: [203.0.113.0/24]}}]", "MD2013"),
+        ("from: [{source: {notRemoteIpBlocks: [203.0.113.0/24]}}]", "MD2014"),
+        ("from: [{source: {notPrincipals: ['spiffe://cluster.local/ns/shop/sa/cart']}}]", "MD2004"),
+        ("to: [{operation: {notHosts: [pay.shop]}}]", "MD2011"),
+        ("to: [{operation: {notPaths: [/orders/]}}]", "MD2009"),
+        ("to: [{operation: {notPorts: ['80']}}]", "MD2012"),
+    ],
+)
+def test_denials_by_a_not_field(body: str, code: str) -> None:
+    spec = f"{{action: DENY, rules: [{{{body}}}]}}"
+    asked = Request(method="GET", path="/orders", host="pay.shop:80")
+    assert outcome(*SHOP, policy(spec), logs=named(), request=asked) == [code, "(MD2018)"]
+    assert outcome(*SHOP, policy(spec), request=asked) == [code, "(MD2018)"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "from: [{source: {notNamespaces: [prod]}}]",
+        "from: [{source: {notIpBlocks: [10.9.0.0/16]}}]",
+        "to: [{operation: {notMethods: [POST]}}]",
+        "to: [{operation: {notPaths: [/other]}}]",
+        "to: [{operation: {notHosts: [x.example.com]}}]",
+    ],
+)
+def test_a_not_field_that_does_what_it_says(body: str) -> None:
+    spec = f"{{action: DENY, rules: [{{{body}}}]}}"
+    assert outcome(*SHOP, policy(spec), logs=named(), request=GET) == ["MD2018"]
+
+
+def test_an_address_that_is_not_meant() -> None:
+    spec = source("ipBlocks: [10.9.0.0/16]")
+    assert outcome(*SHOP, policy(spec), logs=DENIED, request=GET) == ["MD2002"]
+
+
+def test_denies_that_never_match() -> None:
+    ports = "{action: DENY, rules: [{to: [{operation: {ports: ['80']}}]}]}"
+    assert outcome(*SHOP, policy(ports), request=GET) == ["MD2012"]
+    key = "{action: DENY, rules: [{when: [{key: request.path, values: [/orders]}]}]}"
+    assert outcome(*SHOP, policy(key), request=GET) == ["MD2016"]
+
+
+def test_the_log_speaks_where_the_verdict_is_unknown() -> None:
+    """No token was given, so nothing is known of its claims; the log still says who refused."""
+    needs = policy(rule("{when: [{key: 'request.auth.claims[role]', values: [admin]}]}"))
+    auth = request_auth(f"{{jwtRules: [{{issuer: '{IDP}'}}]}}")
+    assert outcome(*SHOP, needs, auth, logs=DENIED) == ["MD2002"]
+
+
 def test_a_rule_for_somebody_else() -> None:
     two = policy(rule("{from: [{source: {namespaces: [a]}}], to: [{operation: {methods: [PUT]}}]}"))
     found = outcome(*SHOP, two, logs=DENIED, request=GET)
