@@ -6,7 +6,7 @@ Imports happen inside the functions: a bundle never pays for the Kubernetes clie
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from meshdoctor.ports import Source, SourceError
+from meshdoctor.ports import Source
 from meshdoctor.sources.check import Check
 
 
@@ -41,7 +41,9 @@ def open_live(
 
 def with_overlay(source: Source, change: Path) -> Source:
     """The source as if a manifest were applied."""
-    raise SourceError("--with-change is not supported yet", exit_code=2)
+    from meshdoctor.sources.overlay import overlay
+
+    return overlay(source, change)
 
 
 def recording(source: Source, target: Path) -> Source:
