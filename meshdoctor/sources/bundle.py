@@ -24,7 +24,11 @@ _TAIL = 16 * 1024
 
 
 class Recorded:
-    """A Source over files. `complete`: absent objects do not exist."""
+    """A Source over files.
+
+    `known`: kinds of which no object at all means that there are none; None: every kind.
+    `unknown_in`: namespaces of which nothing was recorded.
+    """
 
     def __init__(
         self,
@@ -32,7 +36,8 @@ class Recorded:
         loaded: Loaded,
         *,
         label: str,
-        complete: bool,
+        known: frozenset[str] | None,
+        unknown_in: frozenset[str] = frozenset(),
         defaults: Defaults,
         recording: Recording,
     ) -> None:
@@ -40,7 +45,8 @@ class Recorded:
         self._snapshot = Snapshot(loaded.objects)
         self._aside = (*loaded.aside, *recording.aside)
         self._broken = tuple(loaded.broken)
-        self._complete = complete
+        self._known = known
+        self._unknown_in = unknown_in
         self._defaults = defaults
         self._recording = recording
         paths = files.paths()
@@ -115,8 +121,13 @@ class Recorded:
             self._raise_failed(key, command)
         if known is not None:
             raise NotRecordedError(command, remedy=f"Record it: {command}")
-        if not self._complete and kind not in self._snapshot.kinds:
+        if not self._is_known(kind, namespace):
             raise NotRecordedError(command, remedy=f"Add the output of: {command}")
+
+    def _is_known(self, kind: str, namespace: str | None) -> bool:
+        if namespace in self._unknown_in and not self._snapshot.list(kind, namespace):
+            return False
+        return self._known is None or kind in self._known or kind in self._snapshot.kinds
 
     def _raise_failed(self, key: str, command: str) -> None:
         failed = self._recording.failed.get(key)

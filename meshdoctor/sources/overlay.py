@@ -1,7 +1,8 @@
 """What would this source say if that manifest were applied to it? (`--with-change FILE`)
 
 An object that is there already keeps its age, identity and status: applying does not renew it. One
-that is new is as old as this moment. Pods are not remade: a changed Deployment keeps its pods.
+that is new is as old as this moment. Pods are not remade: a changed Deployment keeps its pods. What
+was logged before the change says nothing about it, so there are no logs.
 """
 
 from datetime import datetime
@@ -12,14 +13,15 @@ import msgspec
 
 from meshdoctor.model.decode import kind_of
 from meshdoctor.model.kubernetes import Object
-from meshdoctor.ports import EvidenceError, Source, SourceError
+from meshdoctor.ports import EvidenceError, NotRecordedError, Source, SourceError, Text
+from meshdoctor.sources import reads
 from meshdoctor.sources.applied import applied
 from meshdoctor.sources.archive import open_files
 from meshdoctor.sources.objects import SUFFIXES, load
 
 
-class _Labelled:
-    """A source under another name."""
+class _Proposed:
+    """The source after the change: nothing has been logged yet, and proxies hold no new config."""
 
     def __init__(self, source: Source, label: str) -> None:
         self._source = source
@@ -30,6 +32,17 @@ class _Labelled:
 
     def describe(self) -> str:
         return self._label
+
+    def log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Text:
+        return Text(text="", command=reads.log_command(namespace, pod, container, previous))
+
+    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+        if what == "secret":
+            return self._source.proxy_config(what, namespace, pod)
+        raise NotRecordedError(
+            reads.config_command(what, namespace, pod),
+            "the proxy holds the configuration from before the change",
+        )
 
 
 def overlay(source: Source, change: Path) -> Source:
@@ -48,7 +61,7 @@ def overlay(source: Source, change: Path) -> Source:
     now = source.now()
     laid = [_as_applied(source, one, now) for one in loaded.objects]
     label = f"{source.describe()}, as if {change} were applied"
-    return _Labelled(applied(source, laid), label)
+    return _Proposed(applied(source, laid), label)
 
 
 def _wrong(change: Path, problem: str) -> SourceError:

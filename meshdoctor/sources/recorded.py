@@ -5,7 +5,7 @@ from pathlib import Path
 
 from meshdoctor.model.evidence import SetAside, Unavailable
 from meshdoctor.ports import Defaults, SourceError
-from meshdoctor.sources import settings
+from meshdoctor.sources import bugreport, settings
 from meshdoctor.sources.archive import Files, Under, open_files
 from meshdoctor.sources.bundle import Recorded
 from meshdoctor.sources.objects import SUFFIXES, load
@@ -21,8 +21,11 @@ _EVIDENCE = ("logs/", "istioctl/", "metrics/")
 
 def open_recorded(path: Path) -> Recorded:
     """The source at `path`. Raises SourceError when nothing there can be used."""
-    files = _rooted(open_files(path))
+    plain = open_files(path)
+    files = _rooted(plain)
     paths = files.paths()
+    if settings.SETTINGS not in paths and (prefix := bugreport.root_of(plain)) is not None:
+        return _open_bug_report(path, bugreport.BugReport.of(plain, prefix))
     complete = settings.SETTINGS in paths
     if complete:
         wanted = [p for p in paths if _is_objects(p)]
@@ -38,9 +41,26 @@ def open_recorded(path: Path) -> Recorded:
         files,
         loaded,
         label=f"{'bundle' if complete else 'manifests'} {path}",
-        complete=complete,
+        known=None if complete else frozenset(),
         defaults=settings.defaults(files) if complete else Defaults(),
         recording=settings.recording(files),
+    )
+
+
+def _open_bug_report(path: Path, files: bugreport.BugReport) -> Recorded:
+    paths = files.paths()
+    loaded = load(files, [p for p in paths if _is_objects(p)])
+    loaded.broken = [one for one in loaded.broken if "objects/secrets.yaml" not in one.what]
+    if not loaded.objects and not any(p.startswith(_EVIDENCE) for p in paths):
+        raise SourceError(_nothing(path, loaded.broken, loaded.aside), "Run bug-report again.")
+    return Recorded(
+        files,
+        loaded,
+        label=f"bug-report {path}",
+        known=files.known_kinds(),
+        unknown_in=bugreport.SKIPPED_NAMESPACES,
+        defaults=Defaults(),
+        recording=settings.Recording({}, None),
     )
 
 

@@ -37,6 +37,7 @@ def test_a_changed_object_keeps_its_age(tmp_path: Path) -> None:
     assert (pod.status.phase, pod.spec.containers[0].name) == ("Running", "other")
     assert "as if" in laid.describe()
     assert laid.now() == NOW
+    assert laid.log("shop", "cart-1", "app").text == ""
 
 
 def test_a_new_object_is_as_old_as_now(tmp_path: Path) -> None:
