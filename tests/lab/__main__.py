@@ -96,6 +96,7 @@ def down() -> int:
         netns.delete(layout.CONTROL)
     for folder in (layout.PODS, layout.PIDS, layout.STATE / "etcd"):
         shutil.rmtree(folder, ignore_errors=True)
+    (layout.STATE / "baseline.json").unlink(missing_ok=True)
     print("down")
     return 0
 

@@ -109,6 +109,24 @@ def remember(api: Api) -> State:
     }
 
 
+def load_or_remember(api: Api) -> State:
+    """The healthy mesh as it was before the first test since the lab came up.
+
+    Kept in a file, so that a run that was broken off in the middle of a fault leaves no trace.
+    """
+    path = layout.STATE / "baseline.json"
+    if path.exists():
+        stored = json.loads(path.read_text())
+        before: State = {
+            place: {key_of(item): item for item in items} for place, items in stored.items()
+        }
+        settle(api, before, timestamp())
+        return before
+    before = remember(api)
+    path.write_text(json.dumps({place: list(items.values()) for place, items in before.items()}))
+    return before
+
+
 def _place(path: str, key: tuple[str, str]) -> str:
     namespace, name = key
     if not namespace:

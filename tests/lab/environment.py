@@ -230,6 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*")
     chosen = parser.parse_args(argv)
     os.environ["PYTHONPATH"] = str(layout.CHECKOUT)
+    os.environ["PYTHONFAULTHANDLER"] = "1"
     os.environ["KUBECONFIG"] = str(layout.ADMIN_CONFIG)
     os.environ["PATH"] = f"{layout.BIN}:{os.environ['PATH']}"
     base = layout.STATE / "runs" / "environment"
