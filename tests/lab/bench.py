@@ -1,0 +1,318 @@
+"""What do answers cost on a large mesh, next to what a person would run by hand?
+
+Fills the lab's API server with injected pods, Services and Istio objects, first a tenth, then all,
+and measures wall time, memory and bytes of each command from a namespace of its own, near the API
+server and over a link of 50 ms and 100 Mbit/s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import istio, layout, netns
+from tests.lab.api import Api, ApiError, Object
+from tests.lab.controlplane import kubectl
+from tests.lab.processes import LabError, run
+from tests.lab.prove import pod_of
+
+LAPTOP = f"{layout.CONTROL}-laptop"
+LAPTOP_IP = "10.88.3.1"
+PER_NAMESPACE = 100
+PAIR = ("--from", "shop/web", "--to", "shop/catalog:8080")
+NODE_COUNT = 100
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one command cost."""
+
+    what: str
+    seconds: float
+    megabytes: float
+    read: float
+    exit: int
+
+    def line(self) -> str:
+        """One line of the table."""
+        return (
+            f"| {self.what} | {self.seconds:.2f} s | {self.megabytes:.0f} MB | "
+            f"{self.read:.2f} MB | {self.exit} |"
+        )
+
+
+@contextmanager
+def laptop() -> Iterator[None]:
+    """A namespace beside the control plane, as far away as `slow` makes it."""
+    netns.create_pod(LAPTOP, LAPTOP_IP)
+    netns.write_names(LAPTOP, f"127.0.0.1 localhost\n{layout.API_IP} lab-host\n")
+    try:
+        yield
+    finally:
+        netns.delete(LAPTOP, LAPTOP_IP)
+
+
+@contextmanager
+def slow(delay_ms: int, megabits: int) -> Iterator[None]:
+    """Put distance between the laptop and the API server, half of it in each direction."""
+    link = layout.link_of(LAPTOP_IP)
+    ends = ((LAPTOP, "eth0"), (layout.CONTROL, link))
+    shape = ["netem", "delay", f"{delay_ms // 2}ms", "rate", f"{megabits}mbit", "limit", "10000"]
+    for place, device in ends:
+        run(netns.inside(place, ["tc", "qdisc", "add", "dev", device, "root", *shape]))
+    try:
+        yield
+    finally:
+        for place, device in ends:
+            run(netns.inside(place, ["tc", "qdisc", "del", "dev", device, "root"]), check=False)
+
+
+def _received() -> int:
+    argv = netns.inside(LAPTOP, ["cat", "/sys/class/net/eth0/statistics/rx_bytes"])
+    return int(run(argv).stdout)
+
+
+def measure(what: str, argv: Sequence[str]) -> Cost:
+    """Run one command on the laptop and say what it cost."""
+    before, begun = _received(), time.monotonic()
+    words = netns.inside(LAPTOP, ["env", "-C", str(layout.CHECKOUT), *argv])
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begun
+    cost = Cost(
+        what,
+        seconds,
+        usage.ru_maxrss / 1024,
+        (_received() - before) / 1e6,
+        process.returncode,
+    )
+    print(cost.line(), flush=True)
+    return cost
+
+
+def meshdoctor(*options: str) -> list[str]:
+    """The tool's own diagnosis, reading the whole question's evidence."""
+    return [sys.executable, "-m", "meshdoctor", "diagnose", *options, "--quiet", "-o", "json"]
+
+
+def by_hand(api: Api) -> list[list[str]]:
+    """What a person runs in series to ask why a call fails."""
+    client = pod_of(api, "shop/web")["metadata"]["name"]
+    server = pod_of(api, "shop/catalog")["metadata"]["name"]
+    shop = ["kubectl", "-n", "shop", "get"]
+    return [
+        [*shop, "pods", "-o", "wide"],
+        [*shop, "services,endpointslices", "-o", "yaml"],
+        [*shop, "peerauthentications,authorizationpolicies,requestauthentications", "-o", "yaml"],
+        [*shop, "destinationrules,virtualservices,sidecars,envoyfilters", "-o", "yaml"],
+        ["kubectl", "-n", "istio-system", "get", "configmap", "istio", "-o", "yaml"],
+        ["kubectl", "-n", "istio-system", "get", "peerauthentications,authorizationpolicies"],
+        [*shop, "events"],
+        ["kubectl", "-n", "shop", "logs", client, "-c", "istio-proxy", "--since=15m"],
+        ["kubectl", "-n", "shop", "logs", server, "-c", "istio-proxy", "--since=15m"],
+        ["istioctl", "proxy-status"],
+        ["istioctl", "x", "describe", "pod", f"{server}.shop"],
+        ["istioctl", "x", "authz", "check", f"{server}.shop"],
+        ["istioctl", "proxy-config", "secret", f"{client}.shop"],
+        ["istioctl", "proxy-config", "secret", f"{server}.shop"],
+        ["istioctl", "proxy-config", "cluster", f"{client}.shop", "-o", "json"],
+        ["istioctl", "proxy-config", "endpoints", f"{client}.shop"],
+        ["istioctl", "proxy-config", "listener", f"{server}.shop", "--port", "15006", "-o", "json"],
+    ]
+
+
+def in_parallel(work: Callable[[Object], None], items: Iterable[Object]) -> None:
+    """Create many objects with a few connections; the first failure ends it."""
+    with ThreadPoolExecutor(12) as pool:
+        for _ in pool.map(work, items):
+            pass
+
+
+def _pod(template: Object, namespace: str, number: int) -> Object:
+    pod = copy.deepcopy(template)
+    service = f"svc-{number % (PER_NAMESPACE * 3 // 10)}"
+    meta = template["metadata"]
+    pod["metadata"] = {
+        "name": f"{service}-{number:04d}",
+        "namespace": namespace,
+        "labels": {**(meta.get("labels") or {}), "app": service, "version": "v1"},
+        "annotations": meta.get("annotations") or {},
+    }
+    pod["metadata"]["labels"].pop("pod-template-hash", None)
+    pod["spec"]["nodeName"] = layout.BENCH_NODE
+    for name in ("serviceAccount", "serviceAccountName"):
+        pod["spec"][name] = "default"
+    pod.pop("status", None)
+    return pod
+
+
+def _others(namespace: str) -> Iterator[Object]:
+    for number in range(PER_NAMESPACE * 3 // 10):
+        service = f"svc-{number}"
+        host = f"{service}.{namespace}.svc.cluster.local"
+        meta = {"name": service, "namespace": namespace}
+        yield {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {
+                "selector": {"app": service},
+                "ports": [{"name": "http", "port": 8080, "targetPort": 8081}],
+            },
+        }
+        yield {
+            "apiVersion": "security.istio.io/v1",
+            "kind": "AuthorizationPolicy",
+            "metadata": meta,
+            "spec": {
+                "selector": {"matchLabels": {"app": service}},
+                "rules": [{"from": [{"source": {"namespaces": [namespace]}}]}],
+            },
+        }
+        if number < PER_NAMESPACE // 10:
+            yield {
+                "apiVersion": "networking.istio.io/v1",
+                "kind": "DestinationRule",
+                "metadata": meta,
+                "spec": {"host": host, "subsets": [{"name": "v1", "labels": {"version": "v1"}}]},
+            }
+            yield {
+                "apiVersion": "networking.istio.io/v1",
+                "kind": "VirtualService",
+                "metadata": meta,
+                "spec": {
+                    "hosts": [host],
+                    "http": [{"route": [{"destination": {"host": host, "subset": "v1"}}]}],
+                },
+            }
+
+
+def _path(item: Object) -> str:
+    plural = {
+        "Service": "services",
+        "Pod": "pods",
+        "AuthorizationPolicy": "authorizationpolicies",
+        "DestinationRule": "destinationrules",
+        "VirtualService": "virtualservices",
+    }[item["kind"]]
+    group = item["apiVersion"]
+    base = "/api/v1" if group == "v1" else f"/apis/{group}"
+    return f"{base}/namespaces/{item['metadata']['namespace']}/{plural}"
+
+
+def fill(api: Api, numbers: Iterable[int], template: Object) -> None:
+    """Create these bench namespaces with all that is in them."""
+    names = [f"{layout.BENCH_PREFIX}{number:03d}" for number in numbers]
+
+    def create(item: Object) -> None:
+        with suppress(ApiError):
+            api.call("POST", _path(item), item)
+
+    for name in names:
+        with suppress(ApiError):
+            api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+
+    def accounts() -> bool:
+        return all(api.find(f"/api/v1/namespaces/{name}/serviceaccounts/default") for name in names)
+
+    istio.until("service accounts", 60, accounts)
+    in_parallel(create, (item for name in names for item in _others(name)))
+    in_parallel(
+        create,
+        (_pod(template, name, number) for name in names for number in range(PER_NAMESPACE)),
+    )
+    # Labelled only now: ten thousand calls of the injection webhook are not what is measured.
+    for name in names:
+        api.merge(
+            f"/api/v1/namespaces/{name}", {"metadata": {"labels": {"istio-injection": "enabled"}}}
+        )
+
+
+def empty() -> None:
+    """Take the bench away again."""
+    names = kubectl("get", "namespaces", "-o", "name").split()
+    ours = [name for name in names if f"/{layout.BENCH_PREFIX}" in name]
+    if ours:
+        kubectl("delete", *ours, "--wait=false", timeout=120)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fill, measure, say whether the goals are met."""
+    parser = argparse.ArgumentParser(prog="tests.lab bench")
+    parser.add_argument("--namespaces", type=int, default=NODE_COUNT)
+    parser.add_argument("--keep", action="store_true", help="leave the large mesh there")
+    chosen = parser.parse_args(argv)
+    os.environ["PYTHONPATH"] = str(layout.CHECKOUT)
+    os.environ["KUBECONFIG"] = str(layout.ADMIN_CONFIG)
+    os.environ["PATH"] = f"{layout.BIN}:{os.environ['PATH']}"
+    api = Api("lab-system-token")
+    pod = pod_of(api, "shop/catalog")
+    template: Object = {key: pod[key] for key in ("apiVersion", "kind", "metadata", "spec")}
+    print("| what | wall | memory | read | exit |\n|---|---|---|---|---|", flush=True)
+    try:
+        with laptop():
+            measured(api, template, chosen.namespaces)
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if not chosen.keep:
+            empty()
+    return 0
+
+
+def measured(api: Api, template: Object, namespaces: int) -> None:
+    """All measurements, from the small mesh to the large one far away."""
+    begun = time.monotonic()
+    serial = [
+        measure(" ".join(Path(word).name for word in argv[:5]), argv) for argv in by_hand(api)
+    ]
+    total = sum(cost.seconds for cost in serial)
+    pair = measure("small mesh: diagnose --from --to", meshdoctor(*PAIR))
+    print(
+        f"by hand {total:.1f} s in series, diagnosis {pair.seconds:.1f} s: "
+        f"{pair.seconds / total:.2f} of it (goal: under 0.33)",
+        flush=True,
+    )
+    tenth = max(1, namespaces // 10)
+    fill(api, range(tenth), template)
+    print(f"filled a tenth after {time.monotonic() - begun:.0f} s", flush=True)
+    time.sleep(5)
+    small = measure("a tenth: diagnose --from --to", meshdoctor(*PAIR))
+    fill(api, range(tenth, namespaces), template)
+    print(f"filled all after {time.monotonic() - begun:.0f} s", flush=True)
+    time.sleep(10)
+    near(small)
+    with slow(50, 100):
+        print("over a link of 50 ms and 100 Mbit/s:", flush=True)
+        near(small)
+
+
+def near(small: Cost) -> None:
+    """The three measurements that are compared with one another."""
+    large = measure("all: diagnose --from --to", meshdoctor(*PAIR))
+    whole = measure("all: diagnose", meshdoctor("--deadline", "120"))
+    analyze = measure("all: istioctl analyze -A", ["istioctl", "analyze", "-A"])
+    print(
+        f"pair: {large.seconds:.2f} s, {large.megabytes:.0f} MB (goal: under 1 s, 150 MB), "
+        f"{large.seconds / small.seconds:.2f} of a tenth's time; whole mesh: "
+        f"{whole.seconds / analyze.seconds:.2f} of analyze's time (goal: 0.5), "
+        f"{whole.megabytes / analyze.megabytes:.2f} of its memory (goal: 0.4)",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
