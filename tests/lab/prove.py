@@ -393,9 +393,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(row.line(chosen.symptoms or chosen.first), flush=True)
         for problem in row.problems:
             print(f"      {problem}"[:400], flush=True)
-    table.save(rows, RUNS / "table.json")
-    if chosen.table:
-        table.write_readme(rows)
+    if not chosen.symptoms and not chosen.first:
+        known = table.save(rows, RUNS / "table.json")
+        if chosen.table:
+            table.write_readme(known)
     passed = sum(
         row.passed or ((chosen.symptoms or chosen.first) and not row.problems) for row in rows
     )
