@@ -42,10 +42,10 @@ class Row:
             if exit_code not in (0, 3):
                 self.problems.append(f"exit {exit_code} on a healthy mesh")
         else:
-            self.right = (
-                self.first in (self.fault.cause, *self.fault.or_cause)
-                and self.strength == self.fault.strength
-            )
+            self.right = self.first in (
+                self.fault.cause,
+                *self.fault.or_cause,
+            ) and self.strength in ("observed", self.fault.strength)
         if not self.right:
             named = [f"{item['code']} {item['strength']}" for item in findings]
             self.problems.append(f"named {named or 'nothing'}")
