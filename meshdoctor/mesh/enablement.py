@@ -87,6 +87,8 @@ def older_than_enablement(
     ]
     if any(made > born for made in injected) and not any(made < born for made in injected):
         return True
+    if any(made < born for made in injected):
+        return False
     return None if labelled is None else False
 
 
