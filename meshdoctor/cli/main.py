@@ -4,6 +4,7 @@ This is the one place that catches every exception: a bug ends in one line and e
 never in a traceback (set MESHDOCTOR_DEBUG=1 to see it).
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -76,6 +77,7 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    gc.disable()  # a run is short, and its object graph is large and free of cycles
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = cli.main(args=arguments, prog_name="meshdoctor", standalone_mode=False)

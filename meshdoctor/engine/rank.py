@@ -63,8 +63,9 @@ def _grouped(
     for one in judgements:
         if one.verdict is Verdict.RULED_OUT:
             continue
-        objects = one.objects or (str(one.subject),)
-        what = objects if one.verdict is Verdict.CONFIRMED else tuple(m.what for m in one.missing)
+        what = one.objects or (str(one.subject),)
+        if one.verdict is Verdict.UNDECIDED:
+            what = tuple(sorted({m.reason for m in one.missing}))
         groups[(one.cause.code, one.verdict, what)].append(one)
     out = []
     for members in groups.values():

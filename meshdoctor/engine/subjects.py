@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_ready
+from meshdoctor.mesh.xds import wrong_types
+from meshdoctor.mesh.xds_status import parse as parse_sync
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import (
     Namespace,
     Node,
+    Pod,
     Service,
     WebhookConfiguration,
 )
@@ -53,6 +56,8 @@ CONFIG_KINDS = (
     "WasmPlugin",
 )
 MAX_EDGES = 8
+ALIKE = 2
+"""Of so many pods of one workload every proxy is judged."""
 
 Subjects = dict[SubjectKind, tuple[Subject, ...]]
 
@@ -127,6 +132,8 @@ def _surroundings(view: View, near: Iterable[WorkloadPods]) -> Subjects:
     near = list(near)
     pods = [p for w in near for p in w.pods]
     nodes = {p.spec.node_name for p in pods if p.spec.node_name}
+    many = any(len(w.pods) > ALIKE for w in near)
+    odd = _odd_proxies(view) if many else frozenset()
     return {
         SubjectKind.MESH: (MeshSubject(),),
         SubjectKind.NAMESPACE: _namespaces(view),
@@ -134,8 +141,7 @@ def _surroundings(view: View, near: Iterable[WorkloadPods]) -> Subjects:
         SubjectKind.PROXY: tuple(
             ProxySubject(p.namespace, p.name, w.subject.name)
             for w in near
-            for p in w.pods
-            if has_proxy(p)
+            for p in _proxies(w, odd)
         ),
         SubjectKind.SERVICE: _all_services(view),
         SubjectKind.WEBHOOK: _webhooks(view),
@@ -143,6 +149,26 @@ def _surroundings(view: View, near: Iterable[WorkloadPods]) -> Subjects:
         SubjectKind.CONFIG: _config(view),
         SubjectKind.EDGE: (),
     }
+
+
+def _proxies(workload: WorkloadPods, odd: frozenset[str]) -> Iterable[Pod]:
+    """Pods of a workload are alike: of many, the oldest and the newest speak for all, beside
+    every one that is not ready or whose sync state is odd."""
+    pods = [p for p in workload.pods if has_proxy(p)]
+    if len(pods) <= ALIKE:
+        return pods
+    ends = (pods[0], pods[-1])
+    return [p for p in pods if p in ends or not is_ready(p) or f"{p.name}.{p.namespace}" in odd]
+
+
+def _odd_proxies(view: View) -> frozenset[str]:
+    """`pod.namespace` of proxies with a type that is not in sync; empty when it cannot be told,
+    for then the propagation playbook says so."""
+    try:
+        table = parse_sync(view.proxy_status().text, view.now)
+    except EvidenceError:
+        return frozenset()
+    return frozenset(p.id for p in table.proxies.values() if wrong_types(p, view.now))
 
 
 def _namespaces(view: View) -> tuple[Subject, ...]:
