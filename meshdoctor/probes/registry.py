@@ -38,6 +38,9 @@ from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
 from meshdoctor.probes.edge_tls import edge_tls
 from meshdoctor.probes.edge_ztunnel import ztunnel_log
+from meshdoctor.probes.egress_tls import egress_tls
+from meshdoctor.probes.gateway_front import gateway_front
+from meshdoctor.probes.gateway_log import gateway_log
 from meshdoctor.probes.gateway_tls import gateway_tls
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
@@ -107,6 +110,9 @@ PROBES: tuple[Probe, ...] = (
     edge_seen,
     edge_tls,
     edge_tls_extras,
+    egress_tls,
+    gateway_front,
+    gateway_log,
     gateway_tls,
     injection_call,
     injection_decision,

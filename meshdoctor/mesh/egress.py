@@ -1,0 +1,112 @@
+"""What will a client's proxy put on the wire towards a host outside the mesh?
+
+Mirrors buildUpstreamClusterTLSContext and constructUpstreamTLS of
+pilot/pkg/networking/core/cluster_tls.go (1.21 to 1.32-dev: certificates are verified against the
+system's roots, and the SNI is the Host header, unless the rule says otherwise).
+"""
+
+from dataclasses import dataclass
+
+from meshdoctor.mesh.client_tls import ClientTlsRuling
+from meshdoctor.model.istio import Port, ServiceEntry
+
+ORIGINATES = ("SIMPLE", "MUTUAL")
+_TLS = ("HTTPS", "TLS")
+_HTTP = ("HTTP", "HTTP2", "GRPC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Egress:
+    """One edge to an external host; `target` is the port dialled."""
+
+    entry: ServiceEntry
+    protocol: str
+    port: int
+    target: int
+    ruling: ClientTlsRuling
+    host: str
+
+    @property
+    def originates(self) -> bool:
+        """The rule has the proxy speak TLS, and istiod does not drop that."""
+        return self.ruling.mode in ORIGINATES and not (self.credential_ignored or self.no_client)
+
+    @property
+    def credential_ignored(self) -> bool:
+        """credentialName on a sidecar without workloadSelector: istiod builds no TLS at all."""
+        return self.ruling.credential_ignored
+
+    @property
+    def no_client(self) -> bool:
+        """MUTUAL without a credential, or without both files: istiod builds no TLS at all."""
+        tls = self.ruling.tls
+        return (
+            tls is not None
+            and tls.mode == "MUTUAL"
+            and not tls.credential_name
+            and not (tls.client_certificate and tls.private_key)
+        )
+
+    @property
+    def twice(self) -> bool:
+        """The proxy wraps TLS around what the application already encrypts."""
+        return self.originates and self.protocol in _TLS
+
+    @property
+    def plain_to_tls(self) -> bool:
+        """Plain HTTP is sent to a port that is TLS by its number."""
+        return self.protocol in _HTTP and not self.originates and self.target == 443
+
+    @property
+    def tls_to_plain(self) -> bool:
+        """TLS is sent to a port that is plain HTTP by its number."""
+        return self.originates and self.protocol in _HTTP and self.target == 80
+
+    @property
+    def sni(self) -> str:
+        """The SNI that the rule sets; "" lets the Host header decide."""
+        return self.ruling.tls.sni if self.ruling.tls is not None else ""
+
+    @property
+    def sni_differs(self) -> bool:
+        """The rule's SNI is another name than the host."""
+        return self.originates and bool(self.sni) and self.sni.lower() != self.host.lower()
+
+    @property
+    def unverified(self) -> bool:
+        """The rule asks for no verification."""
+        tls = self.ruling.tls
+        return tls is not None and bool(tls.insecure_skip_verify)
+
+
+def judge(
+    entry: ServiceEntry | None, port: int, ruling: ClientTlsRuling, host: str
+) -> Egress | None:
+    """The egress of one edge; None when the host is not outside the mesh by a ServiceEntry, or the
+    entry has no such port."""
+    if entry is None or entry.spec.location == "MESH_INTERNAL":
+        return None
+    found = _port(entry, port)
+    if found is None:
+        return None
+    return Egress(
+        entry=entry,
+        protocol=found.protocol.upper(),
+        port=found.number,
+        target=_target(entry, found),
+        ruling=ruling,
+        host=host,
+    )
+
+
+def _port(entry: ServiceEntry, port: int) -> Port | None:
+    ports = entry.spec.ports
+    if not port and len(ports) == 1:
+        return ports[0]
+    return next((p for p in ports if p.number == port), None)
+
+
+def _target(entry: ServiceEntry, port: Port) -> int:
+    """An endpoint's own port, else targetPort, else the port's number."""
+    own = [e.ports[port.name] for e in entry.spec.endpoints if port.name in e.ports]
+    return own[0] if own else port.target_port or port.number

@@ -1,0 +1,70 @@
+"""What does a gateway's access log say of TLS connections that it could not serve?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.gateway_tls import TlsServer, serves_sni
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """`unserved`: refused with an SNI that no server has; `mesh`: refused with a mesh SNI
+    (east-west); `reused`: HTTP/2 404s for a host over a connection made for another."""
+
+    unserved: tuple[Line, ...]
+    mesh: tuple[Line, ...]
+    reused: tuple[Line, ...]
+    bad_requests: int
+
+    @property
+    def sni(self) -> str:
+        return ev.most_common(line.server_name for line in self.unserved)
+
+    @property
+    def mesh_sni(self) -> str:
+        return ev.most_common(line.server_name for line in self.mesh)
+
+
+def judge(lines: Iterable[Line], servers: Iterable[TlsServer]) -> Seen:
+    """Sort a gateway's lines. Refused connections without SNI (scanners, health checks) and those
+    whose SNI some server does have are left out."""
+    lines, servers = tuple(lines), tuple(servers)
+    refused = [line for line in lines if ev.refused(line)]
+    return Seen(
+        unserved=tuple(
+            line
+            for line in refused
+            if line.server_name_kind == "foreign" and not serves_sni(servers, 0, line.server_name)
+        ),
+        mesh=tuple(line for line in refused if line.server_name_kind == "istio"),
+        reused=tuple(line for line in lines if _reused(line, servers)),
+        bad_requests=sum(1 for line in lines if "DPE" in line.flags),
+    )
+
+
+def _reused(line: Line, servers: Iterable[TlsServer]) -> bool:
+    host = line.authority.rsplit(":", 1)[0].lower()
+    return (
+        line.protocol == "HTTP/2"
+        and line.code == 404
+        and "NR" in line.flags
+        and bool(line.server_name)
+        and line.server_name.lower() != host
+        and serves_sni(servers, 0, host)
+    )
+
+
+def mesh_service(sni: str) -> tuple[str, str, int]:
+    """(namespace, service, port) of `outbound_.PORT_.SUBSET_.NAME.NAMESPACE.svc…`.
+
+    >>> mesh_service("outbound_.8080_._.pay.shop.svc.cluster.local")
+    ('shop', 'pay', 8080)
+    """
+    parts = sni.split("_.", 3)
+    if len(parts) != 4:
+        return ("", "", 0)
+    names = parts[3].split(".")
+    port = int(parts[1]) if parts[1].isdigit() and len(parts[1]) < 6 else 0
+    return (names[1], names[0], port) if len(names) > 2 and names[2] == "svc" else ("", "", port)

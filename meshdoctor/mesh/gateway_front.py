@@ -1,0 +1,120 @@
+"""Do a load balancer and the gateway behind it agree on who ends TLS and who adds PROXY headers?
+
+Annotations of the AWS load balancers on the gateway's Service (cloud-provider-aws and
+aws-load-balancer-controller) against Gateway servers and gatewayTopology.proxyProtocol. A Gateway's
+port number is a service port and becomes the pod's target port (mesh/gateway_binding.py).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshdoctor.mesh.services import target_port
+from meshdoctor.model.istio import EnvoyFilter, Gateway, MeshConfig, Server
+from meshdoctor.model.kubernetes import Pod, Service, ServicePort
+from meshdoctor.model.snapshot import selects
+
+_LB = "service.beta.kubernetes.io/aws-load-balancer-"
+TWICE, LOOP, PLAIN = "tls-ended-twice", "redirect-loop", "plain-on-443"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossed:
+    """A service port whose load balancer and gateway server do not fit: TWICE (the balancer ends
+    TLS, the server expects it), LOOP (it ends TLS, the server redirects to https), PLAIN (TLS is
+    passed on to a server that speaks plain HTTP)."""
+
+    kind: str
+    port: int
+    service: Service
+    gateway: Gateway
+    server: Server
+
+
+def ends_tls(service: Service, port: ServicePort) -> bool:
+    """Whether the balancer decrypts a port and sends plaintext on."""
+    notes = service.annotations
+    if not notes.get(f"{_LB}ssl-cert"):
+        return False
+    ports = [p.strip() for p in notes.get(f"{_LB}ssl-ports", "*").split(",")]
+    listed = "*" in ports or str(port.port) in ports or (port.name and port.name in ports)
+    onward = notes.get(f"{_LB}backend-protocol", "tcp")
+    return bool(listed) and onward not in ("ssl", "https", "tls")
+
+
+def crossed(services: Iterable[Service], gateways: Iterable[Gateway], pod: Pod) -> Crossed | None:
+    """The first port that is crossed; None when all fit."""
+    services, gateways = tuple(services), tuple(gateways)
+    for service in services:
+        if service.spec.type != "LoadBalancer":
+            continue
+        for port in service.spec.ports:
+            for gateway, server in _behind(services, gateways, pod, target_port(port, pod)):
+                kind = _kind(service, port, server)
+                if kind:
+                    return Crossed(
+                        kind=kind, port=port.port, service=service, gateway=gateway, server=server
+                    )
+    return None
+
+
+def _behind(
+    services: Iterable[Service], gateways: Iterable[Gateway], pod: Pod, workload_port: int
+) -> Iterable[tuple[Gateway, Server]]:
+    """Gateway servers that listen on a port of the pod."""
+    numbers = {
+        port.port
+        for service in services
+        for port in service.spec.ports
+        if target_port(port, pod) == workload_port
+    }
+    for gateway in gateways:
+        for server in gateway.spec.servers:
+            if server.port.number in numbers or server.port.number == workload_port:
+                yield gateway, server
+
+
+def _kind(service: Service, port: ServicePort, server: Server) -> str:
+    plain = server.port.protocol.upper() in ("HTTP", "HTTP2", "GRPC")
+    if ends_tls(service, port):
+        if server.tls is not None and server.tls.https_redirect and plain:
+            return LOOP
+        return TWICE if not plain and server.tls is not None else ""
+    return PLAIN if port.port == 443 and plain and server.port.number == 443 else ""
+
+
+def is_aws(service: Service) -> bool:
+    """Whether a load balancer of AWS stands before the Service."""
+    return service.spec.type == "LoadBalancer" and (
+        any(key.startswith(_LB) for key in service.annotations)
+        or any(i.hostname.endswith(".amazonaws.com") for i in service.status.load_balancer.ingress)
+    )
+
+
+def sends_proxy_protocol(service: Service) -> bool:
+    """Whether the balancer puts a PROXY header before each connection."""
+    attributes = service.annotations.get(f"{_LB}target-group-attributes", "").replace(" ", "")
+    return (
+        service.annotations.get(f"{_LB}proxy-protocol", "") == "*"
+        or "proxy_protocol_v2.enabled=true" in attributes
+    )
+
+
+def expects_proxy_protocol(mesh: MeshConfig, pod: Pod, filters: Iterable[EnvoyFilter]) -> bool:
+    """Whether the gateway reads a PROXY header: mesh config, its own annotation, or an EnvoyFilter
+    with the listener filter."""
+    if mesh.default_config.gateway_topology.proxy_protocol is not None:
+        return True
+    if "proxyProtocol" in pod.annotations.get("proxy.istio.io/config", ""):
+        return True
+    return any(
+        "proxy_protocol" in str(patch.patch.value)
+        for one in filters
+        if one.namespace in (pod.namespace, mesh.root_namespace) and _selected(one, pod)
+        for patch in one.spec.config_patches
+        if patch.apply_to in ("LISTENER", "LISTENER_FILTER")
+    )
+
+
+def _selected(one: EnvoyFilter, pod: Pod) -> bool:
+    wanted = one.spec.workload_selector.wanted if one.spec.workload_selector else {}
+    return selects(wanted, pod.labels)

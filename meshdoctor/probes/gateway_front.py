@@ -1,0 +1,116 @@
+"""Which load balancer and which TLS servers does a gateway workload have, and do they fit?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+from meshdoctor.mesh import gateway_front as front
+from meshdoctor.mesh import gateway_tls as gt
+from meshdoctor.mesh.gateway_binding import gateway_pods
+from meshdoctor.mesh.services import services_of
+from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import EnvoyFilter, Gateway
+from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayFront:
+    """A gateway workload; everything is false or empty for workloads that are none."""
+
+    gateway: Annotated[Fact[bool], "it runs gateway proxies"]
+    terminates: Annotated[Fact[bool], "a server of its Gateways ends or passes TLS"]
+    east_west: Annotated[Fact[bool], "it has an AUTO_PASSTHROUGH server"]
+    shares: Annotated[Fact[bool], "two servers with other hosts show one certificate"]
+    first: Annotated[Fact[Ref], "the first Gateway with TLS; empty: none"]
+    second: Annotated[Fact[Ref], "the Gateway that shares the certificate"]
+    crossed: Annotated[Fact[str], "tls-ended-twice, redirect-loop, plain-on-443; empty: none"]
+    crossed_port: Annotated[Fact[int], "the service port"]
+    crossed_gateway: Annotated[Fact[Ref], "the Gateway whose server does not fit"]
+    service: Annotated[Fact[Ref], "its LoadBalancer Service; empty: none"]
+    service_name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "namespace of the workload"]
+    sends_proxy: Annotated[Fact[bool], "the load balancer sends PROXY headers"]
+    expects_proxy: Annotated[Fact[bool], "the gateway expects PROXY headers"]
+    balanced: Annotated[Fact[bool], "it stands behind a load balancer of AWS"]
+    workload: Annotated[Fact[Ref], "the workload"]
+    pod: Annotated[Fact[str], "one of its pods"]
+
+
+READS = (
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "EnvoyFilter",
+    "Gateway",
+    "Job",
+    "Pod",
+    "Service",
+    "StatefulSet",
+)
+
+
+@probe("gateway-front", subject=SubjectKind.WORKLOAD, reads=READS)
+def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
+    """Which load balancer and which TLS servers does a gateway workload have?"""
+    pod = reading.workload(view, subject).pod
+    if pod is None or proxy_type(pod) != "router":
+        return _facts(subject, pod, (), (), None, False)
+    gateways = tuple(g for g in view.objects("Gateway", Gateway) if gateway_pods(g, (pod,)))
+    services = services_of(pod.labels, view.objects("Service", Service, pod.namespace))
+    filters = view.objects("EnvoyFilter", EnvoyFilter)
+    expects = front.expects_proxy_protocol(reading.mesh_config(view), pod, filters)
+    return _facts(subject, pod, gateways, services, front.crossed(services, gateways, pod), expects)
+
+
+def _facts(
+    subject: WorkloadSubject,
+    pod: Pod | None,
+    gateways: tuple[Gateway, ...],
+    services: tuple[Service, ...],
+    crossed: front.Crossed | None,
+    expects: bool,
+) -> GatewayFront:
+    balancer = next((s for s in services if s.spec.type == "LoadBalancer"), None)
+    servers = [(g, s) for g in gateways for s in gt.of_gateway(g, pod.namespace if pod else "")]
+    pair = _sharing(servers)
+    first = pair[0] if pair else next((g for g, s in servers if s.mode), None)
+    return GatewayFront(
+        gateway=pod is not None and proxy_type(pod) == "router",
+        terminates=any(s.mode for _, s in servers),
+        east_west=any(s.mode == gt.AUTO_PASSTHROUGH for _, s in servers),
+        shares=pair is not None,
+        first=Ref(first.ref if first else ""),
+        second=Ref(pair[1].ref if pair else ""),
+        crossed=crossed.kind if crossed else "",
+        crossed_port=crossed.port if crossed else 0,
+        crossed_gateway=Ref(crossed.gateway.ref if crossed else ""),
+        service=Ref(balancer.ref if balancer else ""),
+        service_name=balancer.name if balancer else "",
+        namespace=subject.namespace,
+        sends_proxy=balancer is not None and front.sends_proxy_protocol(balancer),
+        expects_proxy=expects,
+        balanced=balancer is not None and front.is_aws(balancer),
+        workload=Ref(subject.ref),
+        pod=pod.name if pod else "",
+    )
+
+
+def _sharing(
+    servers: Iterable[tuple[Gateway, gt.TlsServer]],
+) -> tuple[Gateway, Gateway] | None:
+    """Two servers of one port with one credential and no host in common."""
+    seen: list[tuple[Gateway, gt.TlsServer]] = []
+    for gateway, server in servers:
+        for other, known in seen:
+            if (
+                server.port == known.port
+                and set(server.credentials) & set(known.credentials)
+                and not set(server.hosts) & set(known.hosts)
+            ):
+                return (other, gateway)
+        seen.append((gateway, server))
+    return None

@@ -1,0 +1,99 @@
+"""Which TLS connections could a gateway not serve, by its own access log?"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh import gateway_tls as gt
+from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.gateway_binding import gateway_pods
+from meshdoctor.mesh.gateway_evidence import Seen, judge, mesh_service
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import WorkloadPods
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import Gateway, K8sGateway
+from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.view import View, attempt, probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayLog:
+    """Lines of the gateway's listeners. Access logging off: unavailable, never zeros."""
+
+    unserved: Annotated[Fact[int], "refused: no server has the SNI that the client sent", OBSERVED]
+    sni: Annotated[Fact[str], "that SNI, most frequent", OBSERVED]
+    asked: Annotated[Fact[bool], "it is the host of the request asked about"]
+    mesh_refused: Annotated[Fact[int], "refused: SNI of a mesh service (east-west)", OBSERVED]
+    mesh_sni: Annotated[Fact[str], "that SNI", OBSERVED]
+    mesh_service: Annotated[Fact[Ref], "the service it names"]
+    mesh_exists: Annotated[Fact[bool], "that service exists here"]
+    reused: Annotated[Fact[int], "HTTP/2 404 for a host over another host's connection", OBSERVED]
+    reused_host: Annotated[Fact[str], "that host", OBSERVED]
+    bad_requests: Annotated[Fact[int], "DPE: bytes that are no HTTP", OBSERVED]
+    last: Annotated[Fact[datetime], "the last refused connection", OBSERVED]
+
+
+@probe(
+    "gateway-log",
+    subject=SubjectKind.WORKLOAD,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Gateway",
+        "Job",
+        "K8sGateway",
+        "Pod",
+        "Service",
+        "StatefulSet",
+        "Telemetry",
+        "log",
+    ),
+    costly=True,
+)
+def gateway_log(view: View, subject: WorkloadSubject) -> GatewayLog:
+    """Which TLS connections could a gateway not serve, by its own access log?"""
+    workload = reading.workload(view, subject)
+    logs = proxy_logs.read(view, workload, CLIENT)
+    seen = judge(logs.lines(lambda log: log.lines), _servers(view, workload))
+    return _facts(view, logs, seen)
+
+
+def _servers(view: View, workload: WorkloadPods) -> list[gt.TlsServer]:
+    pod = workload.pod
+    if pod is None:
+        return []
+    own = [
+        server
+        for gateway in view.objects("Gateway", Gateway)
+        if gateway_pods(gateway, (pod,))
+        for server in gt.of_gateway(gateway, pod.namespace)
+    ]
+    api = view.objects("K8sGateway", K8sGateway, pod.namespace)
+    return own + [server for gateway in api for server in gt.of_k8s_gateway(gateway)]
+
+
+def _facts(view: View, logs: proxy_logs.ProxyLogs, seen: Seen) -> GatewayLog:
+    namespace, name, _ = mesh_service(seen.mesh_sni)
+    asked = view.request.host.rsplit(":", 1)[0].lower()
+    last = ev.span((*seen.unserved, *seen.mesh))[1]
+    none = Unavailable(reason=Reason.NOT_FOUND, what="refused connections in the gateway's log")
+    return GatewayLog(
+        unserved=logs.seen(len(seen.unserved)),
+        sni=logs.seen(clean(seen.sni)),
+        asked=bool(asked) and any(ln.server_name.lower() == asked for ln in seen.unserved),
+        mesh_refused=logs.seen(len(seen.mesh)),
+        mesh_sni=logs.seen(clean(seen.mesh_sni)),
+        mesh_service=Ref(f"Service/{namespace}/{name}" if name else ""),
+        mesh_exists=attempt(
+            lambda: bool(name) and view.object("Service", Service, namespace, name) is not None
+        ),
+        reused=logs.seen(len(seen.reused)),
+        reused_host=logs.seen(clean(ev.most_common(line.authority for line in seen.reused))),
+        bad_requests=logs.seen(seen.bad_requests),
+        last=last or logs.missing or none,
+    )

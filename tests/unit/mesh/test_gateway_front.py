@@ -1,0 +1,110 @@
+"""Load balancer against gateway, and what the gateway's log says."""
+
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from meshdoctor.mesh import gateway_front as front
+from meshdoctor.mesh.access_log import parse
+from meshdoctor.mesh.gateway_evidence import judge, mesh_service
+from meshdoctor.mesh.gateway_tls import TlsServer
+from meshdoctor.model.istio import EnvoyFilter, Gateway, MeshConfig
+from meshdoctor.model.kubernetes import Meta, Pod, Service
+
+LB = "service.beta.kubernetes.io/aws-load-balancer-"
+POD = Pod(metadata=Meta(namespace="istio-system", labels={"istio": "gw"}))
+
+
+def service(ports: str = "[{port: 443, targetPort: 8443}]", **notes: str) -> Service:
+    data = {
+        "metadata": {"annotations": {LB + k.replace("_", "-"): v for k, v in notes.items()}},
+        "spec": {"type": "LoadBalancer", "ports": yaml.safe_load(ports)},
+    }
+    return msgspec.convert(data, Service)
+
+
+def gateway(server: str) -> Gateway:
+    return msgspec.convert({"spec": {"servers": [yaml.safe_load(server)]}}, Gateway, strict=False)
+
+
+TLS = gateway("{port: {number: 443, protocol: HTTPS}, tls: {mode: SIMPLE}}")
+PLAIN = gateway("{port: {number: 443, protocol: HTTP}}")
+REDIRECT = gateway("{port: {number: 80, protocol: HTTP}, tls: {httpsRedirect: true}}")
+BOTH = "[{port: 80, targetPort: 8080}, {port: 443, targetPort: 8080}]"
+
+
+@pytest.mark.parametrize(
+    ("one", "server", "kind"),
+    [
+        (service(), TLS, ""),
+        (service(ssl_cert="arn"), TLS, front.TWICE),
+        (service(ssl_cert="arn", backend_protocol="ssl"), TLS, ""),
+        (service(ssl_cert="arn", ssl_ports="8443"), TLS, ""),
+        (service(ssl_cert="arn", ssl_ports="443"), PLAIN, ""),
+        (service(), PLAIN, front.PLAIN),
+        (service(BOTH, ssl_cert="arn", ssl_ports="443"), REDIRECT, front.LOOP),
+        (service(BOTH), REDIRECT, ""),
+    ],
+)
+def test_crossed(one: Service, server: Gateway, kind: str) -> None:
+    found = front.crossed([one], [server], POD)
+    assert (found.kind if found else "") == kind
+
+
+@pytest.mark.parametrize(
+    ("notes", "sends"),
+    [
+        ({}, False),
+        ({"proxy_protocol": "*"}, True),
+        ({"target_group_attributes": "a=b, proxy_protocol_v2.enabled=true"}, True),
+        ({"target_group_attributes": "proxy_protocol_v2.enabled=false"}, False),
+    ],
+)
+def test_proxy_protocol_sent(notes: dict[str, str], sends: bool) -> None:
+    assert front.sends_proxy_protocol(service(**notes)) is sends
+    assert front.is_aws(service(**notes)) is bool(notes)
+
+
+def test_proxy_protocol_expected() -> None:
+    def mesh(text: str) -> MeshConfig:
+        return msgspec.convert(yaml.safe_load(text), MeshConfig)
+
+    plain = mesh("{}")
+    assert not front.expects_proxy_protocol(plain, POD, [])
+    topology = mesh("{defaultConfig: {gatewayTopology: {proxyProtocol: {}}}}")
+    assert front.expects_proxy_protocol(topology, POD, [])
+    notes = {"proxy.istio.io/config": '{"gatewayTopology": {"proxyProtocol": {}}}'}
+    assert front.expects_proxy_protocol(plain, Pod(metadata=Meta(annotations=notes)), [])
+    patch: Any = {"applyTo": "LISTENER", "patch": {"value": {"x": "envoy.listener.proxy_protocol"}}}
+    data = {"metadata": {"namespace": "istio-system"}, "spec": {"configPatches": [patch]}}
+    assert front.expects_proxy_protocol(plain, POD, [msgspec.convert(data, EnvoyFilter)])
+    data["spec"]["workloadSelector"] = {"labels": {"istio": "other"}}  # type: ignore[index]
+    assert not front.expects_proxy_protocol(plain, POD, [msgspec.convert(data, EnvoyFilter)])
+
+
+NR = (
+    '[2026-11-18T09:24:00Z] "- - -" 0 NR filter_chain_not_found - "-" 0 0 1 - "-" "-" "-" "-" "-" '
+    "- - 10.0.0.2:8443 1.2.3.4:5 {sni} -\n"
+)
+REUSED = (
+    '[2026-11-18T09:24:00Z] "GET / HTTP/2" 404 NR route_not_found - "-" 0 0 1 - "-" "-" "-" '
+    '"{host}" "-" - - 10.0.0.2:8443 1.2.3.4:5 a.x.com -\n'
+)
+SERVERS = [
+    TlsServer(name=h, port=443, protocol="HTTPS", mode="SIMPLE", hosts=(h,), credentials=())
+    for h in ("a.x.com", "b.x.com")
+]
+
+
+def test_log() -> None:
+    text = "".join(
+        NR.format(sni=s) for s in ("a.x.com", "c.x.com", "-", "outbound_.80_._.pay.shop.svc.y.z")
+    )
+    text += REUSED.format(host="b.x.com") + REUSED.format(host="a.x.com")
+    seen = judge(parse(text + REUSED.format(host="q.x.com")).lines, SERVERS)
+    assert (len(seen.unserved), seen.sni) == (1, "c.x.com")
+    assert mesh_service(seen.mesh_sni) == ("shop", "pay", 80)
+    assert [line.authority for line in seen.reused] == ["b.x.com"]
+    assert mesh_service("nonsense") == ("", "", 0)

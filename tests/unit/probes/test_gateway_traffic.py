@@ -1,0 +1,105 @@
+"""`gateway-front`, `gateway-log` and `egress-tls` on small meshes."""
+
+from typing import Any
+
+import pytest
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import EdgeSubject, Request, WorkloadSubject
+from meshdoctor.probes.egress_tls import EgressTls, egress_tls
+from meshdoctor.probes.gateway_front import GatewayFront, gateway_front
+from meshdoctor.probes.gateway_log import GatewayLog, gateway_log
+from tests.unit.mesh.test_gateway_front import NR
+from tests.unit.world import world
+
+OBJECTS = """
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: 'accessLogFile: /dev/stdout'}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: gw-1, namespace: istio-system, labels: {istio: gw}}
+spec: {containers: [{name: istio-proxy, args: [proxy, router]}]}
+status: {phase: Running, podIP: 10.0.0.2}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: app-1, namespace: shop}
+spec: {containers: [{name: app}, {name: istio-proxy, args: [proxy, sidecar]}]}
+status: {phase: Running, podIP: 10.0.0.3}
+---
+kind: Service
+apiVersion: v1
+metadata:
+  name: gw
+  namespace: istio-system
+  annotations: {service.beta.kubernetes.io/aws-load-balancer-proxy-protocol: '*'}
+spec: {type: LoadBalancer, selector: {istio: gw}, ports: [{port: 443, targetPort: 8443}]}
+---
+kind: Gateway
+apiVersion: networking.istio.io/v1
+metadata: {name: a, namespace: shop}
+spec:
+  selector: {istio: gw}
+  servers:
+  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.x.com],
+     tls: {mode: SIMPLE, credentialName: x}}
+---
+kind: Gateway
+apiVersion: networking.istio.io/v1
+metadata: {name: b, namespace: shop}
+spec:
+  selector: {istio: gw}
+  servers:
+  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: [b.x.com],
+     tls: {mode: SIMPLE, credentialName: x}}
+---
+kind: ServiceEntry
+apiVersion: networking.istio.io/v1
+metadata: {name: ext, namespace: shop}
+spec: {hosts: [api.example.com], ports: [{number: 443, name: tls, protocol: HTTPS}]}
+---
+kind: DestinationRule
+apiVersion: networking.istio.io/v1
+metadata: {name: ext, namespace: shop}
+spec: {host: api.example.com, trafficPolicy: {tls: {mode: SIMPLE}}}
+"""
+GW, APP = WorkloadSubject("istio-system", "gw-1", "Pod"), WorkloadSubject("shop", "app-1", "Pod")
+
+
+def front(subject: WorkloadSubject) -> GatewayFront:
+    found = gateway_front.run(world(OBJECTS), subject)
+    assert isinstance(found, GatewayFront)
+    return found
+
+
+def test_front() -> None:
+    found = front(GW)
+    assert found.gateway and found.terminates and found.shares and not found.east_west
+    assert (found.first, found.second) == ("Gateway/shop/a", "Gateway/shop/b")
+    assert (found.sends_proxy, found.expects_proxy, found.balanced) == (True, False, True)
+    assert not front(APP).gateway and front(APP).service == ""
+
+
+@pytest.mark.parametrize(("host", "asked"), [("c.x.com", True), ("a.x.com", False)])
+def test_log(host: str, asked: bool) -> None:
+    logs = {("istio-system", "gw-1", "istio-proxy"): NR.format(sni="c.x.com")}
+    view: Any = world(OBJECTS, logs=logs, request=Request(host=host))
+    found = gateway_log.run(view, GW)
+    assert isinstance(found, GatewayLog)
+    assert (found.unserved, found.sni, found.asked) == (1, "c.x.com", asked)
+    off = OBJECTS.replace("/dev/stdout", "''''''")
+    silent = gateway_log.run(world(off, logs=dict.fromkeys(logs, "")), GW)
+    assert isinstance(silent.unserved, Unavailable)
+
+
+def test_egress() -> None:
+    edge = EdgeSubject(client=APP, server=None, host="api.example.com", port=443)
+    found = egress_tls.run(world(OBJECTS), edge)
+    assert isinstance(found, EgressTls)
+    assert found.external and found.proxied and found.twice and found.verified
+    assert (found.rule, found.entry) == ("DestinationRule/shop/ext", "ServiceEntry/shop/ext")
+    other = EdgeSubject(client=APP, server=None, host="other.example.com", port=443)
+    assert not egress_tls.run(world(OBJECTS), other).external
