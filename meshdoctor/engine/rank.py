@@ -98,11 +98,18 @@ def _fold(confirmed: list[Ranked]) -> None:
             if p is not one
             and one.lead.cause.code in p.lead.cause.explains
             and not _below(p, one)
+            and not _advice_over_failure(p, one)
             and _related(p, one)
         ]
         if parents:
             one.group = "folded"
             parents[0].folded.append(one)
+
+
+def _advice_over_failure(parent: Ranked, child: Ranked) -> bool:
+    """Advice is only noticed, so a failure folded under it would vanish from the findings."""
+    hygiene = Severity.HYGIENE
+    return parent.lead.cause.severity is hygiene and child.lead.cause.severity is not hygiene
 
 
 def _below(child: Ranked, ancestor: Ranked) -> bool:

@@ -149,6 +149,13 @@ def test_advice_never_outranks_a_failure() -> None:
     assert ranked(advice) == [("MD1", "also_noticed")]
 
 
+def test_a_failure_never_folds_under_advice() -> None:
+    advice = judgement("MD1", PAY, explains=("MD2",), severity=Severity.HYGIENE)
+    found = rank([advice, judgement("MD2")], frozenset(), never)
+    groups = {r.lead.cause.code: r.group for r in found}
+    assert groups == {"MD1": "also_noticed", "MD2": "main"}
+
+
 def test_one_object_that_breaks_many_subjects_is_one_finding() -> None:
     some = [judgement("MD1", s, at="Kind/a/b") for s in (CART, PAY, OTHER)]
     result = rank(some, frozenset(), never)
