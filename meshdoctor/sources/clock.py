@@ -48,3 +48,8 @@ class Deadline:
                 "Give a longer --deadline.",
             )
         time.sleep(seconds)
+
+
+def pause(seconds: float) -> None:
+    """Wait between two looks at something that changes."""
+    time.sleep(seconds)

@@ -1,0 +1,258 @@
+"""Which proxies should get an object, and which of them hold it?
+
+Mirrors which xDS types istiod generates from a kind (pilot/pkg/xds/*.go, needsPush), and whom it
+generates them for (exportTo, Sidecar, selectors, gateways; 1.18 to 1.32-dev). A push is dated
+when istiod sent it (syncz, 1.23 and later); managedFields date a change to the second.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from meshdoctor.mesh import routes, rules
+from meshdoctor.mesh.exports import audience, sees
+from meshdoctor.mesh.hosts import service_of
+from meshdoctor.mesh.selectors import workload_selected
+from meshdoctor.mesh.visibility import Scope
+from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.mesh.xds import ProxySync, State, is_false_alarm
+from meshdoctor.model.istio import (
+    AuthorizationPolicy,
+    DestinationRule,
+    EnvoyFilter,
+    Gateway,
+    MeshConfig,
+    PeerAuthentication,
+    RequestAuthentication,
+    ServiceEntry,
+    Sidecar,
+    Telemetry,
+    VirtualService,
+    WasmPlugin,
+)
+from meshdoctor.model.kubernetes import Object, Pod
+from meshdoctor.model.snapshot import selects
+
+SLOW = timedelta(seconds=10)
+_CHANGE_GRAIN = timedelta(seconds=1)
+TYPES: Mapping[str, tuple[str, ...]] = {
+    "AuthorizationPolicy": ("LDS",),
+    "DestinationRule": ("CDS", "EDS"),
+    "EnvoyFilter": ("CDS", "LDS", "RDS", "ECDS"),
+    "Gateway": ("LDS", "RDS"),
+    "PeerAuthentication": ("CDS", "LDS", "EDS"),
+    "RequestAuthentication": ("LDS",),
+    "Service": ("CDS", "LDS", "RDS", "EDS"),
+    "ServiceEntry": ("CDS", "LDS", "RDS", "EDS"),
+    "Sidecar": ("CDS", "LDS", "RDS", "EDS"),
+    "Telemetry": ("LDS",),
+    "VirtualService": ("RDS", "LDS"),
+    "WasmPlugin": ("LDS", "ECDS"),
+}
+_ALL = ("CDS", "LDS", "RDS", "EDS")
+
+
+class Hold(StrEnum):
+    """What a proxy has of an object.
+
+    HAS: it acknowledged a push sent after the change. IN_STEP: it acknowledged all it was sent,
+    and nothing that concerns it was sent since (or the time is not told).
+    """
+
+    HAS = "has it"
+    IN_STEP = "in step"
+    WAITING = "waiting"
+    REFUSED = "refused"
+    ABSENT = "not connected"
+    UNKNOWN = "state not shown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyHold:
+    """One proxy. `sent` is the push after the change that it took last."""
+
+    namespace: str
+    pod: str
+    hold: Hold
+    istiod: str = ""
+    detail: str = ""
+    sent: datetime | None = None
+
+    @property
+    def done(self) -> bool:
+        """Nothing is missing at this proxy, as far as is shown."""
+        return self.hold in (Hold.HAS, Hold.IN_STEP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What decides whom an object concerns. `scopes`: the Sidecar in force by namespace/pod."""
+
+    mesh: MeshConfig
+    gateways: Mapping[tuple[str, str], Gateway] = field(default_factory=dict)
+    scopes: Mapping[tuple[str, str], Scope] = field(default_factory=dict)
+
+
+def types_of(obj: Object) -> tuple[str, ...]:
+    """The xDS types that a change of the object touches."""
+    return TYPES.get(obj.kind, _ALL)
+
+
+def concerns(obj: Object, pod: Pod, around: Surroundings) -> bool:
+    """Whether istiod generates something from the object for this proxy."""
+    root = around.mesh.root_namespace
+    match obj:
+        case VirtualService():
+            return _route(obj, pod, around)
+        case DestinationRule():
+            service = service_of(rules.host(obj))
+            if service is not None and obj.namespace not in (pod.namespace, service[0], root):
+                return False
+            default = around.mesh.default_destination_rule_export_to
+            seen = audience(obj.spec.export_to, obj.namespace, default)
+            return _sees(seen, pod, (rules.host(obj),), obj.namespace, around, owner=False)
+        case ServiceEntry():
+            default = around.mesh.default_service_export_to
+            seen = audience(obj.spec.export_to, obj.namespace, default)
+            return _sees(seen, pod, obj.spec.hosts, obj.namespace, around, owner=True)
+        case Gateway():
+            return proxy_type(pod) == "router" and selects(obj.spec.selector, pod.labels)
+        case Sidecar():
+            mine = obj.namespace in (pod.namespace, root)
+            return (
+                mine
+                and proxy_type(pod) == "sidecar"
+                and workload_selected(obj.spec.workload_selector, pod.labels)
+            )
+        case EnvoyFilter():
+            selector = obj.spec.workload_selector
+            return obj.namespace in (pod.namespace, root) and workload_selected(
+                selector, pod.labels
+            )
+        case (
+            AuthorizationPolicy()
+            | PeerAuthentication()
+            | RequestAuthentication()
+            | Telemetry()
+            | WasmPlugin()
+        ):
+            return obj.namespace in (pod.namespace, root) and workload_selected(
+                obj.spec.selector, pod.labels
+            )
+        case _:
+            return True
+
+
+def _route(route: VirtualService, pod: Pod, around: Surroundings) -> bool:
+    if proxy_type(pod) == "router":
+        bound = (around.gateways.get(key) for key in routes.gateway_keys(route))
+        return any(g is not None and selects(g.spec.selector, pod.labels) for g in bound)
+    if not routes.in_mesh(route):
+        return False
+    default = around.mesh.default_virtual_service_export_to
+    seen = audience(route.spec.export_to, route.namespace, default)
+    return _sees(seen, pod, routes.hosts(route), route.namespace, around, owner=True)
+
+
+def _sees(
+    seen: frozenset[str],
+    pod: Pod,
+    hosts: Sequence[str],
+    namespace: str,
+    around: Surroundings,
+    *,
+    owner: bool,
+) -> bool:
+    """exportTo first, then the Sidecar in force; `owner` False: any namespace's host will do."""
+    if not sees(seen, pod.namespace):
+        return False
+    scope = around.scopes.get((pod.namespace, pod.name))
+    if scope is None or scope.sidecar is None or not owner:
+        return True
+    return any(scope.imports(host, namespace) for host in hosts)
+
+
+def hold(
+    row: ProxySync | None, pod: Pod, types: Iterable[str], changed: datetime | None
+) -> ProxyHold:
+    """What one proxy has, by its row of the sync table (None: no istiod lists it)."""
+    if row is None:
+        return ProxyHold(namespace=pod.namespace, pod=pod.name, hold=Hold.ABSENT)
+    wanted = [t for t in row.types if t.type in set(types) and t.state is not State.IGNORED]
+
+    def as_(found: Hold, detail: str = "", sent: datetime | None = None) -> ProxyHold:
+        return ProxyHold(
+            namespace=pod.namespace,
+            pod=pod.name,
+            hold=found,
+            istiod=row.istiod,
+            detail=detail,
+            sent=sent,
+        )
+
+    if not row.types:
+        return as_(Hold.UNKNOWN)
+    bad = next((t for t in wanted if t.state is State.ERROR), None)
+    if bad is not None:
+        return as_(Hold.REFUSED, f"{bad.type}: {bad.error}" if bad.error else bad.type)
+    late = [t.type for t in wanted if t.state is State.STALE and not is_false_alarm(row, t)]
+    if late:
+        return as_(Hold.WAITING, ", ".join(late))
+    after = [t.sent for t in wanted if t.sent is not None and changed is not None]
+    after = [s for s in after if changed is not None and s >= changed]
+    if after:
+        return as_(Hold.HAS, sent=max(after))
+    return as_(Hold.IN_STEP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """One object (`ref` "": everything) over the proxies that it concerns."""
+
+    ref: str
+    changed: datetime | None
+    changed_by: str
+    proxies: tuple[ProxyHold, ...]
+    not_concerned: int
+    now: datetime
+
+    @property
+    def done(self) -> int:
+        return sum(p.done for p in self.proxies)
+
+    @property
+    def missing(self) -> tuple[ProxyHold, ...]:
+        """Proxies that do not hold it, refusals first."""
+        order = list(Hold)
+        return tuple(
+            sorted(
+                (p for p in self.proxies if not p.done),
+                key=lambda p: (-order.index(p.hold), p.namespace, p.pod),
+            )
+        )
+
+    @property
+    def took(self) -> timedelta | None:
+        """From the change to the last push that a proxy took; None: no such push is dated."""
+        sent = [p.sent for p in self.proxies if p.sent is not None]
+        if self.changed is None or not sent:
+            return None
+        return max(sent) - self.changed
+
+    @property
+    def slow(self) -> bool:
+        """Ten seconds have passed and a proxy is without it, or it took longer than that."""
+        age = self.now - self.changed if self.changed is not None else None
+        waiting = any(not p.done and p.hold is not Hold.UNKNOWN for p in self.proxies)
+        if waiting and (age is None or age > SLOW + _CHANGE_GRAIN):
+            return True
+        return self.took is not None and self.took > SLOW + _CHANGE_GRAIN
+
+    @property
+    def complete(self) -> bool:
+        """Every proxy took a push sent after the change, or had its ten seconds and is in step."""
+        if not self.proxies or self.done < len(self.proxies):
+            return False
+        settled = self.changed is None or self.now - self.changed > SLOW
+        return settled or all(p.hold is Hold.HAS for p in self.proxies)
