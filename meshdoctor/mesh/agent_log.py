@@ -7,6 +7,7 @@ The last word on readiness counts: what an agent complained of before it became 
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from meshdoctor.mesh.text import clean
@@ -26,11 +27,13 @@ class Complaint(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentLog:
-    """`ready` whether the proxy ever said so; the texts are the last of their kind, or ""."""
+    """`ready` whether the proxy ever said so, `ready_at` when first (None: no time in the line);
+    the texts are the last of their kind, or ""."""
 
     complaint: Complaint
     text: str
     ready: bool
+    ready_at: datetime | None
     out_of_memory: bool
     probe_failed: str
 
@@ -43,6 +46,11 @@ _CERTIFICATE = re.compile(
 )
 _PORT = re.compile(r"[Aa]ddress already in use|EADDRINUSE")
 _RESOLVER = re.compile(r"no such host|server misbehaving|Temporary failure in name resolution")
+_CONNECT = re.compile(
+    r"code = Unavailable|connection error|i/o timeout|connection refused|no route to host|"
+    r"DeadlineExceeded|connection reset"
+)
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _LAST_LINES = 2000
 
 
@@ -50,9 +58,10 @@ def read(text: str) -> AgentLog:
     """The state of a proxy as its own log tells it. An empty log tells nothing."""
     not_ready = certificate = port = resolver = probe = rejected = ""
     ready = memory = False
+    ready_at: datetime | None = None
     for line in text.splitlines()[-_LAST_LINES:]:
         if _READY in line:
-            ready = True
+            ready, ready_at = True, ready_at or _time(line)
             not_ready = certificate = port = resolver = rejected = ""
         elif "was rejected" in line and "received from XDS server" in line:
             rejected = not_ready = line
@@ -73,21 +82,32 @@ def read(text: str) -> AgentLog:
         complaint=kind,
         text=clean(said),
         ready=ready,
+        ready_at=ready_at,
         out_of_memory=memory,
         probe_failed=clean(probe),
     )
 
 
+def _time(line: str) -> datetime | None:
+    found = _STAMP.search(line[:80])
+    return datetime.fromisoformat(f"{found.group(1)}+00:00") if found is not None else None
+
+
 def _judge(
     not_ready: str, rejected: str, certificate: str, port: str, resolver: str
 ) -> tuple[Complaint, str]:
-    """Most specific first: a missing certificate or address also ends in "config not received"."""
+    """Most specific first: a missing certificate or address also ends in "config not received".
+
+    A certificate that is missing because istiod cannot be reached is no certificate problem.
+    """
     if port:
         return Complaint.PORT_TAKEN, port
     if rejected and any(int(n) for n in _COUNTS.findall(rejected)):
         return Complaint.REJECTED, rejected
     if resolver:
         return Complaint.NO_RESOLVER, resolver
+    if certificate and _CONNECT.search(certificate):
+        return Complaint.NO_CONFIG, certificate
     if certificate:
         return Complaint.NO_CERTIFICATE, certificate
     if "config not received" in not_ready:

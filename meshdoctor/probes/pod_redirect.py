@@ -22,6 +22,7 @@ from meshdoctor.probes.injection_reads import all_injectors, decision, injector_
 from meshdoctor.probes.view import View, attempt, known, probe
 
 CNI_CONFIG = "istio-cni-config"
+_TELLING = re.compile(r"unable|cannot|can't|[Pp]ermission denied|not permitted|xtables lock|failed")
 _RIGHTS = re.compile(r"Operation not permitted|Permission denied \(you must be root\)")
 
 
@@ -157,7 +158,7 @@ def _init_log(view: View, one: Startup) -> str:
 
 def _tail(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    telling = [x for x in lines if "able" in x or "rror" in x or "ermi" in x or "lock" in x]
+    telling = [x for x in lines if _TELLING.search(x)]
     return (telling or lines or [""])[-1]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from meshdoctor.mesh.agent_log import AgentLog, Complaint
+from meshdoctor.mesh.agent_log import AgentLog
 from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.annotations import quantity
 from meshdoctor.mesh.cni import PRIMARY, plugin_of
@@ -31,6 +31,7 @@ from meshdoctor.probes.view import View, attempt, known, probe
 _SHORT = re.compile(r"Insufficient (cpu|memory|ephemeral-storage)")
 _MESH_MOUNT = re.compile(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-crl")
 _SYSTEM = ("kube-system", "calico-system", "kube-flannel")
+_HOOK = ("pilot-agent", "istio-proxy", "PostStartHook failed")
 _TIMEOUT = re.compile(r"timeout|deadline exceeded|Client\.Timeout")
 
 
@@ -112,8 +113,8 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         reason=clean(one.reason, 63),
         exit_code=one.exit_code,
         restarts=one.restarts,
-        event=one.event,
-        event_said=f": {one.event}" if one.event else "",
+        event=one.event.rstrip("."),
+        event_said=f": {one.event.rstrip('.')}" if one.event else "",
         has_proxy=has_proxy(pod),
         native=is_native_sidecar(pod),
         plugin=plugin,
@@ -131,8 +132,8 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         proxy_memory_limit=limit,
         probe_kills=_count_kills(view, states),
         probe_timeouts=_events(view, one, ("Unhealthy",), ("15021",), timeout=True)[0],
-        hook_failed=_events(view, one, ("FailedPostStartHook",), ("pilot-agent", "istio-proxy"))[1],
-        app_probe=_events(view, one, ("Unhealthy",), (":15020/app-health",))[1],
+        hook_failed=_events(view, one, ("FailedPostStartHook",), _HOOK)[1],
+        app_probe=attempt(lambda: _app_probe(view, one)),
         app_died_early=attempt(lambda: _died_early(view, states)),
         job_held=held is not None,
         job_pod=held.name if held is not None else "",
@@ -144,9 +145,7 @@ def _agent(view: View, one: Startup) -> AgentLog:
     status = one.pod.container_status(PROXY)
     waits = one.stage in (Stage.PROXY, Stage.APP, Stage.STARTING)
     if status is None or status.ready or not waits or not _ran(status.restart_count, one):
-        return AgentLog(
-            complaint=Complaint.NONE, text="", ready=False, out_of_memory=False, probe_failed=""
-        )
+        return read_agent("")
     return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text)
 
 
@@ -219,6 +218,30 @@ def _events(
     return sum(max(e.count, 1) for e in found), clean(found[0].message) if found else ""
 
 
+def _app_probe(view: View, one: Startup) -> str:
+    """The failure of a probe that the agent answers for the application.
+
+    The event names 15020 when nothing answers; when the agent answers 500 it does not, and the
+    agent's own log tells that from an application that answers 500 itself.
+    """
+    direct = _events(view, one, ("Unhealthy",), (":15020/app-health",))[1]
+    if direct or one.stage is not Stage.APP or not _rewritten(one):
+        return direct
+    if not _events(view, one, ("Unhealthy",), ("statuscode: 500",))[1]:
+        return ""
+    return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text).probe_failed
+
+
+def _rewritten(one: Startup) -> bool:
+    container = one.pod.container(one.container)
+    probes = (
+        (container.liveness_probe, container.readiness_probe, container.startup_probe)
+        if container is not None
+        else ()
+    )
+    return any(p.http_get.path.startswith("/app-health/") for p in probes if p and p.http_get)
+
+
 def _died_early(view: View, states: tuple[Startup, ...]) -> str:
     for one in states:
         name = app_died_early(one.pod, _ready_at(view, one.pod), view.now)
@@ -235,4 +258,6 @@ def _ready_at(view: View, pod: Pod) -> datetime | None:
         return None
     if not any(s.last_state.terminated for s in pod.status.container_statuses if s.name != PROXY):
         return None
-    return running.started_at + timedelta(seconds=5)
+    log = attempt(lambda: read_agent(view.log(pod.namespace, pod.name, PROXY).text).ready_at)
+    fallback = running.started_at + timedelta(seconds=5)
+    return log if isinstance(log, datetime) and log >= running.started_at else fallback

@@ -207,6 +207,8 @@ REJECTED = (
         (REJECTED, Complaint.REJECTED),
         (REJECTED.replace("3 rejected", "0 rejected"), Complaint.NOT_LIVE),
         (f"warn failed to warm certificate: x\n{NOT}", Complaint.NO_CERTIFICATE),
+        (f"warn failed to warm certificate: code = Unavailable: connection refused\n{NOT}",
+         Complaint.NO_CONFIG),
         (f"dial tcp: lookup istiod.istio-system.svc: no such host\n{NOT}", Complaint.NO_RESOLVER),
         ("lookup example.com: no such host", Complaint.NONE),
         ("error bind: Address already in use", Complaint.PORT_TAKEN),
@@ -216,6 +218,13 @@ REJECTED = (
 )  # fmt: skip
 def test_what_the_agent_complains_of(text: str, complaint: Complaint) -> None:
     assert agent_log.read(text).complaint is complaint
+
+
+def test_when_the_proxy_was_first_ready() -> None:
+    said = "Envoy proxy is ready"
+    log = f"2026-01-01T11:31:00.5Z\tinfo\t{said}\n2026-01-01T11:40:00Z {said}"
+    assert agent_log.read(log).ready_at == datetime(2026, 1, 1, 11, 31, tzinfo=UTC)
+    assert agent_log.read("Envoy proxy is ready").ready_at is None
 
 
 @given(st.text(max_size=400))

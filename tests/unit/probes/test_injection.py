@@ -242,6 +242,37 @@ def test_out_of_memory_lately_and_long_ago() -> None:
     assert starting("", dead % ("Error", "2026-11-18T09:00:00Z")).proxy_oom is False
 
 
+UNHEALTHY = """
+---
+apiVersion: v1
+kind: Event
+metadata: {name: e2, namespace: shop}
+type: Warning
+reason: Unhealthy
+involvedObject: {kind: Pod, name: cart-7c9d8b6f5-xxxxx, namespace: shop}
+message: "Readiness probe failed: HTTP probe failed with statuscode: 500"
+lastTimestamp: '2026-11-18T09:25:00Z'
+"""
+
+
+def test_a_rewritten_probe_is_told_by_the_agents_log() -> None:
+    get = "readinessProbe: {httpGet: {path: /app-health/cart/readyz, port: 15020}}"
+    live = pod(NEW, sidecar=True, ready="False").replace(
+        "{name: cart, image: cart}", f"{{name: cart, image: cart, {get}}}"
+    )
+    live = live.replace("ready: true", "ready: false").replace(
+        "containerStatuses: [", "containerStatuses: [{name: istio-proxy, ready: true}, "
+    )
+    said = "error Request to probe app failed: dial tcp 10.0.0.5:8080: connection refused"
+
+    def facts(log: str) -> Any:
+        logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): log}
+        return pod_startup.run(world(MESH + SHOP + live + UNHEALTHY, logs=logs), CART)
+
+    assert facts(said).app_probe == said
+    assert facts("").app_probe == ""
+
+
 def test_setup_and_redirect_of_a_plain_pod() -> None:
     view = world(MESH + SHOP + pod(NEW, sidecar=True))
     facts = proxy_setup.run(view, CART)
