@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Annotated, TypeVar
 
 from meshdoctor.mesh import ca
-from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.certificates import Bundle
-from meshdoctor.mesh.peer_certificates import SERVER, Peers, accepted_domains, san_missing
+from meshdoctor.mesh.peer_certificates import CLIENT, SERVER, Peers, accepted_domains, san_missing
 from meshdoctor.mesh.proxy_secrets import ProxySecret, identity, parse, roots
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, principal, proxy_type
@@ -37,6 +36,7 @@ class EdgeCertificates:
     roots_equal: Annotated[Fact[bool], "both trust the same roots; false when not known"]
     client_roots: Annotated[Fact[str], "serial numbers of the roots the client trusts", OBSERVED]
     server_roots: Annotated[Fact[str], "serial numbers of the roots the server trusts", OBSERVED]
+    older: Annotated[Fact[bool], "one pod, not both, started before the mesh's root was made"]
     stale: Annotated[Fact[Ref], "the workload that trusts an old root; empty: not known"]
     stale_kind: Annotated[Fact[str], "its kind, in lower case"]
     stale_name: Annotated[Fact[str], "its name"]
@@ -65,6 +65,7 @@ class EdgeCertificates:
     mesh_config: Annotated[Fact[Ref], "the mesh config"]
     client_workload: Annotated[Fact[Ref], "the client"]
     server_workload: Annotated[Fact[Ref], "the server"]
+    client_target: Annotated[Fact[str], "the client as kubectl takes it, kind/name"]
     client_pod: Annotated[Fact[str], "the client pod that was looked at"]
     client_namespace: Annotated[Fact[str], "its namespace"]
     server_pod: Annotated[Fact[str], "the server pod that was looked at"]
@@ -93,8 +94,16 @@ class _Ends:
 def edge_certificates(view: View, edge: EdgeSubject) -> EdgeCertificates:
     """Do the certificates of both ends of an edge fit each other?"""
     ends = _ends(view, edge)
-    peers = attempt(lambda: _peers(view, ends)) if ends.suspect else _NOT_LOOKED
-    return _facts(view, edge, ends, peers)
+    if not ends.suspect:
+        return _facts(view, edge, ends, Peers(client=(), server=()), _NOT_LOOKED)
+    client = attempt(lambda: _secrets(view, ends.client))
+    server = attempt(lambda: _secrets(view, ends.server))
+    peers = Peers(
+        client=() if isinstance(client, Unavailable) else client,
+        server=() if isinstance(server, Unavailable) else server,
+    )
+    missing = next((one for one in (client, server) if isinstance(one, Unavailable)), None)
+    return _facts(view, edge, ends, peers, missing)
 
 
 _NOT_LOOKED = Unavailable(
@@ -128,10 +137,6 @@ def _proxied(workload: WorkloadPods | None) -> bool:
     return pod is not None and proxy_type(pod) in ("sidecar", "router", "waypoint")
 
 
-def _peers(view: View, ends: _Ends) -> Peers:
-    return Peers(client=_secrets(view, ends.client), server=_secrets(view, ends.server))
-
-
 def _secrets(view: View, workload: WorkloadPods | None) -> tuple[ProxySecret, ...]:
     pod = workload.pod if workload is not None else None
     if pod is None:
@@ -143,23 +148,23 @@ def _secrets(view: View, workload: WorkloadPods | None) -> tuple[ProxySecret, ..
 
 
 def _facts(
-    view: View, edge: EdgeSubject, ends: _Ends, peers: Peers | Unavailable
+    view: View, edge: EdgeSubject, ends: _Ends, known: Peers, missing: Unavailable | None
 ) -> EdgeCertificates:
     now, mesh = view.now, reading.mesh_config(view)
-    known = peers if isinstance(peers, Peers) else Peers(client=(), server=())
 
     def told(value: T) -> T | Unavailable:
-        return peers if isinstance(peers, Unavailable) else value
-
-    def seen(by_words: bool, value: bool) -> Fact[bool]:
-        return True if by_words else told(value)
+        """What one side shows stands; nothing is known of a side that could not be read."""
+        return value if value or missing is None else missing
 
     worded = _side_by_words(ends, "alert_expired", "expired")
     expired = known.side_in_state("expired", now) or worded
     early = known.side_in_state("early", now) or (SERVER if ends.verify == "early" else "")
     absent = known.side_undelivered() or (CLIENT if ends.word == "no_secret" else "")
     guilty = ends.of(expired or early or absent)
-    stale = ends.of(known.stale_side(_root(view)))
+    root = _root(view)
+    stale_side = known.stale_side(root)
+    older = _older(ends, root)
+    stale = ends.of(stale_side or older)
     foreign_side, foreign_domain = known.side_of_foreign_domain(accepted_domains(mesh))
     ruling = edge_objects.judged(view, edge).ruling
     sans = ruling.tls.subject_alt_names if ruling.tls is not None else ()
@@ -171,18 +176,19 @@ def _facts(
         word=ends.word,
         verify=ends.verify,
         failures=ends.failures,
-        roots_differ=told(known.roots_differ),
+        roots_differ=told(known.roots_differ or bool(stale_side)),
         roots_equal=bool(roots(known.client)) and roots(known.client) == roots(known.server),
         client_roots=told(", ".join(sorted(roots(known.client)))),
         server_roots=told(", ".join(sorted(roots(known.server)))),
+        older=bool(older),
         stale=_ref(stale),
         stale_kind=_kind(stale),
         stale_name=stale.subject.name if stale else "",
         stale_namespace=stale.subject.namespace if stale else "",
-        expired=seen(bool(worded), bool(expired)),
+        expired=told(bool(expired)),
         expired_at=own.not_after if own is not None and own.not_after else _NO_DATE,
-        early=seen(ends.verify == "early", bool(early)),
-        undelivered=seen(ends.word == "no_secret", bool(absent)),
+        early=told(bool(early)),
+        undelivered=told(bool(absent)),
         guilty=_ref(guilty),
         guilty_kind=_kind(guilty),
         guilty_name=guilty.subject.name if guilty else "",
@@ -203,6 +209,7 @@ def _facts(
         mesh_config=Ref(reading.mesh_config_ref(view)),
         client_workload=_ref(ends.client),
         server_workload=_ref(ends.server),
+        client_target=_target(ends.client),
         client_pod=_pod(ends.client),
         client_namespace=ends.client.subject.namespace if ends.client else "",
         server_pod=_pod(ends.server),
@@ -218,6 +225,22 @@ def _side_by_words(ends: _Ends, alert: str, verify: str) -> str:
     if ends.verify == verify:
         return SERVER
     return "client" if ends.word == alert else ""
+
+
+def _older(ends: _Ends, root: Bundle) -> str:
+    """The one side whose pod started before every root was made; "" for none or both."""
+    made = min((c.not_before for c in root.certificates), default=None)
+    found = [
+        side
+        for side in (CLIENT, SERVER)
+        if made is not None and (start := _started(ends.of(side))) is not None and start < made
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def _started(workload: WorkloadPods | None) -> datetime | None:
+    pod = workload.pod if workload is not None else None
+    return pod.status.start_time if pod is not None else None
 
 
 def _root(view: View) -> Bundle:
@@ -245,6 +268,11 @@ def _account(workload: WorkloadPods | None, domain: str) -> str:
 
 def _ref(workload: WorkloadPods | None) -> Ref:
     return Ref(workload.subject.ref if workload is not None else "")
+
+
+def _target(workload: WorkloadPods | None) -> str:
+    """`deployment/cart`: survives a restart, as a pod's name does not."""
+    return f"{_kind(workload)}/{workload.subject.name}" if workload is not None else ""
 
 
 def _kind(workload: WorkloadPods | None) -> str:

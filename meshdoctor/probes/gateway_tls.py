@@ -1,6 +1,5 @@
 """Can this Gateway serve TLS: certificates, permission to read them, CA, routes, its place?"""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -8,14 +7,15 @@ from typing import Annotated
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_merge import Skipped, merge
-from meshdoctor.mesh.gateway_tls import TlsServer
+from meshdoctor.mesh.log_lines import Said
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import Gateway, K8sGateway, ReferenceGrant, VirtualService
-from meshdoctor.model.kubernetes import Pod, Secret
+from meshdoctor.model.istio import Gateway, K8sGateway, VirtualService
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
-from meshdoctor.ports import EvidenceError, NotRecordedError
+from meshdoctor.probes import istiod_said
+from meshdoctor.probes.gateway_certificates import Found, certificates_of
 from meshdoctor.probes.view import View, probe
 
 
@@ -37,6 +37,14 @@ class GatewayTls:
     secret_name: Annotated[Fact[str], "its name"]
     secret_namespace: Annotated[Fact[str], "the namespace it is looked up in"]
     missing_why: Annotated[Fact[str], "what is wrong with it"]
+    unread: Annotated[Fact[bool], "a Secret could not be read"]
+    logged_missing: Annotated[
+        Fact[bool], "a line of istiod that was read misses a Secret of this Gateway", OBSERVED
+    ]
+    logged_denied: Annotated[
+        Fact[bool], "a line of istiod that was read denies the gateway pod a Secret of it", OBSERVED
+    ]
+    logged: Annotated[Fact[str], "that line", OBSERVED]
     elsewhere: Annotated[Fact[Ref], "a Secret of that name in the Gateway's own namespace"]
     refused: Annotated[Fact[bool], "a Secret of another namespace, and nothing permits it"]
     grant: Annotated[Fact[Ref], "a ReferenceGrant there that does not cover it; empty: none"]
@@ -61,28 +69,18 @@ class GatewayTls:
     winner: Annotated[Fact[Ref], "the Gateway that has its place"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What was found wrong with certificates; the first of each kind."""
-
-    server: str = ""
-    secret: tuple[str, str] = ("", "")
-    missing: bool | Unavailable = False
-    missing_why: str = ""
-    elsewhere: str = ""
-    refused: bool | Unavailable = False
-    grant: str = ""
-    cert_state: str = ""
-    cert_end: datetime | None = None
-    uncovered: str = ""
-    cert_names: str = ""
-    ca_missing: bool | Unavailable = False
-
-
 @probe(
     "gateway-tls",
     subject=SubjectKind.CONFIG,
-    reads=("Gateway", "K8sGateway", "Pod", "ReferenceGrant", "Secret", "VirtualService"),
+    reads=(
+        "Gateway",
+        "K8sGateway",
+        "Pod",
+        "ReferenceGrant",
+        "Secret",
+        "VirtualService",
+        "log",
+    ),
 )
 def gateway_tls(view: View, subject: ConfigSubject) -> GatewayTls:
     """Can this Gateway serve TLS?"""
@@ -90,17 +88,18 @@ def gateway_tls(view: View, subject: ConfigSubject) -> GatewayTls:
         return _istio(view, subject)
     if subject.config_kind == "K8sGateway":
         return _k8s(view, subject)
-    return _facts(None, "", None, _Found())
+    return _facts(None, "", None, Found())
 
 
 def _istio(view: View, subject: ConfigSubject) -> GatewayTls:
     gateway = view.object("Gateway", Gateway, subject.namespace, subject.name)
     pods = gateway_pods(gateway, view.objects("Pod", Pod)) if gateway is not None else ()
     if gateway is None or not pods:
-        return _facts(gateway, "gateways.networking.istio.io", None, _Found())
+        return _facts(gateway, "gateways.networking.istio.io", None, Found())
     pod = pods[0]
     servers = gt.of_gateway(gateway, pod.namespace)
-    found = _certificates(view, servers, gateway, pod.namespace, k8s=False)
+    names = frozenset(name for s in servers for _, name in s.credentials)
+    found = certificates_of(view, servers, gateway, pod.namespace, k8s=False)
     routes = view.objects("VirtualService", VirtualService) if servers else ()
     unrouted = next(
         (r for s in servers if (r := gt.unrouted_passthrough(s, gateway, routes))), None
@@ -112,6 +111,7 @@ def _istio(view: View, subject: ConfigSubject) -> GatewayTls:
         found,
         route=unrouted,
         skipped=_skipped(view, gateway, pod),
+        said=istiod_said.of_gateway(view, pod, names),
     )
 
 
@@ -124,103 +124,15 @@ def _skipped(view: View, gateway: Gateway, pod: Pod) -> Skipped | None:
 def _k8s(view: View, subject: ConfigSubject) -> GatewayTls:
     gateway = view.object("K8sGateway", K8sGateway, subject.namespace, subject.name)
     if gateway is None:
-        return _facts(None, "", None, _Found())
+        return _facts(None, "", None, Found())
     servers = gt.of_k8s_gateway(gateway)
-    found = _certificates(view, servers, gateway, gateway.namespace, k8s=True)
+    found = certificates_of(view, servers, gateway, gateway.namespace, k8s=True)
     label = "gateway.networking.k8s.io/gateway-name"
     pods = view.objects("Pod", Pod, gateway.namespace)
     pod = next((p for p in pods if p.labels.get(label) == gateway.name), None)
-    return _facts(gateway, "gateways.gateway.networking.k8s.io", pod, found, k8s=gateway)
-
-
-def _certificates(
-    view: View,
-    servers: Iterable[TlsServer],
-    gateway: Gateway | K8sGateway,
-    home: str,
-    *,
-    k8s: bool,
-) -> _Found:
-    """The first fault of any server's certificate: refused, missing, wrong, without CA."""
-    unread: Unavailable | None = None
-    for server in servers:
-        for where in server.credentials:
-            try:
-                found = _one(view, server, where, gateway, home, k8s=k8s)
-            except EvidenceError as error:
-                unread = error.unavailable
-                continue
-            if found is not None:
-                return found
-    if unread is not None:
-        return _Found(missing=unread, refused=unread, ca_missing=unread)
-    return _Found()
-
-
-def _one(
-    view: View,
-    server: TlsServer,
-    where: tuple[str, str],
-    gateway: Gateway | K8sGateway,
-    home: str,
-    *,
-    k8s: bool,
-) -> _Found | None:
-    if where[0] != home:
-        grants = view.objects("ReferenceGrant", ReferenceGrant, where[0]) if k8s else ()
-        if not k8s or not gt.granted(home, where, grants):
-            grant = grants[0].ref if grants else ""
-            return _Found(server=server.name, secret=where, refused=True, grant=grant)
-    secret = view.object("Secret", Secret, *where)
-    if secret is None:
-        _recorded(view, where[0])
-        own = view.object("Secret", Secret, gateway.namespace, where[1])
-        return _Found(
-            server=server.name,
-            secret=where,
-            missing=True,
-            missing_why="it does not exist",
-            elsewhere=own.ref if own is not None and own.namespace != where[0] else "",
-        )
-    lacking = gt.lacking_keys(secret)
-    if lacking:
-        return _Found(server=server.name, secret=where, missing=True, missing_why=lacking)
-    return _wrong(view, server, where, secret)
-
-
-def _recorded(view: View, namespace: str) -> None:
-    """Raises NotRecordedError when the source holds no Secret at all: then the absence of one says
-    nothing. A namespace whose Secrets may not be listed was asked for this one by name."""
-    for space in (namespace, view.istio_namespace):
-        try:
-            if view.objects("Secret", Secret, space):
-                return
-        except EvidenceError:
-            return
-    raise NotRecordedError(f"Secrets of {namespace}", "none is recorded")
-
-
-def _wrong(view: View, server: TlsServer, where: tuple[str, str], secret: Secret) -> _Found | None:
-    """What is wrong with a certificate that is there."""
-    if server.mode in gt.MUTUAL:
-        ca_secret = view.object("Secret", Secret, where[0], where[1] + gt.CA_SUFFIX)
-        if not gt.has_ca(secret, ca_secret):
-            return _Found(server=server.name, secret=where, ca_missing=True)
-    chain = gt.serving_chain(secret)
-    leaf = chain.leaf
-    if leaf is None:
-        return None
-    state, host = leaf.state(view.now), gt.uncovered(server, chain)
-    if state == "valid" and not host:
-        return None
-    return _Found(
-        server=server.name,
-        secret=where,
-        cert_state="" if state == "valid" else state,
-        cert_end=leaf.not_after,
-        uncovered=host,
-        cert_names=", ".join(leaf.dns or (leaf.common_name,)),
-    )
+    names = frozenset(name for s in servers for _, name in s.credentials)
+    said = istiod_said.of_gateway(view, pod, names) if pod is not None else ()
+    return _facts(gateway, "gateways.gateway.networking.k8s.io", pod, found, k8s=gateway, said=said)
 
 
 def _status(gateway: K8sGateway | None, reason: str) -> str:
@@ -238,11 +150,12 @@ def _facts(
     gateway: Gateway | K8sGateway | None,
     resource: str,
     pod: Pod | None,
-    found: _Found,
+    found: Found,
     *,
     route: VirtualService | None = None,
     skipped: Skipped | None = None,
     k8s: K8sGateway | None = None,
+    said: tuple[Said, ...] = (),
 ) -> GatewayTls:
     denied, invalid = _status(k8s, "RefNotPermitted"), _status(k8s, "InvalidCertificateRef")
     space, name = found.secret
@@ -260,6 +173,10 @@ def _facts(
         secret_name=name,
         secret_namespace=space,
         missing_why=clean(found.missing_why),
+        unread=isinstance(found.missing, Unavailable),
+        logged_missing=any(one.kind == "secret_missing" for one in said),
+        logged_denied=any(one.kind == "secret_unauthorized" for one in said),
+        logged=clean(said[-1].text) if said else "",
         elsewhere=Ref(found.elsewhere),
         refused=found.refused,
         grant=Ref(found.grant),

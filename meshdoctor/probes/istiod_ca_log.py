@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from meshdoctor.mesh.log_lines import Said, of, scan
+from meshdoctor.mesh.log_lines import Said, of
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
-from meshdoctor.probes import reading
+from meshdoctor.probes import istiod_said, reading
 from meshdoctor.probes.view import View, probe
-
-ISTIOD = "discovery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +50,12 @@ def istiod_ca_log(view: View, mesh: MeshSubject) -> IstiodCaLog:
         raise MissingError(f"istiod pods in {view.istio_namespace}")
     for pod in pods:
         try:
-            said += istiod_lines(view, pod.namespace, pod.name)
+            said += istiod_said.lines(view, pod.namespace, pod.name)
         except EvidenceError as error:
             missing = error
     if missing is not None and not of(said, *KINDS):
         raise missing
     return _facts(of(said, *KINDS))
-
-
-def istiod_lines(view: View, namespace: str, pod: str) -> tuple[Said, ...]:
-    """What one istiod said, read and scanned once per run."""
-    return view.memo(
-        ("istiod-said", namespace, pod), lambda v: scan(v.log(namespace, pod, ISTIOD).text)
-    )
 
 
 def _facts(said: Iterable[Said]) -> IstiodCaLog:

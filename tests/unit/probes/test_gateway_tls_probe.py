@@ -94,6 +94,26 @@ def test_wrong_certificates() -> None:
     assert not judge(gateway("MUTUAL"), with_ca).ca_missing
 
 
+ISTIOD = obj("Pod", "v1", "istio-system", "istiod-1", spec={"containers": [{"name": "discovery"}]})
+ISTIOD["metadata"]["labels"] = {"app": "istiod"}
+MISSED = (
+    "2026-11-18T09:00:00Z\twarn\tads\tfailed to fetch key and certificate for kubernetes://web: "
+    "secret istio-system/web not found\n"
+)
+DENIED = (
+    "2026-11-18T09:00:00Z\twarn\tads\tproxy gw-1.istio-system attempted to access unauthorized "
+    "certificates web: default/istio-system is not authorized to read secrets\n"
+)
+
+
+def test_istiod_says_so() -> None:
+    for line, missed, denied in ((MISSED, True, False), (DENIED, False, True), ("", False, False)):
+        log = {("istio-system", "istiod-1", "discovery"): line + MISSED.replace("//web", "//b")}
+        found = judge(gateway(), ISTIOD, secret("istio-system", "web"), logs=log)
+        assert (found.logged_missing, found.logged_denied) == (missed, denied)
+    assert not judge(gateway(), ISTIOD, OTHER).logged_missing
+
+
 def test_gateway_without_pod_and_other_kinds() -> None:
     lonely = gateway()
     lonely["spec"]["selector"] = {"istio": "nobody"}
