@@ -9,6 +9,7 @@ from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_merge import Skipped, merge
 from meshdoctor.mesh.log_lines import Said
 from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import Gateway, K8sGateway, VirtualService
@@ -93,7 +94,7 @@ def gateway_tls(view: View, subject: ConfigSubject) -> GatewayTls:
 
 def _istio(view: View, subject: ConfigSubject) -> GatewayTls:
     gateway = view.object("Gateway", Gateway, subject.namespace, subject.name)
-    pods = gateway_pods(gateway, view.objects("Pod", Pod)) if gateway is not None else ()
+    pods = gateway_pods(gateway, _routers(view)) if gateway is not None else ()
     if gateway is None or not pods:
         return _facts(gateway, "gateways.networking.istio.io", None, Found())
     pod = pods[0]
@@ -112,6 +113,14 @@ def _istio(view: View, subject: ConfigSubject) -> GatewayTls:
         route=unrouted,
         skipped=_skipped(view, gateway, pod),
         said=istiod_said.of_gateway(view, pod, names),
+    )
+
+
+def _routers(view: View) -> tuple[Pod, ...]:
+    """Gateway pods of the run's scope, sorted out once for all Gateways."""
+    return view.memo(
+        "router-pods",
+        lambda v: tuple(p for p in v.objects("Pod", Pod) if proxy_type(p) == "router"),
     )
 
 

@@ -88,9 +88,7 @@ def _listed(view: View, pod: Pod) -> bool | None:
         return None
     if not table.proxies:
         return None
-    return any(
-        p.pod == pod.name and p.namespace in (pod.namespace, "") for p in table.proxies.values()
-    )
+    return any(table.proxy(space, pod.name) is not None for space in (pod.namespace, ""))
 
 
 def _table(view: View) -> SyncTable:
