@@ -4,7 +4,9 @@ An address that belongs to no pod and no node is `outside`: a load balancer, ano
 host. Roles are read from labels and images, as an on-call engineer would.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.workloads import proxy_type
@@ -49,3 +51,28 @@ def is_scraper(pod: Pod) -> bool:
     """Prometheus or another collector of metrics."""
     text = _words(pod)
     return any(word in text for word in _SCRAPERS)
+
+
+LEAST, SHORTEST = 4, 2.0
+
+
+def at_intervals(calls: Iterable[tuple[str, datetime | None]]) -> bool:
+    """Whether every address calls at a fixed interval, as a health check or a scanner does.
+
+    At least four calls of each address, no less than two seconds apart, no gap more than a
+    quarter away from the usual one. No calls: False.
+    """
+    at: dict[str, list[float]] = defaultdict(list)
+    for address, start in calls:
+        if start is None:
+            return False
+        at[address].append(start.timestamp())
+    return bool(at) and all(_regular(sorted(times)) for times in at.values())
+
+
+def _regular(times: list[float]) -> bool:
+    gaps = sorted(b - a for a, b in zip(times, times[1:], strict=False))
+    if len(times) < LEAST:
+        return False
+    usual = gaps[len(gaps) // 2]
+    return usual >= SHORTEST and all(abs(gap - usual) <= usual / 4 for gap in gaps)

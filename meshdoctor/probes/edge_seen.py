@@ -97,7 +97,9 @@ class RefusedPeers:
     ingress: Annotated[Fact[Ref], "the workload of the first ingress controller", OBSERVED]
     first: Annotated[Fact[str], "the address refused most often", OBSERVED]
     lines: Annotated[Fact[int], "refused plaintext connections", OBSERVED]
-    idle: Annotated[Fact[bool], "none of them sent a byte"]
+    regular: Annotated[
+        Fact[bool], "each address comes at a fixed interval, as health checks do", OBSERVED
+    ]
 
 
 @probe("refused-peers", subject=SubjectKind.EDGE, reads=READS, costly=True)
@@ -151,5 +153,5 @@ def _classified(
         ingress=logs.seen(Ref(owner_of(ingresses[0]).ref if ingresses else "")),
         first=logs.seen(clean(addresses[0]) if addresses else ""),
         lines=logs.seen(len(lines)),
-        idle=bool(lines) and not any(line.bytes_received for line in lines),
+        regular=logs.seen(callers.at_intervals((line.peer_ip, line.start) for line in lines)),
     )

@@ -68,7 +68,7 @@ from meshdoctor.probes.signing_requests import signing_requests
 from meshdoctor.probes.sync_overview import sync_overview
 from meshdoctor.probes.validation import validation
 from meshdoctor.probes.view import Probe
-from meshdoctor.probes.workload_refused import workload_refused
+from meshdoctor.probes.workload_refused import workload_refused, workload_seen
 from meshdoctor.probes.workload_sync import workload_sync
 from meshdoctor.probes.workload_tls import probe_failures, workload_tls
 
@@ -144,6 +144,7 @@ PROBES: tuple[Probe, ...] = (
     sync_overview,
     validation,
     workload_refused,
+    workload_seen,
     workload_sync,
     workload_tls,
     ztunnel_log,

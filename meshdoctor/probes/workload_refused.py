@@ -29,22 +29,45 @@ class WorkloadRefused:
     other_lines: Annotated[Fact[int], "of them from pods without a sidecar", OBSERVED]
 
 
+READS = (
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "Job",
+    "Node",
+    "Pod",
+    "StatefulSet",
+    "Telemetry",
+    "log",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadSeen:
+    """What the workload's own proxies logged of calls to it."""
+
+    passes: Annotated[
+        Fact[bool], "a proxy's log was read and holds calls to its own workload: they pass it"
+    ]
+
+
 @probe(
-    "workload-refused",
+    "workload-seen",
     subject=SubjectKind.WORKLOAD,
-    reads=(
-        "ConfigMap",
-        "DaemonSet",
-        "Deployment",
-        "Job",
-        "Node",
-        "Pod",
-        "StatefulSet",
-        "Telemetry",
-        "log",
-    ),
+    reads=READS,
     costly=True,
 )
+def workload_seen(view: View, subject: WorkloadSubject) -> WorkloadSeen:
+    """Do calls pass through the workload's proxy? (A log that cannot be read shows nothing.)"""
+    try:
+        logs = proxy_logs.read(view, reading.workload(view, subject), SERVER)
+    except EvidenceError:
+        return WorkloadSeen(passes=False)
+    lines = logs.lines(lambda log: log.lines)
+    return WorkloadSeen(passes=any(line.is_inbound or line.is_listener for line in lines))
+
+
+@probe("workload-refused", subject=SubjectKind.WORKLOAD, reads=READS, costly=True)
 def workload_refused(view: View, subject: WorkloadSubject) -> WorkloadRefused:
     """Which callers does the workload's proxy refuse?"""
     logs = proxy_logs.read(view, reading.workload(view, subject), SERVER)

@@ -2,7 +2,12 @@
 
 from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
 from meshdoctor.probes.service_callback import ServiceCallback, service_callback
-from meshdoctor.probes.workload_refused import WorkloadRefused, workload_refused
+from meshdoctor.probes.workload_refused import (
+    WorkloadRefused,
+    WorkloadSeen,
+    workload_refused,
+    workload_seen,
+)
 from meshdoctor.probes.workload_tls import (
     ProbeFailures,
     WorkloadTls,
@@ -138,6 +143,8 @@ status: {phase: Running, podIP: 10.0.1.7}
 
     text = "\n".join([line("10.0.1.7"), line("10.0.9.9"), line("10.0.9.9")])
     view = world(pod() + scraper, logs={("shop", "pay-1", "istio-proxy"): text})
+    assert workload_seen.run(view, PAY) == WorkloadSeen(passes=True)
+    assert workload_seen.run(world(pod()), PAY) == WorkloadSeen(passes=False)
     found = workload_refused.run(view, PAY)
     assert isinstance(found, WorkloadRefused)
     assert (found.lines, found.scraper_lines, found.node_lines) == (3, 1, 2)
