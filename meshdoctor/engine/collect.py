@@ -88,36 +88,47 @@ class Collector:
             )
             out.unavailable.update({f"{step.name}.{n}": why for n in names})
             return
-        values, commands = self.evidence.once(
+        found = self.evidence.once(
             ("memo", "probe", step.probe.name, target), lambda: self._run(step, target)
         )
-        out.commands[step.name] = commands
-        if isinstance(values, Unavailable):
-            why = masked_reason(values)
-            out.unavailable.update({f"{step.name}.{n}": why for n in names})
+        out.commands[step.name] = found.commands
+        if found.why is not None:
+            out.unavailable.update({f"{step.name}.{n}": found.why for n in names})
             return
-        for name in names:
-            value = getattr(values, name)
-            if isinstance(value, Unavailable):
-                out.unavailable[f"{step.name}.{name}"] = masked_reason(value)
-            else:
-                out.bound[f"{step.name}.{name}"] = masked_fact(value)
+        out.bound.update({f"{step.name}.{n}": v for n, v in found.bound})
+        out.unavailable.update({f"{step.name}.{n}": v for n, v in found.unavailable})
 
-    def _run(self, step: Step, target: Subject) -> tuple[object, tuple[str, ...]]:
+    def _run(self, step: Step, target: Subject) -> "_Answer":
         view = RecordingView(self.evidence)
         try:
-            return step.probe.run(view, target), tuple(view.commands)
+            values = step.probe.run(view, target)
         except EvidenceError as error:
-            return error.unavailable, tuple(view.commands)
+            return _Answer(commands=tuple(view.commands), why=masked_reason(error.unavailable))
         except Exception as error:
             if self.strict:
                 raise
-            return (
-                Unavailable(
-                    reason=Reason.UNPARSABLE,
-                    what=f"probe {step.probe.name} on {target}",
-                    detail=f"internal error: {type(error).__name__}: {error}"[:200],
-                    remedy="please report this with the bundle (meshdoctor collect)",
-                ),
-                tuple(view.commands),
+            why = Unavailable(
+                reason=Reason.UNPARSABLE,
+                what=f"probe {step.probe.name} on {target}",
+                detail=f"internal error: {type(error).__name__}: {error}"[:200],
+                remedy="please report this with the bundle (meshdoctor collect)",
             )
+            return _Answer(commands=tuple(view.commands), why=masked_reason(why))
+        facts = [(d.name, getattr(values, d.name)) for d in step.probe.declares]
+        return _Answer(
+            commands=tuple(view.commands),
+            bound=tuple((n, masked_fact(v)) for n, v in facts if not isinstance(v, Unavailable)),
+            unavailable=tuple(
+                (n, masked_reason(v)) for n, v in facts if isinstance(v, Unavailable)
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What one probe said of one subject, without secrets; `why`: it could say nothing."""
+
+    commands: tuple[str, ...]
+    bound: tuple[tuple[str, Scalar], ...] = ()
+    unavailable: tuple[tuple[str, Unavailable], ...] = ()
+    why: Unavailable | None = None

@@ -43,11 +43,14 @@ class Evidence:
         self.now = source.now()
         self._lock = threading.Lock()
         self._done: dict[Hashable, Future[Any]] = {}
+        self._values: dict[Hashable, Any] = {}
         self._commands: dict[Hashable, tuple[str, ...]] = {}
         self._touched: dict[Hashable, str] = {}
 
     def once(self, key: Hashable, read: Callable[[], T]) -> T:
         """`read()` the first time, its value or EvidenceError ever after."""
+        if key in self._values:
+            return cast(T, self._values[key])
         with self._lock:
             future = self._done.get(key)
             mine = future is None
@@ -55,7 +58,9 @@ class Evidence:
                 future = self._done[key] = Future()
         if mine:
             try:
-                future.set_result(read())
+                value = read()
+                self._values[key] = value
+                future.set_result(value)
             except BaseException as error:
                 future.set_exception(error)
         return cast(T, future.result())

@@ -4,6 +4,7 @@ Facts are masked as they are collected, so conditions and printed commands never
 report is searched once more, for what reached it by another way (error messages, log excerpts).
 """
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,18 +14,21 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Scalar
 from meshdoctor.model.report import Report
 
+_mask = lru_cache(maxsize=8192)(mask)
+"""Facts repeat: most are names, modes and reasons that many subjects share."""
+
 _OURS = frozenset({"fix", "run", "by_hand", "docs", "condition", "commands", "remedy", "schema"})
 """Written by playbooks, from facts that are masked already: `Bearer $TOKEN` in a command stays."""
 
 
 def masked_fact(value: Scalar) -> Scalar:
     """The fact without secrets; only plain text can hold one."""
-    return mask(value) if type(value) is str else value
+    return _mask(value) if type(value) is str else value
 
 
 def masked_reason(why: Unavailable) -> Unavailable:
     """The reason without secrets: an API's or a tool's message is somebody else's text."""
-    detail = mask(why.detail)
+    detail = _mask(why.detail)
     if detail == why.detail:
         return why
     return Unavailable(reason=why.reason, what=why.what, detail=detail, remedy=why.remedy)

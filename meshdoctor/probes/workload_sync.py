@@ -11,10 +11,10 @@ from meshdoctor.mesh.sync_judgement import in_words, is_absent
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import injectors, matching, namespace_labels
 from meshdoctor.mesh.workloads import has_proxy, is_sidecar, proxy_type
-from meshdoctor.mesh.xds import SyncTable, wrong_types
+from meshdoctor.mesh.xds import ProxySync, SyncTable, wrong_types
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import ConfigMap, Namespace, Pod, WebhookConfiguration
+from meshdoctor.model.kubernetes import ConfigMap, Namespace, Pod, WebhookConfiguration, Workload
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
@@ -63,7 +63,8 @@ class WorkloadSync:
 )
 def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
     """Is a workload's proxy connected to the istiod it should use, and in step with it?"""
-    pods = [p for p in reading.workload(view, subject).pods if shared.is_client(p)]
+    workload = reading.workload(view, subject)
+    pods = [p for p in workload.pods if shared.is_client(p)]
     table = attempt(lambda: shared.sync_table(view))
     pod = _worst(view, pods, table)
     revision = revisions.of_proxy(pod) if pod is not None else ""
@@ -81,7 +82,7 @@ def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
         others_wrong=seen[3],
         revision=clean(revision, 63),
         revision_runs=revision in revisions.running(reading.istiod_pods(view)),
-        wanted_revision=attempt(lambda: _wanted(view, pod)),
+        wanted_revision=attempt(lambda: _wanted(view, pod, workload.controller)),
         outdated=attempt(lambda: _outdated(view, pod)),
         mesh_config=Ref(reading.mesh_config_ref(view)),
     )
@@ -108,20 +109,26 @@ def _seen(
         return table, table, table, table
     absent = sum(is_absent(p, table, reading.istiod_pods(view), view.now) for p in pods)
     mine = {f"{p.name}.{p.namespace}" for p in pods}
-    wrong = [p for p in table.proxies.values() if wrong_types(p, view.now)]
+    wrong = view.memo("wrong-proxies", _all_wrong)
     own = [p for p in wrong if p.id in mine]
     return absent, in_words(own[0], view.now) if own else "", len(own), len(wrong) - len(own)
 
 
-def _wanted(view: View, pod: Pod | None) -> str:
+def _all_wrong(view: View) -> list[ProxySync]:
+    proxies = shared.sync_table(view).proxies.values()
+    return [p for p in proxies if wrong_types(p, view.now)]
+
+
+def _wanted(view: View, pod: Pod | None, controller: Workload | None) -> str:
     """Only sidecars: gateways are injected by their own labels, which never change in place."""
     if pod is None or not has_proxy(pod) or not is_sidecar(pod):
         return ""
     namespace = view.object("Namespace", Namespace, "", pod.namespace)
     if namespace is None:
         return ""
+    template = controller.spec.template.metadata.labels if controller else pod.labels
     labels = {k: v for k, v in pod.labels.items() if k != revisions.REVISION}
-    labels |= {k: v for k, v in _template(view, pod).items() if k == revisions.REVISION}
+    labels |= {k: v for k, v in template.items() if k == revisions.REVISION}
     called = matching(
         injectors(view.objects(MWC, WebhookConfiguration)),
         namespace_labels(pod.namespace, namespace.labels),
@@ -129,13 +136,6 @@ def _wanted(view: View, pod: Pod | None) -> str:
     )
     found = {one.revision for one in called}
     return clean(min(found), 63) if len(found) == 1 else ""
-
-
-def _template(view: View, pod: Pod) -> dict[str, str]:
-    for one in reading.workloads(view).values():
-        if one.controller is not None and any(p.name == pod.name for p in one.pods):
-            return one.controller.spec.template.metadata.labels
-    return pod.labels
 
 
 def _outdated(view: View, pod: Pod | None) -> str:

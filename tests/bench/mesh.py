@@ -20,6 +20,7 @@ def write(folder: Path, pods: int = PODS, services: int = SERVICES) -> None:
         world.namespace(_space(number))
     world.connected = False
     world.write(folder)
+    _write_status(folder, world.istiod.name, pods, services)
     makers: tuple[tuple[str, Callable[[int], Iterator[Manifest]]], ...] = (
         ("pods", lambda n: _pods(n, services)),
         ("replicasets", lambda n: _replicas(n, services)),
@@ -31,6 +32,20 @@ def write(folder: Path, pods: int = PODS, services: int = SERVICES) -> None:
     )
     for name, maker in makers:
         _write_lists(folder / "objects", name, (x for n in range(pods) for x in maker(n)))
+
+
+def _write_status(folder: Path, istiod: str, pods: int, services: int) -> None:
+    """`istioctl proxy-status -v 1`: every proxy is in step."""
+    types = ("CDS", "LDS", "EDS", "RDS", "ECDS")
+    states = "".join(f"{'SYNCED':<11}" for _ in types[:-1]) + f"{'NOT SENT':<13}"
+    head = f"{'NAME':<52}{'CLUSTER':<15}" + "".join(f"{t:<11}" for t in types[:-1])
+    lines = [f"{head}{types[-1]:<13}{'ISTIOD':<28}VERSION"]
+    for number in range(pods):
+        (pod,) = _pods(number, services)
+        name = f"{pod['metadata']['name']}.{pod['metadata']['namespace']}"
+        lines.append(f"{name:<52}{'Kubernetes':<15}{states}{istiod:<28}{o.VERSION}")
+    (folder / "istioctl").mkdir(exist_ok=True)
+    (folder / "istioctl" / "proxy-status.txt").write_text("\n".join(lines) + "\n")
 
 
 def _write_lists(folder: Path, name: str, found: Iterator[Manifest]) -> None:

@@ -42,14 +42,12 @@ def run(folder: Path, books: tuple[Playbook, ...]) -> Report:
 
 
 def told(finding: Finding) -> dict[str, Any]:
+    """What must not change unnoticed; wording may."""
     return {
         "cause": f"{finding.code} {finding.name}",
         "verdict": f"{finding.verdict} {finding.strength}",
-        "group": finding.group,
         "subject": finding.subject,
         "objects": finding.objects,
-        "because": finding.because,
-        "fix": finding.fix,
     }
 
 
@@ -57,7 +55,7 @@ def told(finding: Finding) -> dict[str, Any]:
 @pytest.mark.parametrize("name", sorted(INCIDENTS))
 def test_the_report_is_the_expected_one(name: str, books: tuple[Playbook, ...]) -> None:
     report = run(INCIDENTS[name], books)
-    shown = [told(f) for f in report.findings if f.group != "undecided"]
+    shown = [told(f) for f in report.main]
     text = json.dumps({"exit": report.exit, "findings": shown}, indent=1) + "\n"
     path = TESTS / "expected" / f"{name}.json"
     if os.environ.get("MESHDOCTOR_UPDATE_GOLDEN"):
