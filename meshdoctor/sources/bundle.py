@@ -147,7 +147,8 @@ class Recorded:
     def metrics(self, namespace: str, pod: str) -> Text:
         path = self._metrics.get((namespace, pod)) or self._metrics.get(("", pod))
         key = reads.tool_key("metrics", namespace, pod)
-        return self._text(path, key, reads.metrics_command(namespace, pod))
+        port = 15014 if pod.startswith("istiod") else 15020
+        return self._text(path, key, reads.metrics_command(namespace, pod, port))
 
     def _text(self, path: str | None, key: str, command: str) -> Text:
         if path is None:

@@ -289,6 +289,11 @@ class World:
         for pod in proxies:
             path = f"istioctl/proxy-config-secret_{pod.name}.{pod.namespace}.json"
             self.files.setdefault(path, self._secret(pod))
+        for pod in proxies:
+            path = f"istioctl/proxy-config-endpoint_{pod.name}.{pod.namespace}.json"
+            self.files.setdefault(path, self._endpoints())
+        path = f"metrics/istio-system_{self.istiod.name}.prom"
+        self.files[path] = self.files.get(path, "") + _istiod_metrics(len(proxies))
         self.files.setdefault(
             f"logs/istio-system_{self.istiod.name}_discovery.log",
             f"{at(55)}\tinfo\tads\tPush debounce stable[31] 1 for config Service: "
@@ -303,6 +308,22 @@ class World:
                 if name not in ("istio-proxy", "discovery"):
                     key = f"logs/{pod.namespace}_{pod.name}_{name}.log"
                     self.files.setdefault(key, f"{at(5000)} INFO {name} is up\n")
+
+    def _endpoints(self) -> str:
+        """What every proxy holds of every service: each ready pod, healthy."""
+        shown = []
+        for namespace, name, ports, selector in self.services:
+            pods = [
+                p
+                for p in self.pods
+                if p.namespace == namespace
+                and selector.items() <= p.manifest["metadata"]["labels"].items()
+            ]
+            for _, port, target in ports:
+                cluster = f"outbound|{port}||{name}.{namespace}.svc.cluster.local"
+                hosts = [_host(p.ip, target) for p in pods if o.ready(p.manifest)]
+                shown.append({"name": cluster, "addedViaApi": True, "hostStatuses": hosts})
+        return json.dumps(shown, indent=1) + "\n"
 
     def _secret(self, pod: Pod) -> str:
         root = self.secrets_root or self.root
@@ -324,6 +345,43 @@ class _Dumper(yaml.SafeDumper):
 
 def _day(year: int, month: int, day: int) -> datetime:
     return datetime(year, month, day, 9, 30, tzinfo=UTC)
+
+
+def _host(ip: str, port: int) -> Manifest:
+    return {
+        "address": {"socketAddress": {"address": ip, "portValue": port}},
+        "healthStatus": {"edsHealthStatus": "HEALTHY"},
+        "weight": 1,
+    }
+
+
+def _istiod_metrics(proxies: int) -> str:
+    """What an istiod with nothing to do says of its pushes."""
+    pushes = 31 * max(proxies, 1)
+    bounds = ("0.1", "0.5", "1", "3", "5", "10", "20", "30", "+Inf")
+    lines = []
+    for name in ("pilot_proxy_convergence_time", "pilot_proxy_queue_time"):
+        lines.append(f"# TYPE {name} histogram")
+        lines += [f'{name}_bucket{{le="{bound}"}} {pushes}' for bound in bounds]
+        lines += [f"{name}_sum {pushes * 0.0012:.4f}", f"{name}_count {pushes}"]
+    return "\n".join(
+        [
+            *lines,
+            "# TYPE pilot_debounce_time histogram",
+            *(f'pilot_debounce_time_bucket{{le="{b}"}} 31' for b in bounds[2:]),
+            "pilot_debounce_time_sum 4.91",
+            "pilot_debounce_time_count 31",
+            "# TYPE pilot_inbound_updates counter",
+            'pilot_inbound_updates{type="config"} 44',
+            'pilot_inbound_updates{type="eds"} 58',
+            'pilot_inbound_updates{type="svc"} 9',
+            "# TYPE pilot_push_triggers counter",
+            f'pilot_push_triggers{{type="config"}} {pushes}',
+            "# TYPE process_start_time_seconds gauge",
+            "process_start_time_seconds 1.794816751e+09",
+            "",
+        ]
+    )
 
 
 def _shown(name: str, secret: Manifest) -> Manifest:
