@@ -46,6 +46,7 @@ class Collector:
     def __init__(self, evidence: Evidence, *, strict: bool = False) -> None:
         self.evidence = evidence
         self.strict = strict
+        self._names: dict[tuple[str, str], dict[str, str]] = {}
 
     def prefetch(self, playbooks: Iterable[Playbook], workers: int) -> None:
         """Read every declared kind of the scope side by side; failures are remembered."""
@@ -78,7 +79,7 @@ class Collector:
     def add(self, out: FactSet, step: Step, subject: Subject) -> None:
         """Run one step and put its facts into `out`."""
         out.pending.discard(step.name)
-        names = [d.name for d in step.probe.declares]
+        names = self._qualified(step)
         target = project(subject, step.on)
         if target is None:
             why = Unavailable(
@@ -86,17 +87,24 @@ class Collector:
                 what=f"the {step.on} of {subject}",
                 remedy=f"name it with --{'from' if step.on == 'client' else 'to'}",
             )
-            out.unavailable.update({f"{step.name}.{n}": why for n in names})
+            out.unavailable.update(dict.fromkeys(names.values(), why))
             return
         found = self.evidence.once(
             ("memo", "probe", step.probe.name, target), lambda: self._run(step, target)
         )
         out.commands[step.name] = found.commands
         if found.why is not None:
-            out.unavailable.update({f"{step.name}.{n}": found.why for n in names})
+            out.unavailable.update(dict.fromkeys(names.values(), found.why))
             return
-        out.bound.update({f"{step.name}.{n}": v for n, v in found.bound})
-        out.unavailable.update({f"{step.name}.{n}": v for n, v in found.unavailable})
+        out.bound.update((names[n], v) for n, v in found.bound)
+        out.unavailable.update((names[n], v) for n, v in found.unavailable)
+
+    def _qualified(self, step: Step) -> dict[str, str]:
+        """Fact -> `step.fact`, the same texts for every subject."""
+        key = (step.name, step.probe.name)
+        if key not in self._names:
+            self._names[key] = {d.name: f"{step.name}.{d.name}" for d in step.probe.declares}
+        return self._names[key]
 
     def _run(self, step: Step, target: Subject) -> "_Answer":
         view = RecordingView(self.evidence)

@@ -52,7 +52,7 @@ def compose(run: "Run") -> r.Report:
         healthy=exit_ is Exit.HEALTHY,
         versions=_versions(run),
         findings=findings,
-        ruled_out=_ruled_out(run.judgements),
+        ruled_out=_ruled_out(run),
         unseen=unseen,
         symptoms=failing,
         changes=changes.listed(
@@ -271,9 +271,9 @@ def _summary(findings: Sequence[r.Finding], exit_: Exit) -> str:
     return "nothing confirmed, but not everything could be seen"
 
 
-def _ruled_out(judgements: Iterable[Judgement]) -> list[r.RuledOut]:
+def _ruled_out(run: "Run") -> list[r.RuledOut]:
     by_code: dict[str, list[Judgement]] = defaultdict(list)
-    for one in judgements:
+    for one in run.judgements:
         by_code[one.cause.code].append(one)
     out = []
     for code in sorted(by_code):
@@ -284,7 +284,7 @@ def _ruled_out(judgements: Iterable[Judgement]) -> list[r.RuledOut]:
                 r.RuledOut(
                     code=code,
                     name=some[0].cause.name,
-                    subjects=len(some),
+                    subjects=run.ruled_out[code],
                     because=text,
                     values=values,
                 )

@@ -1,6 +1,7 @@
 """From a source and a scope to a report: the short story that calls the rest."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,7 @@ from meshdoctor.engine.subjects import Resolved, resolve
 from meshdoctor.engine.tree import Judgement, judge, needs
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
-from meshdoctor.model.cause import Severity
+from meshdoctor.model.cause import Severity, Verdict
 from meshdoctor.model.kubernetes import ConfigMap
 from meshdoctor.model.report import Report, Timing
 from meshdoctor.model.subjects import Subject
@@ -58,6 +59,7 @@ class Run:
     evidence: Evidence
     resolved: Resolved
     judgements: list[Judgement]
+    ruled_out: Counter[str]
     partial: bool
     timings: list[Timing]
 
@@ -91,9 +93,11 @@ def diagnose(
     resolved = resolve(view, scope, edges)
     clock("subjects")
     judgements: list[Judgement] = []
+    ruled_out: Counter[str] = Counter()
     partial = False
     try:
-        _judge_all(collector, playbooks, resolved, judgements, options, progress)
+        for found in _judge_all(collector, playbooks, resolved, options, progress):
+            _keep(found, judgements, ruled_out)
     except KeyboardInterrupt:
         partial = True
     clock("judgement")
@@ -105,6 +109,7 @@ def diagnose(
             evidence=evidence,
             resolved=resolved,
             judgements=judgements,
+            ruled_out=ruled_out,
             partial=partial,
             timings=timings,
         )
@@ -146,10 +151,9 @@ def _judge_all(
     collector: Collector,
     playbooks: tuple[Playbook, ...],
     resolved: Resolved,
-    out: list[Judgement],
     options: Options,
     progress: Progress,
-) -> None:
+) -> Iterator[list[Judgement]]:
     jobs = [(b, s) for b in playbooks for s in resolved.subjects.get(b.subject, ())]
 
     def collect(job: tuple[Playbook, Subject]) -> FactSet:
@@ -159,15 +163,26 @@ def _judge_all(
         for done, job in enumerate(jobs):
             if done % 50 == 0:
                 progress.step("judging", done, len(jobs))
-            out += judge(*job, collect(job))
+            yield judge(*job, collect(job))
         return
     pool = ThreadPoolExecutor(max_workers=options.workers)
     try:
         for done, (job, facts) in enumerate(zip(jobs, pool.map(collect, jobs), strict=True)):
             progress.step("judging", done, len(jobs))
-            out += judge(*job, facts)
+            yield judge(*job, facts)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _keep(found: list[Judgement], kept: list[Judgement], ruled_out: Counter[str]) -> None:
+    """All but causes ruled out: of those, how many, and the first to say why. On a whole mesh
+    nearly all are, and each would hold its subject's facts."""
+    for one in found:
+        if one.verdict is Verdict.RULED_OUT:
+            ruled_out[one.cause.code] += 1
+            if ruled_out[one.cause.code] > 1:
+                continue
+        kept.append(one)
 
 
 def gather(collector: Collector, playbook: Playbook, subject: Subject) -> FactSet:

@@ -52,6 +52,8 @@ class Evidence:
         if key in self._values:
             return cast(T, self._values[key])
         with self._lock:
+            if key in self._values:
+                return cast(T, self._values[key])
             future = self._done.get(key)
             mine = future is None
             if future is None:
@@ -61,6 +63,8 @@ class Evidence:
                 value = read()
                 self._values[key] = value
                 future.set_result(value)
+                if isinstance(key, tuple) and key[0] == "memo":
+                    del self._done[key]  # only failures of these are asked for again
             except BaseException as error:
                 future.set_exception(error)
         return cast(T, future.result())
