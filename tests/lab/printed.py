@@ -119,21 +119,30 @@ def shown(output: str, expect: str) -> bool:
     if expect in output:
         return True
     if re.match(r"(no|nothing|empty|none)\b", expect.strip().lower()):
+        if "No resources found" in output:
+            return True
         named = promised(expect)
         return not any(word in output for word in named) if named else not output.strip()
     named = promised(expect)
     return bool(named) and all(word in output for word in named)
 
 
-def verified(text: str, expect: str, seconds: float = 12) -> str:
-    """Run a printed verify command until it shows what was promised; empty when it does."""
+def verified(text: str, expect: str, seconds: float = 12) -> tuple[str, str]:
+    """Run a printed verify command until it shows what was promised.
+
+    Returns a verdict and a complaint: `yes`; `prose` where every command ran well but no program
+    can compare its output with what is expected; `no` with the complaint.
+    """
     commands = parse(text)
     deadline = time.monotonic() + seconds
     while True:
         outputs = [execute(command) for command in commands]
         output = "\n".join(text for _, text in outputs)
+        ran = all(code == 0 for code, _ in outputs)
         if shown(output, expect):
-            return ""
+            return "yes", ""
+        if ran and not promised(expect):
+            return "prose", ""
         if time.monotonic() > deadline:
-            return f"{text!r} does not show {expect!r}: {output.strip()[-200:]!r}"
+            return "no", f"{text!r} does not show {expect!r}: {output.strip()[-200:]!r}"
         time.sleep(1)

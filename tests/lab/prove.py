@@ -276,7 +276,6 @@ def mend(
     if not findings or findings[0]["code"] not in (fault.cause, *fault.or_cause):
         return
     top = findings[0]
-    istio.wait_synced(seconds=30, at_least=1)
     try:
         printed.run_fix(top["fix"])
         row.fix = "yes"
@@ -304,8 +303,7 @@ def mend(
     for _ in range(3):
         seen(api, fault, fault.cured)
     time.sleep(1.5)
-    complaint = printed.verified(top["verify"]["run"], top["verify"]["expect"])
-    row.verify = not complaint
+    row.verify, complaint = printed.verified(top["verify"]["run"], top["verify"]["expect"])
     if complaint:
         row.problems.append(f"verify: {complaint}")
     again = diagnose(fault, "again")

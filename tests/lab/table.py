@@ -25,7 +25,7 @@ class Row:
     strength: str = ""
     right: bool = False
     fix: str = ""
-    verify: bool | None = None
+    verify: str = ""
     clean: bool | None = None
     offline: bool | None = None
     diagnosed: float = 0.0
@@ -58,7 +58,7 @@ class Row:
         return (
             self.right
             and self.fix in ("yes", "by hand")
-            and bool(self.verify)
+            and self.verify in ("yes", "prose")
             and bool(self.clean)
             and bool(self.offline)
         )
@@ -76,7 +76,7 @@ class Row:
             self.first or "-",
             self.strength or "-",
             self.fix or "-",
-            word(self.verify),
+            self.verify or "-",
             word(self.clean),
             word(self.offline),
             f"{self.diagnosed:.1f}",
