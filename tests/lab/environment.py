@@ -236,6 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     base = layout.STATE / "runs" / "environment"
     shutil.rmtree(base, ignore_errors=True)
     api = Api()
+    baseline.load_or_remember(api)
     failed = 0
     cases = [
         case for case in CASES if not chosen.names or any(n in case.name for n in chosen.names)

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.lab import layout, netns
@@ -102,33 +103,43 @@ def run_fix(text: str) -> None:
             raise LabError(f"{shlex.join(command.argv)} exited {code}: {output.strip()[-300:]}")
 
 
-def promised(expect: str) -> list[str]:
-    """What an expectation names: itself if it is one word, else the identifiers in its prose."""
+NEGATIONS = frozenset({"no", "not", "without", "nothing", "never", "none"})
+
+
+def promised(expect: str) -> tuple[list[str], list[str]]:
+    """What an expectation names, as to be there and as to be absent.
+
+    One word is itself; in prose only identifiers count, and one that closely follows a negation
+    must be absent.
+    """
     if " " not in expect.strip():
-        return [expect.strip()]
-    words = [word.strip(".,:;()'\"`") for word in expect.split()]
-    return [
-        word
-        for word in words
-        if len(word) > 3 and (re.search(r"[-_.:/|]\w", word) or word.isupper())
-    ]
+        return [expect.strip()], []
+    present: list[str] = []
+    absent: list[str] = []
+    since = 9
+    for raw in expect.split():
+        word = raw.strip(".,:;()'\"`")
+        since = 0 if word.lower() in NEGATIONS else since + 1
+        if len(word) > 3 and (re.search(r"\w[-_:/|]\w", word) or word.isupper()):
+            (absent if since <= 3 else present).append(word)
+    return present, absent
 
 
 def shown(output: str, expect: str) -> bool:
     """Whether an output shows what was promised."""
     if expect in output:
         return True
-    if re.match(r"(no|nothing|empty|none)\b", expect.strip().lower()):
-        if "No resources found" in output:
-            return True
-        named = promised(expect)
-        return not any(word in output for word in named) if named else not output.strip()
-    named = promised(expect)
-    return bool(named) and all(word in output for word in named)
+    present, absent = promised(expect)
+    if not present and not absent:
+        first = expect.split(maxsplit=1)[0].lower()
+        return first in NEGATIONS and (not output.strip() or "No resources found" in output)
+    return all(word in output for word in present) and not any(word in output for word in absent)
 
 
-def verified(text: str, expect: str, seconds: float = 12) -> tuple[str, str]:
-    """Run a printed verify command until it shows what was promised.
+def verified(
+    text: str, expect: str, refresh: Callable[[], None], seconds: float = 15
+) -> tuple[str, str]:
+    """Run a printed verify command until it shows what was promised; refresh before each try.
 
     Returns a verdict and a complaint: `yes`; `prose` where every command ran well but no program
     can compare its output with what is expected; `no` with the complaint.
@@ -136,12 +147,13 @@ def verified(text: str, expect: str, seconds: float = 12) -> tuple[str, str]:
     commands = parse(text)
     deadline = time.monotonic() + seconds
     while True:
+        refresh()
         outputs = [execute(command) for command in commands]
         output = "\n".join(text for _, text in outputs)
         ran = all(code == 0 for code, _ in outputs)
         if shown(output, expect):
             return "yes", ""
-        if ran and not promised(expect):
+        if ran and not any(promised(expect)):
             return "prose", ""
         if time.monotonic() > deadline:
             return "no", f"{text!r} does not show {expect!r}: {output.strip()[-200:]!r}"

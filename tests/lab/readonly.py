@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     base = layout.STATE / "runs" / "readonly"
     shutil.rmtree(base, ignore_errors=True)
     api = Api()
-    baseline.forget(api)
+    baseline.load_or_remember(api)
     time.sleep(5)
     role: Object = yaml.safe_load(rbac(PROBES))
     failed = 0
