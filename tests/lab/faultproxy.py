@@ -1,7 +1,8 @@
 """What if the API server answers, but badly? A proxy in front of it that spoils some lists.
 
-Modes: 429 (every list, with Retry-After), 500 (every second list), cut (lists break off in the
-middle), hang (lists stand still in the middle). All else goes through, upgrades included.
+Modes: 429 (every list, with Retry-After), 500 (every list of policies), flaky (500 to every second
+list), cut (lists break off in the middle), hang (lists stand still in the middle). All else goes
+through, upgrades included.
 """
 
 from __future__ import annotations
@@ -40,8 +41,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._splice()
             return
         spoiled = self.command == "GET" and bool(_LIST.search(self.path)) and MODE != "pass"
-        if spoiled and MODE in ("429", "500") and (MODE == "429" or next(_COUNT) % 2):
-            self._refuse(int(MODE))
+        policies = "policies" in self.path
+        if spoiled and (MODE == "429" or MODE == "flaky" and next(_COUNT) % 2):
+            self._refuse(429 if MODE == "429" else 500)
+            return
+        if spoiled and MODE == "500" and policies:
+            self._refuse(500)
             return
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length) if length else None
