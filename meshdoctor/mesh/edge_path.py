@@ -41,6 +41,7 @@ class Given:
     rules: tuple[DestinationRule, ...]
     sidecars: tuple[Sidecar, ...] = ()
     entries: tuple[ServiceEntry, ...] = ()
+    routed_hosts: tuple[str, ...] = ()
 
     @property
     def root(self) -> str:
@@ -96,7 +97,8 @@ def passthrough_of(given: Given, client: Client, sight: Sight, selected: protoco
     meant = named_by_client(host, client.namespace)
     if meant == (given.service.namespace, given.service.name) or selected.opaque:
         return ""
-    if meant is not None or any(host_matches(h, host) for e in given.entries for h in e.spec.hosts):
+    known_hosts = (*given.routed_hosts, *(h for e in given.entries for h in e.spec.hosts))
+    if meant is not None or any(host_matches(h, host) for h in known_hosts):
         return ""
     return UNKNOWN_HOST
 

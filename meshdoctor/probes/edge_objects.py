@@ -3,7 +3,13 @@
 from meshdoctor.mesh.edge_path import Given
 from meshdoctor.mesh.edge_tls import Judged, judge
 from meshdoctor.mesh.workloads import WorkloadPods
-from meshdoctor.model.istio import DestinationRule, PeerAuthentication, ServiceEntry, Sidecar
+from meshdoctor.model.istio import (
+    DestinationRule,
+    PeerAuthentication,
+    ServiceEntry,
+    Sidecar,
+    VirtualService,
+)
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject
 from meshdoctor.probes import reading
@@ -21,6 +27,7 @@ READS = (
     "ServiceEntry",
     "Sidecar",
     "StatefulSet",
+    "VirtualService",
 )
 
 
@@ -55,6 +62,17 @@ def given(view: View, edge: EdgeSubject) -> Given:
         ),
         sidecars=tuple(s for ns in names for s in view.objects("Sidecar", Sidecar, ns)),
         entries=view.objects("ServiceEntry", ServiceEntry),
+        routed_hosts=_routed(view) if edge.request.host else (),
+    )
+
+
+def _routed(view: View) -> tuple[str, ...]:
+    """Hosts that VirtualServices route for sidecars, registered or not."""
+    return tuple(
+        host
+        for rule in view.objects("VirtualService", VirtualService)
+        if not rule.spec.gateways or "mesh" in rule.spec.gateways
+        for host in rule.spec.hosts
     )
 
 

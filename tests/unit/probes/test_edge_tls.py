@@ -127,6 +127,14 @@ def test_the_hosts_a_proxy_does_not_know() -> None:
     assert facts(BOTH + STRICT, edge(host="10.96.0.5:80")).passthrough == ""
     assert facts(BOTH + STRICT, edge(host="pay.shop:80")).passthrough == ""
     assert facts(BOTH + STRICT, edge(host="pay.example.com")).passthrough == "unknown-host"
+    routed = """
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: pay, namespace: web}
+spec: {hosts: [pay.example.com]}
+"""
+    assert facts(BOTH + STRICT + routed, edge(host="pay.example.com")).passthrough == ""
     private = BOTH.replace(
         "metadata: {name: pay, namespace: shop}",
         'metadata: {name: pay, namespace: shop, annotations: {networking.istio.io/exportTo: "."}}',
@@ -168,3 +176,35 @@ def test_caller() -> None:
     with pytest.raises(EvidenceError) as error:
         who(edge(None))
     assert isinstance(error.value.unavailable, Unavailable)
+
+
+def test_a_port_entry_without_tls_towards_an_outside_host() -> None:
+    outside = """
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ext, namespace: web}
+spec: {hosts: [api.example.com], location: MESH_EXTERNAL, ports: [{number: 443, name: https}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: ext, namespace: web}
+spec:
+  host: api.example.com
+  trafficPolicy:
+    tls: {mode: SIMPLE}
+    portLevelSettings: [{port: {number: 443}, connectionPool: {tcp: {maxConnections: 9}}}]
+"""
+    subject = EdgeSubject(client=CART, server=None, host="api.example.com", port=443)
+    f = facts(pod("web", "cart", "10.0.1.1") + outside, subject)
+    assert f.port_reset and f.port_guilty and f.top_mode == "SIMPLE" and f.external
+    assert f.rule_path == "/spec/trafficPolicy/portLevelSettings/0/tls"
+
+
+def test_one_bare_endpoint_of_a_headless_service() -> None:
+    headless = SERVICE.replace("clusterIP: 10.96.0.5", "clusterIP: None")
+    bare = pod("shop", "pay", "10.0.1.3", proxy=False).replace("name: pay-1", "name: pay-old")
+    meshed = pod("web", "cart", "10.0.1.1") + pod("shop", "pay", "10.0.1.2")
+    f = facts(meshed + bare + headless + STRICT)
+    assert (f.fails, f.reason, f.unmeshed, f.endpoints) == (True, "headless", 1, 2)
+    assert not facts(meshed + headless + STRICT).fails
