@@ -15,6 +15,7 @@ from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import fqdn, host_matches
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import has_proxy
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
 from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
@@ -37,7 +38,9 @@ class EdgeEndpoints:
     extra: Annotated[Fact[str], "an endpoint it holds that is in no EndpointSlice", OBSERVED]
     lacks: Annotated[Fact[int], "ready addresses that it does not hold", OBSERVED]
     old_streams: Annotated[
-        Fact[int], "connections begun before the last change of a route or rule, and still used"
+        Fact[int],
+        "connections begun before the last change of a route or rule and still used, in the logs "
+        "that could be read",
     ]
     changed: Annotated[Fact[Ref], "that route or rule; empty: none"]
     unknown_ip: Annotated[
@@ -72,10 +75,7 @@ class EdgeEndpoints:
 )
 def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
     """Do the client's calls reach endpoints that exist, and which may it use?"""
-    if edge.client is None:
-        raise NotAskedError("the client's endpoints", "no client is named", "name it with --from")
-    client = reading.workload(view, edge.client)
-    pod = next((p for p in reversed(client.pods) if has_proxy(p)), None)
+    pod = _client_pod(view, edge)
     service = reading.service(view, edge.service) if edge.service is not None else None
     slices = attempt(lambda: _slices(view, service))
     lines = attempt(lambda: _lines(view, edge, service))
@@ -91,12 +91,21 @@ def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
         held=attempt(lambda: len(known(held))),
         extra=attempt(lambda: _extra(known(held), known(slices))),
         lacks=attempt(lambda: _lacks(known(held), known(slices))),
-        old_streams=attempt(lambda: older_than(known(lines), known(change)[0])),
+        old_streams=0
+        if isinstance(lines, Unavailable)
+        else attempt(lambda: older_than(known(lines), known(change)[0])),
         changed=attempt(lambda: Ref(known(change)[1])),
         unknown_ip=attempt(lambda: _unknown_ip(view, edge)),
         dns_entry=attempt(lambda: _dns_entry(view, edge)),
         client_pod=pod.name if pod is not None else "",
     )
+
+
+def _client_pod(view: View, edge: EdgeSubject) -> Pod | None:
+    if edge.client is None:
+        return None
+    pods = reading.workload(view, edge.client).pods
+    return next((p for p in reversed(pods) if has_proxy(p)), None)
 
 
 def _slices(view: View, service: Service | None) -> Addresses:
@@ -106,7 +115,8 @@ def _slices(view: View, service: Service | None) -> Addresses:
 
 
 def _lines(view: View, edge: EdgeSubject, service: Service | None) -> tuple[Line, ...]:
-    assert edge.client is not None
+    if edge.client is None:
+        raise NotAskedError("the client's calls", "no client is named", "name it with --from")
     logs = proxy_logs.read(view, reading.workload(view, edge.client), CLIENT)
     wanted = target(edge, service, ())
     return logs.lines(lambda log: edge_evidence.of_client(log, wanted))

@@ -1,6 +1,6 @@
 """Does locality load balancing confine the client to few endpoints?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from meshdoctor.mesh.client_tls import Client, choose
@@ -19,6 +19,7 @@ from meshdoctor.probes.view import View, probe
 class EdgeLocality:
     """Ready endpoints by zone, as the client's zone sees them."""
 
+    outlier: Annotated[Fact[bool], "the rule in force ejects endpoints (outlierDetection)"]
     setting: Annotated[Fact[str], "what prefers the client's zone; empty: nothing does"]
     source: Annotated[Fact[Ref], "the DestinationRule or Service that says so"]
     local: Annotated[Fact[int], "ready endpoints in the client's zone"]
@@ -45,7 +46,9 @@ class EdgeLocality:
 )
 def edge_locality(view: View, edge: EdgeSubject) -> EdgeLocality:
     """Does locality load balancing confine the client to few endpoints?"""
-    none = EdgeLocality(setting="", source=Ref(""), local=0, total=0, uneven=False, zone="")
+    none = EdgeLocality(
+        outlier=False, setting="", source=Ref(""), local=0, total=0, uneven=False, zone=""
+    )
     service = reading.service(view, edge.service) if edge.service is not None else None
     if service is None or edge.client is None:
         return none
@@ -59,7 +62,10 @@ def edge_locality(view: View, edge: EdgeSubject) -> EdgeLocality:
         mesh.root_namespace,
         default_export=mesh.default_destination_rule_export_to,
     )
-    setting = prefers_local(rule.policy if rule is not None else None, service, mesh)
+    policy = rule.policy if rule is not None else None
+    outlier = policy is not None and policy.outlier_detection is not None
+    none = replace(none, outlier=outlier)
+    setting = prefers_local(policy, service, mesh)
     if not setting or client.pod is None:
         return none
     node = view.object("Node", Node, "", client.pod.spec.node_name)
@@ -69,6 +75,7 @@ def edge_locality(view: View, edge: EdgeSubject) -> EdgeLocality:
     by_rule = rule is not None and rule.policy_from is not None and "outlier" in setting
     source = rule.policy_from.ref if by_rule and rule and rule.policy_from else service.ref
     return EdgeLocality(
+        outlier=outlier,
         setting=setting,
         source=Ref(source),
         local=found.local,

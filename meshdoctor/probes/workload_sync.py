@@ -37,6 +37,7 @@ class WorkloadSync:
     wrong: Annotated[Fact[str], "types of that pod that are ERROR, STALE or NOT SENT", OBSERVED]
     wrong_proxies: Annotated[Fact[int], "proxies of this workload out of step", OBSERVED]
     others_wrong: Annotated[Fact[int], "proxies of other workloads out of step", OBSERVED]
+    lag_seen: Annotated[Fact[bool], "a proxy of it is out of step, in the table if one was read"]
     revision: Annotated[Fact[str], "the revision that the proxy was injected by; empty: unknown"]
     revision_runs: Annotated[Fact[bool], "an istiod of that revision runs"]
     wanted_revision: Annotated[
@@ -80,6 +81,7 @@ def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
         wrong=seen[1],
         wrong_proxies=seen[2],
         others_wrong=seen[3],
+        lag_seen=not isinstance(seen[2], Unavailable) and seen[2] > 0,
         revision=clean(revision, 63),
         revision_runs=revision in revisions.running(reading.istiod_pods(view)),
         wanted_revision=attempt(lambda: _wanted(view, pod, workload.controller)),

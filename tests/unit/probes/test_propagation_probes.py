@@ -1,0 +1,236 @@
+# ruff: noqa: E501
+"""The propagation probes on a small mesh."""
+
+from typing import Any
+
+import pytest
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import (
+    ConfigSubject,
+    EdgeSubject,
+    MeshSubject,
+    NamespaceSubject,
+    ServiceSubject,
+    WorkloadSubject,
+)
+from meshdoctor.ports import ForbiddenError, MissingError
+from meshdoctor.probes.config_destination_rule import config_destination_rule
+from meshdoctor.probes.config_ingested import config_ingested
+from meshdoctor.probes.config_meta import config_meta
+from meshdoctor.probes.config_others import config_envoy_filter, config_gateway
+from meshdoctor.probes.config_virtual_service import config_virtual_service
+from meshdoctor.probes.edge_endpoints import edge_endpoints
+from meshdoctor.probes.edge_scope import edge_scope
+from meshdoctor.probes.istiod_health import istiod_health
+from meshdoctor.probes.istiod_log import istiod_log
+from meshdoctor.probes.namespace_discovery import namespace_discovery
+from meshdoctor.probes.proxy_xds_log import proxy_xds_log
+from meshdoctor.probes.refusals import refusals
+from meshdoctor.probes.service_endpoints import service_endpoints
+from meshdoctor.probes.sync_overview import sync_overview
+from meshdoctor.probes.validation import validation
+from meshdoctor.probes.workload_sync import workload_sync
+from tests.unit.world import world
+
+MESH = """
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    accessLogFile: /dev/stdout
+    discoverySelectors: [{matchLabels: {d: "on"}}]
+---
+{kind: Namespace, apiVersion: v1, metadata: {name: istio-system}}
+---
+{kind: Namespace, apiVersion: v1, metadata: {name: shop, labels: {d: "on"}}}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: istiod-1, namespace: istio-system, labels: {app: istiod}}
+spec: {containers: [{name: discovery}]}
+status:
+  phase: Running
+  conditions: [{type: Ready, status: "True"}]
+  containerStatuses:
+  - {name: discovery, ready: true, restartCount: 3, lastState: {terminated: {reason: OOMKilled, exitCode: 137, finishedAt: "2026-11-18T09:10:00Z"}}}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: cart-1, namespace: shop, labels: {app: cart}, annotations: {istio.io/rev: default}}
+spec: {containers: [{name: cart}, {name: istio-proxy, args: [proxy, sidecar]}]}
+status:
+  phase: Running
+  podIP: 10.0.0.1
+  conditions: [{type: Ready, status: "True"}]
+  containerStatuses: [{name: istio-proxy, ready: true, state: {running: {startedAt: "2026-11-18T08:00:00Z"}}}]
+---
+kind: Service
+apiVersion: v1
+metadata: {name: pay, namespace: shop, annotations: {networking.istio.io/exportTo: "~"}}
+spec: {selector: {app: pays}, ports: [{name: tcp-pay, port: 80}]}
+---
+kind: Service
+apiVersion: v1
+metadata: {name: cart, namespace: shop}
+spec: {selector: {app: cart}, ports: [{name: http, port: 15021}]}
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: pay, namespace: shop, labels: {istio.io/rev: gone}, resourceVersion: "9", creationTimestamp: "2026-11-18T09:29:55Z"}
+spec: {hosts: [pay], gateways: [mesh, nowhere], http: [{}, {route: [{destination: {host: pay, subset: v2}}]}]}
+---
+kind: DestinationRule
+apiVersion: networking.istio.io/v1
+metadata: {name: pay, namespace: config}
+spec: {host: pay.shop.svc.cluster.local, subsets: [{name: v2}]}
+---
+kind: Gateway
+apiVersion: networking.istio.io/v1
+metadata: {name: web, namespace: shop}
+spec: {selector: {istio: gw}, servers: [{port: {number: 80}}]}
+---
+kind: EnvoyFilter
+apiVersion: networking.istio.io/v1alpha3
+metadata: {name: f, namespace: shop}
+spec: {configPatches: [{match: {context: GATEWAY}}]}
+"""
+CART, WEB = WorkloadSubject("shop", "cart-1", "Pod"), ServiceSubject("shop", "pay")
+STATUS = """\
+NAME            CLUSTER      CDS        LDS       EDS        RDS        ECDS        ISTIOD       VERSION
+cart-1.shop     cluster1     SYNCED     STALE     SYNCED     SYNCED     IGNORED     istiod-1     1.24.0
+"""
+NACK = "2026-11-18T09:00:00Z\twarn\tads\tADS:LDS: ACK ERROR cart-1.shop-3 Internal:error adding listener: '0.0.0.0_15021' has duplicate address '0.0.0.0:15021' as existing listener\n"
+LOGS = {("istio-system", "istiod-1", "discovery"): NACK}
+
+
+def mesh(**rest: Any) -> Any:
+    rest.setdefault("istioctl", {"proxy-status": STATUS})
+    rest.setdefault("logs", LOGS)
+    return world(MESH, **rest)
+
+
+def test_a_refusal_leads_to_its_object() -> None:
+    found = refusals.run(mesh(), MeshSubject())
+    assert (found.count, found.object, found.type) == (1, "Service/shop/cart", "LDS")
+    quiet = refusals.run(mesh(logs={("istio-system", "istiod-1", "discovery"): ""}), MeshSubject())
+    assert (quiet.count, quiet.object) == (0, "")
+
+
+def test_nothing_readable_is_not_no_refusal() -> None:
+    with pytest.raises(ForbiddenError):
+        refusals.run(
+            mesh(failing={"log": ForbiddenError("logs"), "proxy-status": ForbiddenError("ps")}),
+            MeshSubject(),
+        )
+
+
+def test_the_overview() -> None:
+    found = sync_overview.run(mesh(), MeshSubject())
+    assert (found.proxies, found.wrong, found.absent, found.trouble_seen) == (1, 1, 0, True)
+    gone = STATUS.replace("cart-1.shop", "other.shop").replace("STALE ", "SYNCED")
+    absent = sync_overview.run(mesh(istioctl={"proxy-status": gone}), MeshSubject())
+    assert (absent.wrong, absent.absent, absent.absent_first) == (0, 1, "shop/cart-1")
+    blind = sync_overview.run(mesh(failing={"proxy-status": ForbiddenError("ps")}), MeshSubject())
+    assert isinstance(blind.wrong, Unavailable) and blind.trouble_seen is False
+
+
+def test_istiod_itself() -> None:
+    health = istiod_health.run(mesh(), MeshSubject())
+    assert (health.restarting, health.reason, health.workload) == (
+        1,
+        "OOMKilled",
+        "Pod/istio-system/istiod-1",
+    )
+    text = "error\tfailed to list *v1.WasmPlugin: wasmplugins is forbidden\ninfo\ttimeout writing\tconnection=cart-1.shop-4\n"
+    says = istiod_log.run(
+        mesh(logs={("istio-system", "istiod-1", "discovery"): text}), MeshSubject()
+    )
+    assert (says.kinds_refused, says.write_timeouts, says.write_timeout_proxy) == (
+        1,
+        1,
+        "cart-1.shop",
+    )
+
+
+def test_a_workloads_proxy() -> None:
+    found = workload_sync.run(mesh(), CART)
+    assert (found.wrong, found.wrong_proxies, found.lag_seen) == ("LDS STALE", 1, True)
+    assert (found.revision, found.revision_runs, found.wanted_revision) == ("default", True, "")
+    blind = workload_sync.run(mesh(failing={"proxy-status": ForbiddenError("ps")}), CART)
+    assert isinstance(blind.absent, Unavailable) and blind.lag_seen is False
+
+
+def test_a_lost_connection() -> None:
+    gone = "2026-11-18T09:24:33Z\twarning\tenvoy config\tDeltaAggregatedResources gRPC config stream to xds-grpc closed since 234s ago: 14, connection error\n"
+    back = "2026-11-18T09:25:00Z\tinfo\txdsproxy\tconnected to delta upstream XDS server: istiod:15012\n"
+    for text, lost in ((gone, True), (gone + back, False), ("", False)):
+        found = proxy_xds_log.run(mesh(logs={("shop", "cart-1", "istio-proxy"): text}), CART)
+        assert found.lost is lost
+
+
+def test_discovery() -> None:
+    root = namespace_discovery.run(mesh(), NamespaceSubject("istio-system"))
+    assert (root.discovered, root.is_root, root.label) == (False, True, "d=on")
+    assert namespace_discovery.run(mesh(), NamespaceSubject("shop")).discovered
+    with pytest.raises(MissingError):
+        namespace_discovery.run(mesh(), NamespaceSubject("none"))
+
+
+def test_a_virtual_service() -> None:
+    subject = ConfigSubject("VirtualService", "shop", "pay")
+    found = config_virtual_service.run(mesh(), subject)
+    assert (found.dangling, found.shadowed, found.shadowed_rule) == ("shop/nowhere", True, 2)
+    assert (found.subset, found.subset_host) == ("v2", "pay.shop.svc.cluster.local")
+    meta = config_meta.run(mesh(), subject)
+    assert (meta.revision, meta.revision_runs, meta.age_seconds) == ("gone", False, 5)
+    assert config_virtual_service.run(mesh(), ConfigSubject("Gateway", "shop", "web")).ref == ""
+    with pytest.raises(MissingError):
+        config_virtual_service.run(mesh(), ConfigSubject("VirtualService", "shop", "none"))
+
+
+def test_a_rule_a_gateway_and_a_filter() -> None:
+    rule = config_destination_rule.run(mesh(), ConfigSubject("DestinationRule", "config", "pay"))
+    assert rule.never_chosen and rule.service_namespace == "shop"
+    gateway = config_gateway.run(mesh(), ConfigSubject("Gateway", "shop", "web"))
+    assert (gateway.pods, gateway.nearest_labels) == (0, "")
+    filter_ = config_envoy_filter.run(mesh(), ConfigSubject("EnvoyFilter", "shop", "f"))
+    assert filter_.selects and "only sidecars" in filter_.dead
+
+
+def test_what_istiod_holds() -> None:
+    held = '[{"kind": "VirtualService", "metadata": {"namespace": "shop", "name": "pay", "resourceVersion": "9"}}]'
+    view = mesh(istioctl={"debug configz istiod-1.istio-system": held})
+    found = config_ingested.run(view, ConfigSubject("VirtualService", "shop", "pay"))
+    assert (found.holders, found.lagging) == (1, "")
+
+
+def test_a_hidden_service() -> None:
+    edge = EdgeSubject(client=CART, server=None, service=WEB, host="pay.shop", port=80)
+    found = edge_scope.run(mesh(), edge)
+    assert (found.hidden_by, found.protocol, found.subset) == ("exportTo", "TCP", "v2")
+    assert found.http_ignored and found.rule_elsewhere == "DestinationRule/config/pay"
+    nobody = EdgeSubject(client=None, server=None, service=WEB, port=80)
+    assert not edge_scope.run(mesh(), nobody).judged
+    assert isinstance(edge_endpoints.run(mesh(), nobody).dead_calls, Unavailable)
+
+
+def test_a_service_that_selects_nothing() -> None:
+    found = service_endpoints.run(mesh(), WEB)
+    assert (found.pods, found.ready, found.meant) == (0, 0, "")
+    assert service_endpoints.run(mesh(), ServiceSubject("shop", "cart")).pods == 1
+
+
+def test_a_refused_change() -> None:
+    event = """
+kind: Event
+apiVersion: v1
+metadata: {name: e, namespace: argocd}
+involvedObject: {kind: Application, namespace: argocd, name: shop}
+count: 2
+message: 'admission webhook "rev.validation.istio.io" denied the request: configuration is invalid: no hosts'
+"""
+    found = validation.run(world(event), MeshSubject())
+    assert (found.refused, found.refused_for) == (2, "Application/argocd/shop")
+    assert found.refusal == "configuration is invalid: no hosts" and found.endpoints == -1
