@@ -41,7 +41,7 @@ def collision(
                 rival=known.services[own].ref,
                 takes_over=entry.namespace in client_namespaces,
             )
-        for other in known.entries:
+        for other in known.with_host(host):
             if other.namespace == entry.namespace or age_key(other) >= age_key(entry):
                 continue
             if host.lower() in {h.lower() for h in other.spec.hosts} and overlap(

@@ -5,6 +5,7 @@ completed, with the namespace of the *object that holds it*; `svc.ns` stays as i
 then matches a ServiceEntry at best (trap T11).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,21 +20,41 @@ class Catalogue:
 
     services: Mapping[tuple[str, str], Service] = field(default_factory=dict)
     entries: tuple[ServiceEntry, ...] = ()
+    by_name: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
+    by_host: Mapping[str, tuple[ServiceEntry, ...]] = field(default_factory=dict)
+    wildcards: tuple[ServiceEntry, ...] = ()
 
     def named(self, name: str) -> tuple[Service, ...]:
         """Services of that name, in any namespace."""
-        return tuple(s for (_, n), s in sorted(self.services.items()) if n == name)
+        return self.by_name.get(name, ())
 
     def entry_for(self, host: str) -> ServiceEntry | None:
-        """The oldest ServiceEntry that has this host or a wildcard over it."""
-        return next((e for e in self.entries if _covers(e, host)), None)
+        """A ServiceEntry that has this host or a wildcard over it."""
+        exact = self.by_host.get(host.lower(), ())
+        return next((e for e in (*exact, *self.wildcards) if _covers(e, host)), None)
+
+    def with_host(self, host: str) -> tuple[ServiceEntry, ...]:
+        """ServiceEntries that list exactly this host, oldest first."""
+        return self.by_host.get(host.lower(), ())
 
 
 def catalogue(services: Iterable[Service], entries: Iterable[ServiceEntry]) -> Catalogue:
-    """Index services by (namespace, name), entries oldest first."""
+    """Index services by (namespace, name), entries by host, oldest first."""
+    known = {(s.namespace, s.name): s for s in services}
+    ordered = tuple(sorted(entries, key=lambda e: (age_key(e), e.name)))
+    names: dict[str, list[Service]] = defaultdict(list)
+    for (_, name), service in sorted(known.items()):
+        names[name].append(service)
+    hosts: dict[str, list[ServiceEntry]] = defaultdict(list)
+    for entry in ordered:
+        for host in entry.spec.hosts:
+            hosts[host.lower()].append(entry)
     return Catalogue(
-        services={(s.namespace, s.name): s for s in services},
-        entries=tuple(sorted(entries, key=lambda e: (age_key(e), e.name))),
+        services=known,
+        entries=ordered,
+        by_name={name: tuple(found) for name, found in names.items()},
+        by_host={host: tuple(found) for host, found in hosts.items()},
+        wildcards=tuple(e for e in ordered if any("*" in h for h in e.spec.hosts)),
     )
 
 

@@ -7,7 +7,7 @@ exportTo says of others (trap T10). Rules of one namespace and host are merged: 
 the top-level trafficPolicy is the oldest rule's that has one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from meshdoctor.mesh.exports import audience
@@ -27,7 +27,7 @@ def applies_to(rule: DestinationRule, fqdn: str) -> bool:
 
 
 def never_chosen(
-    rule: DestinationRule, root_namespace: str, client_namespaces: Iterable[str]
+    rule: DestinationRule, root_namespace: str, client_namespaces: Collection[str]
 ) -> bool:
     """Whether no proxy can ever pick it: it lives neither with the service, nor in the root
     namespace, nor in a namespace that has proxies of its own.
@@ -37,7 +37,7 @@ def never_chosen(
     service = service_of(host(rule))
     if service is None or rule.namespace in (service[0], root_namespace):
         return False
-    return rule.namespace not in set(client_namespaces)
+    return rule.namespace not in client_namespaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from meshdoctor.mesh import routes, rules
+from meshdoctor.mesh import rules
 from meshdoctor.mesh.endpoints import empty_subset
 from meshdoctor.mesh.hosts import misread, service_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import DestinationRule, VirtualService
+from meshdoctor.model.istio import DestinationRule
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
@@ -84,7 +84,9 @@ def config_destination_rule(view: View, config: ConfigSubject) -> DestinationRul
         facts = _of_service(view, rule, service, facts)
     else:
         facts = _astray(view, rule, facts)
-    merge = rules.lost_in_merge(rule, view.objects("DestinationRule", DestinationRule))
+    merge = rules.lost_in_merge(
+        rule, view.objects("DestinationRule", DestinationRule, rule.namespace)
+    )
     if merge is not None:
         facts = replace(
             facts,
@@ -103,7 +105,7 @@ def _of_service(
     if never:
         pods = view.objects("Pod", Pod, rule.namespace)
         never = rules.never_chosen(rule, root, {p.namespace for p in pods if shared.is_client(p)})
-    used = routes.used_subsets(view.objects("VirtualService", VirtualService), rules.host(rule))
+    used = shared.subsets_by_host(view).get(rules.host(rule).lower(), frozenset())
     subset = None
     if used and not never:
         subset = empty_subset(rule, service, view.objects("Pod", Pod, service.namespace), used)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from meshdoctor.mesh import entries, sidecar_choice
 from meshdoctor.mesh.filter_match import dead_match, selects_workloads
-from meshdoctor.mesh.gateway_binding import gateway_pods, missing_port, nearest
+from meshdoctor.mesh.gateway_binding import MissingPort, gateway_pods, missing_port, nearest
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_container, proxy_type
 from meshdoctor.model.facts import Fact, Ref
@@ -28,8 +28,9 @@ class GatewayFacts:
     selector: Annotated[Fact[str], "its selector"]
     pods: Annotated[Fact[int], "gateway pods that it selects in the scope"]
     gateways: Annotated[Fact[int], "gateway pods of the scope"]
+    problem: Annotated[Fact[str], "what is wrong, in words; empty: nothing"]
     nearest: Annotated[Fact[str], "the gateway pod that comes closest, namespace/pod"]
-    nearest_labels: Annotated[Fact[str], "its labels of the selector's keys"]
+    nearest_labels: Annotated[Fact[str], "its labels of the selector's keys; empty: it has none"]
     missing_port: Annotated[Fact[int], "a server's port that no Service of its pods has; 0: none"]
     service: Annotated[Fact[Ref], "the Service in front of its pods; empty: none"]
     service_name: Annotated[Fact[str], "its name"]
@@ -43,6 +44,7 @@ _NO_GATEWAY = GatewayFacts(
     selector="",
     pods=0,
     gateways=0,
+    problem="",
     nearest="",
     nearest_labels="",
     missing_port=0,
@@ -60,7 +62,7 @@ def config_gateway(view: View, config: ConfigSubject) -> GatewayFacts:
     gateway = view.object("Gateway", Gateway, config.namespace, config.name)
     if gateway is None:
         raise MissingError(str(config), "it does not exist any more")
-    everywhere = view.objects("Pod", Pod)
+    everywhere = shared.gateway_pods_known(view)
     chosen = gateway_pods(gateway, everywhere)
     near = nearest(gateway, everywhere)
     miss = missing_port(gateway, chosen, view.objects("Service", Service)) if chosen else None
@@ -71,15 +73,31 @@ def config_gateway(view: View, config: ConfigSubject) -> GatewayFacts:
         namespace=gateway.namespace,
         selector=_pairs(gateway.spec.selector),
         pods=len(chosen),
-        gateways=sum(proxy_type(p) == "router" for p in everywhere),
+        gateways=len(everywhere),
+        problem=_problem(gateway, len(chosen), near, miss),
         nearest=f"{near.namespace}/{near.name}" if near is not None else "",
         nearest_labels=_pairs(
-            {k: near.labels.get(k, "") for k in gateway.spec.selector} if near is not None else {}
+            {k: near.labels[k] for k in gateway.spec.selector if k in near.labels}
+            if near is not None
+            else {}
         ),
         missing_port=miss.port if miss is not None else 0,
         service=Ref(service.ref if service is not None else ""),
         service_name=service.name if service is not None else "",
         service_namespace=service.namespace if service is not None else "",
+    )
+
+
+def _problem(gateway: Gateway, pods: int, near: Pod | None, miss: MissingPort | None) -> str:
+    if miss is not None:
+        front = miss.service.ref if miss.service is not None else "no Service"
+        return clean(f"port {miss.port} is on no Service in front of its pods ({front})", 300)
+    if pods or near is None:
+        return ""
+    has = _pairs({k: near.labels[k] for k in gateway.spec.selector if k in near.labels})
+    wanted = _pairs(gateway.spec.selector)
+    return clean(
+        f"no gateway pod has {wanted} (the nearest, {near.namespace}/{near.name}, has {has})", 300
     )
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from meshdoctor.mesh import routes
 from meshdoctor.mesh.hosts import Misread, misread
-from meshdoctor.mesh.rules import never_chosen
+from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
+from meshdoctor.model.istio import Gateway, VirtualService
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import propagation_reading as shared
@@ -31,6 +31,7 @@ class VirtualServiceFacts:
     shared_host: Annotated[Fact[str], "that host"]
     dangling: Annotated[Fact[str], "a gateway it names that does not exist there, namespace/name"]
     gateway_elsewhere: Annotated[Fact[str], "the namespace that has a Gateway of that name"]
+    unbound: Annotated[Fact[str], "what is wrong with its gateways, in words; empty: nothing"]
     refused_host: Annotated[Fact[str], "a host that none of its gateways admits"]
     refusing_gateway: Annotated[Fact[Ref], "the Gateway whose servers do not admit it"]
     shadowed: Annotated[Fact[bool], "an http rule that an earlier one covers entirely"]
@@ -52,6 +53,7 @@ _NONE = VirtualServiceFacts(
     shared_host="",
     dangling="",
     gateway_elsewhere="",
+    unbound="",
     refused_host="",
     refusing_gateway=Ref(""),
     shadowed=False,
@@ -86,7 +88,8 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
     facts = _hosts(view, route, facts)
     facts = _gateways(view, route, facts)
     mesh = reading.mesh_config(view)
-    others = view.objects("VirtualService", VirtualService)
+    index = shared.routes_by_host(view)
+    others = {r.ref: r for h in routes.hosts(route) for r in index.get(h.lower(), ())}.values()
     loser = routes.loses_to(route, others, mesh.default_virtual_service_export_to)
     if loser is not None:
         facts = replace(facts, winner=Ref(loser.winner.ref), shared_host=clean(loser.host, 253))
@@ -135,29 +138,34 @@ def _gateways(view: View, route: VirtualService, facts: VirtualServiceFacts) -> 
     missing = next((key for key, gateway in found.items() if gateway is None), None)
     if missing is not None:
         lost = routes.dangling(route, view.objects("Gateway", Gateway))
+        elsewhere = lost.exists_in if lost is not None else ""
+        there = f", {elsewhere}/{missing[1]} does" if elsewhere else ""
         return replace(
             facts,
             dangling=f"{missing[0]}/{missing[1]}",
-            gateway_elsewhere=lost.exists_in if lost is not None else "",
+            gateway_elsewhere=elsewhere,
+            unbound=clean(f"Gateway {missing[0]}/{missing[1]} does not exist{there}", 300),
         )
     gateways = [gateway for gateway in found.values() if gateway is not None]
     refused = [(routes.host_outside(route, gateway), gateway) for gateway in gateways]
     if refused and all(host for host, _ in refused):
         host, gateway = refused[0]
-        return replace(facts, refused_host=clean(host, 253), refusing_gateway=Ref(gateway.ref))
+        return replace(
+            facts,
+            refused_host=clean(host, 253),
+            refusing_gateway=Ref(gateway.ref),
+            unbound=clean(f"no server of {gateway.ref} admits host {host}", 300),
+        )
     return facts
 
 
 def _subsets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
     if not any(d.subset for d in routes.destinations(route)):
         return facts
-    root, clients = reading.root_namespace(view), shared.client_namespaces(view)
-    rules = [
-        r
-        for r in view.objects("DestinationRule", DestinationRule)
-        if not never_chosen(r, root, clients)
-    ]
-    missing = routes.subset_without_rule(route, rules)
+    known = shared.choosable_rules(view)
+    hosts = [resolve_short_name(d.host, route.namespace) for d in routes.destinations(route)]
+    rules = {r.ref: r for host in hosts for r in known.of(host)}
+    missing = routes.subset_without_rule(route, rules.values())
     if missing is None:
         return facts
     return replace(facts, subset_host=clean(missing[0], 253), subset=clean(missing[1], 63))

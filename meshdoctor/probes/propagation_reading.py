@@ -3,16 +3,22 @@
 Not a probe: it judges nothing.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshdoctor.mesh.hosts import Catalogue, catalogue
 from meshdoctor.mesh.istiod_log import IstiodLog, read
 from meshdoctor.mesh.istiod_metrics import Delivery, delivery
 from meshdoctor.mesh.metrics import parse as parse_metrics
+from meshdoctor.mesh.routes import destinations, hosts
+from meshdoctor.mesh.rules import host as rule_host
+from meshdoctor.mesh.rules import never_chosen
+from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.workloads import has_proxy, proxy_type
 from meshdoctor.mesh.xds import SyncTable
 from meshdoctor.mesh.xds_status import parse as parse_status
-from meshdoctor.model.istio import ServiceEntry
+from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.ports import EvidenceError, NotRecordedError
 from meshdoctor.probes import reading
@@ -104,7 +110,70 @@ def is_client(pod: Pod) -> bool:
 
 def client_namespaces(view: View) -> frozenset[str]:
     """Namespaces of the scope that have a proxy of their own."""
-    return frozenset(p.namespace for p in proxy_pods(view))
+    return view.memo("client-namespaces", lambda v: frozenset(p.namespace for p in proxy_pods(v)))
+
+
+def routes_by_host(view: View) -> Mapping[str, tuple[VirtualService, ...]]:
+    """VirtualServices by each of their hosts, as istiod reads them, lower-case."""
+    return view.memo("routes-by-host", _routes_by_host)
+
+
+def _routes_by_host(view: View) -> Mapping[str, tuple[VirtualService, ...]]:
+    found: dict[str, list[VirtualService]] = defaultdict(list)
+    for route in view.objects("VirtualService", VirtualService):
+        for host in hosts(route):
+            found[host.lower()].append(route)
+    return {host: tuple(some) for host, some in found.items()}
+
+
+def subsets_by_host(view: View) -> Mapping[str, frozenset[str]]:
+    """Subsets that get requests from some route, by destination host, lower-case."""
+    return view.memo("subsets-by-host", _subsets_by_host)
+
+
+def _subsets_by_host(view: View) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for route in view.objects("VirtualService", VirtualService):
+        for one in destinations(route):
+            if one.subset:
+                found[resolve_short_name(one.host, route.namespace).lower()].add(one.subset)
+    return {host: frozenset(some) for host, some in found.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """DestinationRules that some proxy can choose, by exact host; wildcard ones apart."""
+
+    exact: Mapping[str, tuple[DestinationRule, ...]]
+    wildcards: tuple[DestinationRule, ...]
+
+    def of(self, host: str) -> tuple[DestinationRule, ...]:
+        """Rules that may cover a host."""
+        return (*self.exact.get(host.lower(), ()), *self.wildcards)
+
+
+def choosable_rules(view: View) -> Rules:
+    """Every DestinationRule but those that lie where no proxy looks."""
+    return view.memo("choosable-rules", _choosable_rules)
+
+
+def _choosable_rules(view: View) -> Rules:
+    root, clients = reading.root_namespace(view), client_namespaces(view)
+    exact: dict[str, list[DestinationRule]] = defaultdict(list)
+    wild: list[DestinationRule] = []
+    for rule in view.objects("DestinationRule", DestinationRule):
+        if never_chosen(rule, root, clients):
+            continue
+        name = rule_host(rule)
+        (wild if "*" in name else exact[name.lower()]).append(rule)
+    return Rules(exact={h: tuple(r) for h, r in exact.items()}, wildcards=tuple(wild))
+
+
+def gateway_pods_known(view: View) -> tuple[Pod, ...]:
+    """Every pod of the scope whose proxy is a gateway."""
+    return view.memo(
+        "gateway-pods", lambda v: tuple(p for p in v.objects("Pod", Pod) if is_gateway(p))
+    )
 
 
 def is_gateway(pod: Pod) -> bool:
