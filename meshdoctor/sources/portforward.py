@@ -41,7 +41,7 @@ class PortForward:
             stream.settimeout(seconds)
             return _ask(stream, path, what, limit, Deadline(seconds))
         except (OSError, http.client.HTTPException) as error:
-            said = forward.error(port) or str(error) or type(error).__name__
+            said = forward.error(port) or _text(error)
             raise UnreachableError(
                 what,
                 " ".join(said.split())[:200],
@@ -64,6 +64,12 @@ class PortForward:
             raise _refused(error, namespace, pod, what) from None
         except (OSError, ValueError, websocket.WebSocketException) as error:
             raise UnreachableError(what, " ".join(str(error).split())[:200]) from None
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, http.client.IncompleteRead):
+        return f"the answer ended {error.expected} bytes too early"
+    return str(error) or type(error).__name__
 
 
 def _refused(error: Any, namespace: str, pod: str, what: str) -> EvidenceError:
@@ -94,6 +100,8 @@ def _ask(stream: Any, path: str, what: str, limit: int, deadline: Deadline) -> b
             raise TooLargeError(what, f"larger than {limit >> 20} MB")
         deadline.share(SECONDS, what)
     body = b"".join(chunks)
+    if reply.length:  # read(n) does not complain of a body that ends too early
+        raise http.client.IncompleteRead(body[:64], reply.length)
     if reply.status in (401, 403):
         raise ForbiddenError(what, f"HTTP {reply.status} {body[:120].decode('utf-8', 'replace')}")
     if reply.status != 200:
