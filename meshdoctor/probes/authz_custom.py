@@ -58,7 +58,7 @@ class AuthzCustom:
 @probe(
     "authz-custom",
     subject=SubjectKind.EDGE,
-    reads=(*READS, "EndpointSlice", "Sidecar"),
+    reads=(*READS, "EndpointSlice"),
 )
 def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
     """What do the CUSTOM policies of the judging proxy ask, and of whom?"""

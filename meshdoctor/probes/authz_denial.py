@@ -26,6 +26,7 @@ READS = (
     "RequestAuthentication",
     "Service",
     "ServiceEntry",
+    "Sidecar",
     "StatefulSet",
     "VirtualService",
     "log",

@@ -259,7 +259,7 @@ def _sidecar(view: View, base: Situation, server: WorkloadPods) -> Hop:
     expected = Expected(
         kind="sidecar",
         identity=_identity(view, base.client),
-        mtls=peer_speaks_mtls(view, base.edge, base.client, server, base.workload_port),
+        mtls=peer_speaks_mtls(view, base.edge, base.client, server),
         client_ip=min(ips, default=base.edge.client_ip),
         server_ip=pod.status.pod_ip if pod else "",
         port=base.workload_port,
