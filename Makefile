@@ -40,4 +40,6 @@ docs: $(STAMP) ## write the generated pages again
 clean: ## remove what the targets made
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .coverage
 
--include tests/lab/lab.mk
+LAB_PYTHON := $(BIN)/python
+include tests/lab/lab.mk
+lab-build lab-up lab-down lab-status lab-test lab-environment lab-readonly lab-ci bench-live: $(STAMP)
