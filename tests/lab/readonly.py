@@ -87,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="do not take rules away")
     chosen = parser.parse_args(argv)
     os.environ["PYTHONPATH"] = str(layout.CHECKOUT)
+    os.environ["PYTHONFAULTHANDLER"] = "1"
     os.environ["KUBECONFIG"] = str(layout.READER_CONFIG)
     os.environ["PATH"] = f"{layout.BIN}:{os.environ['PATH']}"
     base = layout.STATE / "runs" / "readonly"
@@ -121,15 +122,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         flush=True,
     )
     if not chosen.quick:
-        failed += take_away(role, base)
+        failed += take_away(api, role, base)
     print(f"{'all' if not failed else 'not all'} as promised, {failed} failed")
     return 1 if failed else 0
 
 
-def take_away(role: Object, base: Path) -> int:
+def take_away(api: Api, role: Object, base: Path) -> int:
     """Remove each resource in turn; returns how often the report was not truthful."""
     failed = 0
     for group, rule in enumerate(role["rules"]):
+        name = rule["apiGroups"][0]
+        if name and api.find(f"/apis/{name}") is None:
+            # Kinds that this API server does not serve are not missed.
+            continue
         for resource in rule["resources"]:
             bind(without(role, group, resource))
             time.sleep(0.5)
