@@ -214,7 +214,7 @@ def _observed(lead: Judgement, failing: Sequence[Seen]) -> str:
     lines = [one.said() for one in failing if one.concerns(lead.subject)][:2]
     if from_logs and lines:
         return clean("; ".join(lines), 300)
-    return clean("; ".join(list(facts.values())[:3]), 300)
+    return clean("; ".join(list(dict.fromkeys(facts.values()))[:3]), 300)
 
 
 def _worded(doc: str, value: object) -> str:

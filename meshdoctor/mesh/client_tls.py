@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.mesh.visibility import exported
-from meshdoctor.model.istio import ClientTls, DestinationRule, Subset, TrafficPolicy
+from meshdoctor.model.istio import (
+    ClientTls,
+    DestinationRule,
+    PortTrafficPolicy,
+    Subset,
+    TrafficPolicy,
+)
 from meshdoctor.model.snapshot import selects
 
 DISABLE = "DISABLE"
@@ -279,7 +285,11 @@ def ruling(chosen: Merged | None, client: Client, port: int, subset: str = "") -
 
 
 def tls_path(rule: DestinationRule, level: str, port: int, subset: str = "") -> str:
-    """JSON pointer of the tls block that a ruling found in a rule; "" when it is not there."""
+    """JSON pointer to remove so that a ruling's tls block is gone; "" when it is not there.
+
+    istiod's validation refuses a policy without any field, so the pointer climbs to the block
+    that would be left empty.
+    """
     policy, base = rule.spec.traffic_policy, "/spec/trafficPolicy"
     if level == SUBSET:
         names = [s.name for s in rule.spec.subsets]
@@ -294,5 +304,10 @@ def tls_path(rule: DestinationRule, level: str, port: int, subset: str = "") -> 
         return ""
     for index, entry in enumerate(policy.port_level_settings):
         if entry.port.number == port:
-            return f"{base}/portLevelSettings/{index}/tls"
-    return f"{base}/tls"
+            here = f"{base}/portLevelSettings/{index}"
+            if entry != PortTrafficPolicy(port=entry.port, tls=entry.tls):
+                return f"{here}/tls"
+            only = TrafficPolicy(port_level_settings=policy.port_level_settings)
+            alone = len(policy.port_level_settings) == 1 and policy == only
+            return base if alone else here
+    return base if policy == TrafficPolicy(tls=policy.tls) else f"{base}/tls"

@@ -241,6 +241,8 @@ class TrafficPolicy(Partial, frozen=True):
     outlier_detection: OutlierDetection | None = None
     load_balancer: LoadBalancerSettings | None = None
     proxy_protocol: ProxyProtocol | None = None
+    tunnel: dict[str, Any] | None = None
+    retry_budget: dict[str, Any] | None = None
 
 
 class Subset(Partial, frozen=True):
