@@ -7,6 +7,7 @@ need. Any other evaluation error is a broken playbook and raises ConditionError.
 """
 
 import re
+import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -18,6 +19,8 @@ Vars = Mapping[str, type]
 _IDENT = re.compile(r"\b([a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*)\b(?!\s*\()")
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _UNBOUND = 'No value with name "'
+_ONE_AT_A_TIME = threading.Lock()
+"""The native runtime does not promise to be safe from several threads at once."""
 
 
 class ConditionError(Exception):
@@ -74,10 +77,11 @@ class Condition:
 
     def _evaluate(self, facts: Mapping[str, Scalar | None]) -> bool | None:
         data = {n: _plain(v) for n, v in facts.items() if v is not None}
-        value = self._expression.eval(data=data)
-        if value.type() == cel.Type.BOOL:
-            return bool(value.value())
-        problem = str(value.value())
+        with _ONE_AT_A_TIME:
+            value = self._expression.eval(data=data)
+            if value.type() == cel.Type.BOOL:
+                return bool(value.value())
+            problem = str(value.value())
         if _UNBOUND in problem:
             return None
         raise ConditionError(f"{self.text!r}: {problem}")
