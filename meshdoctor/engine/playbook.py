@@ -179,7 +179,7 @@ class Reader:
 
 def load(path: Path, probes: Mapping[str, Probe] = PROBES) -> Playbook:
     """One playbook file; raises PlaybookError."""
-    where = _short(path)
+    where = short_path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -221,8 +221,8 @@ def load_all(folder: Path | None = None) -> tuple[Playbook, ...]:
     for book in books:
         for key in (book.name, *(r.cause.code for r in book.rules)):
             if key in seen:
-                raise PlaybookError(f"{_short(book.path)}:1: {key} is also in {seen[key]}")
-            seen[key] = _short(book.path)
+                raise PlaybookError(f"{short_path(book.path)}:1: {key} is also in {seen[key]}")
+            seen[key] = short_path(book.path)
     if not books:
         raise PlaybookError(f"{root}:1: no playbook.yaml found")
     return tuple(sorted(books, key=lambda b: b.name))
@@ -237,7 +237,8 @@ def playbooks_folder() -> Path:
     return package / "_playbooks"
 
 
-def _short(path: Path) -> str:
+def short_path(path: Path) -> str:
+    """How messages name a file: from `playbooks/` on, when it lies there."""
     parts = path.parts
     if "playbooks" in parts:
         return "/".join(parts[parts.index("playbooks") :])

@@ -8,7 +8,6 @@ every condition and forces it true and false: each mutant must break a case.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 
 import yaml
@@ -23,6 +22,7 @@ from meshdoctor.engine.playbook import (
     Question,
     Reader,
     Rule,
+    short_path,
     strict_yaml,
 )
 from meshdoctor.engine.rank import rank
@@ -64,7 +64,7 @@ class Failure:
 def cases(playbook: Playbook) -> tuple[Case, ...]:
     """The cases of the tests.yaml beside a playbook; raises PlaybookError."""
     path = playbook.path.with_name("tests.yaml")
-    where = _where(path)
+    where = short_path(path)
     if not path.is_file():
         raise PlaybookError(f"{where}:1: missing: every playbook has its tests beside it")
     top = Reader(strict_yaml(path.read_text(encoding="utf-8"), where, _Loader), where, "tests")
@@ -83,11 +83,6 @@ def cases(playbook: Playbook) -> tuple[Case, ...]:
         overlaid = _facts(playbook, healthy, facts, where)
         out.append(Case(name=name, facts=overlaid, expect=expect, line=one.line))
     return tuple(out)
-
-
-def _where(path: Path) -> str:
-    parts = path.parts
-    return "/".join(parts[parts.index("playbooks") :]) if "playbooks" in parts else str(path)
 
 
 def _facts(playbook: Playbook, base: Any, over: Any, where: str) -> FactSet:
@@ -147,7 +142,7 @@ def outcome(playbook: Playbook, facts: FactSet) -> list[str]:
 
 def run(playbook: Playbook) -> list[Failure]:
     """Failures of a playbook's own cases; empty when all hold."""
-    where = _where(playbook.path.with_name("tests.yaml"))
+    where = short_path(playbook.path.with_name("tests.yaml"))
     out = []
     for case in cases(playbook):
         got = outcome(playbook, case.facts)
@@ -168,7 +163,7 @@ def mutate(playbook: Playbook) -> Iterator[Failure]:
     base = [sorted(outcome(playbook, c.facts)) for c in known]
     for label, mutant in _mutants(playbook, env):
         if not _noticed(mutant, known, base):
-            yield Failure(where=_where(playbook.path), problem=f"no case notices: {label}")
+            yield Failure(where=short_path(playbook.path), problem=f"no case notices: {label}")
 
 
 def _noticed(mutant: Playbook, known: Sequence[Case], base: Sequence[list[str]]) -> bool:

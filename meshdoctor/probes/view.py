@@ -9,12 +9,12 @@ with `attempt` and puts the `Unavailable` in the field.
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import FactDeclaration, declarations
 from meshdoctor.model.kubernetes import Object
-from meshdoctor.model.subjects import Request, Subject, SubjectKind
+from meshdoctor.model.subjects import Request, SubjectKind
 from meshdoctor.ports import EvidenceError, Text
 
 T = TypeVar("T")
@@ -128,10 +128,3 @@ def known(value: T | Unavailable) -> T:
         error.unavailable = value
         raise error
     return value
-
-
-def project(subject: Subject, on: str) -> Subject | None:
-    """The part of a subject that a step is about: `on: client`, `server`, `service`, or itself."""
-    if not on:
-        return subject
-    return cast("Subject | None", getattr(subject, on, None))
