@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-STATE = Path(os.environ.get("MESHDOCTOR_LAB_STATE", "/var/lib/meshdoctor-lab"))
+# Several labs run beside each other when each has a name of its own: they share no address, since
+# every address lives inside the lab's own network namespaces.
+CONTROL = os.environ.get("MESHDOCTOR_LAB_NAME", "mdlab")
+STATE = Path(os.environ.get("MESHDOCTOR_LAB_STATE", f"/var/lib/meshdoctor-lab/{CONTROL}"))
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
 
-CONTROL = "mdlab"
 BRIDGE = "br0"
 # A bridge takes the lowest MAC of its ports unless it has one of its own, and then changes it
 # whenever a pod comes or goes: every connection to it would stall for 30 s.
