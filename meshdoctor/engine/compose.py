@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from meshdoctor import __version__
+from meshdoctor.engine.commands import completed_by_hand, fill_command
 from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.engine.rank import Ranked, rank
 from meshdoctor.engine.symptoms import Seen, seen, symptoms
-from meshdoctor.engine.tree import Judgement, fill, plain
+from meshdoctor.engine.tree import NOT_SEEN, Judgement, fill, plain
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_container
 from meshdoctor.model import report as r
@@ -126,6 +127,7 @@ def last_change(obj: Object) -> tuple[datetime, str, str] | None:
 def _finding(one: Ranked, position: int, changes: Changes, failing: Sequence[Seen]) -> r.Finding:
     lead = one.lead
     cause = lead.cause
+    fix, holes = fill_command(cause.fix, lead.facts)
     return r.Finding(
         code=cause.code,
         name=cause.name,
@@ -147,14 +149,26 @@ def _finding(one: Ranked, position: int, changes: Changes, failing: Sequence[See
         also_on=[str(m.subject) for m in one.members[1 : MOST_ALSO_ON + 1]],
         changes=changes.listed(lead.objects),
         missing=[missing(m) for m in lead.missing] if lead.verdict is Verdict.UNDECIDED else [],
-        fix=clean(fill(cause.fix, lead.facts), 2000),
-        by_hand=clean(fill(cause.by_hand, lead.facts), 500),
-        verify=r.VerifyStep(
-            run=clean(fill(cause.verify.run, lead.facts), 1000),
-            expect=clean(fill(cause.verify.expect, lead.facts), 300),
-        ),
+        fix=clean(fix, 2000),
+        by_hand=clean(completed_by_hand(fill(cause.by_hand, lead.facts), holes), 500),
+        verify=_verify(lead),
         docs=cause.docs,
         fingerprint=fingerprint(cause.code, str(lead.subject)),
+    )
+
+
+def _verify(lead: Judgement) -> r.VerifyStep:
+    """A promise about a value that was not seen is none that a program can check."""
+    verify, facts = lead.cause.verify, lead.facts
+    told = [
+        [text for text in (fill(t, facts) for t in texts) if text and NOT_SEEN not in text]
+        for texts in (verify.shows, verify.lacks)
+    ]
+    return r.VerifyStep(
+        run=clean(fill_command(verify.run, facts)[0], 1000),
+        expect=clean(fill(verify.expect, facts), 300),
+        shows=[clean(text, 300) for text in told[0]],
+        lacks=[clean(text, 300) for text in told[1]],
     )
 
 

@@ -328,7 +328,12 @@ def _cause(data: Any, where: str) -> Cause:
         because=one.text("because"),
         fix=one.text("fix"),
         by_hand=one.text("by_hand", ""),
-        verify=Verify(run=verify.text("run"), expect=verify.text("expect")),
+        verify=Verify(
+            run=verify.text("run"),
+            expect=verify.text("expect"),
+            shows=verify.texts("shows"),
+            lacks=verify.texts("lacks"),
+        ),
         docs=one.text("docs"),
         symptom=one.text("symptom", ""),
         mesh=one.flag("mesh", True),
@@ -371,7 +376,9 @@ def _rule(
         literal = ref.startswith("'") and ref.endswith("'")
         if not literal and (ref not in declared or declared[ref].type is not Ref):
             raise PlaybookError(f"{where}:{cause.line}: {cause.code}: {ref!r} is no reference fact")
-    for text in (cause.because, cause.fix, cause.verify.run, cause.verify.expect, *cause.at_fault):
+    verify = cause.verify
+    promises = (verify.run, verify.expect, *verify.shows, *verify.lacks)
+    for text in (cause.because, cause.fix, cause.by_hand, *promises, *cause.at_fault):
         for name in PLACEHOLDER.findall(text):
             if name not in declared:
                 raise PlaybookError(

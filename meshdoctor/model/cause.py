@@ -49,8 +49,16 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
+    """A command that shows whether the fault is gone.
+
+    `expect` says it to a person; `shows` and `lacks` to a program: every text of `shows` is in the
+    output and none of `lacks`.
+    """
+
     run: str
     expect: str
+    shows: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

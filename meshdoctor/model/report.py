@@ -27,8 +27,13 @@ class TrailStep(Struct, frozen=True):
 
 
 class VerifyStep(Struct, frozen=True):
+    """A command, what its output means to a person (`expect`) and, where a program can tell: texts
+    that are all in the output (`shows`), texts that are not (`lacks`)."""
+
     run: str
     expect: str
+    shows: list[str] = []
+    lacks: list[str] = []
 
 
 class ChangeNote(Struct, frozen=True):

@@ -306,8 +306,7 @@ def mend(
             seen(api, fault, fault.cured)
         time.sleep(1.5)
 
-    verify = top["verify"]
-    row.verify, complaint = printed.verified(verify["run"], verify["expect"], refresh)
+    row.verify, complaint = printed.verified(top["verify"], refresh)
     if complaint:
         row.problems.append(f"verify: {complaint}")
     again = diagnose(fault, "again")
