@@ -8,8 +8,8 @@ utility and PGV messages, 1.24 to 1.36); which object holds them is looked up in
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
+from meshdoctor.mesh import filter_blame
 from meshdoctor.mesh.protocols import select
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.model.istio import (
@@ -28,16 +28,14 @@ _LISTENER_PORT = re.compile(
 )
 _CLUSTER = re.compile(r"(outbound|inbound)_?\|(\d*)\|([^|\s]*)\|([^\s'\":,;]*)")
 _DOMAIN = re.compile(r"[Dd]uplicate (?:entry of )?domain[s:]? (?:is )?([^\s'\",:;]+)")
-_FILTER_NAME = re.compile(r"(?:implementation for|name:?) '?([\w.\-]*\w)'?")
-_FIELD = re.compile(r"(?:no such field|unknown field|Cannot find field): ?['\"]?([\w.]+)")
-_QUOTED = re.compile(r"'([^']{3,80})'|\"([^\"]{3,80})\"")
 _ISSUER = re.compile(r"Issuer '([^']+)'")
 _PATH = re.compile(r"(?:Invalid path|unable to read file|Failed to load [^:]{0,60} from):? ?(/\S+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objects:
-    """What may be at fault. All of one mesh, or what the scope lets us see."""
+    """What may be at fault. All of one mesh, or what the scope lets us see; of EnvoyFilters, only
+    those that the refusing proxy gets."""
 
     services: tuple[Service, ...] = ()
     filters: tuple[EnvoyFilter, ...] = ()
@@ -56,16 +54,20 @@ class Offender:
     objects: tuple[Object, ...] = field(default=())
 
 
-def offender(message: str, known: Objects) -> Offender:
-    """The objects behind a refusal.
+def offender(message: str, known: Objects, type_: str = "") -> Offender:
+    """The objects behind a refusal of a type (`LDS` ...).
 
     Try what is most specific first: a duplicate listener address, a duplicate domain, a token
-    issuer, a path, an extension's or a field's name, a cluster.
+    issuer, a path, the words of a patch, a cluster; at last the one patch that there is.
     """
-    for look in (_listener, _domain, _issuer, _path, _field, _extension, _regex, _cluster):
+    for look in (_listener, _domain, _issuer, _path, _extension, _regex, _cluster):
         found = look(message, known)
         if found is not None:
             return found
+    one = filter_blame.only(type_, known.filters)
+    if one is not None:
+        why = "the message names no object; this is the one EnvoyFilter on what was refused"
+        return Offender(why=why, objects=(one,))
     return Offender(why="Envoy's message names no object")
 
 
@@ -166,28 +168,12 @@ def _tls_paths(rule: DestinationRule) -> set[str]:
 
 
 def _extension(message: str, known: Objects) -> Offender | None:
-    if not re.search(
-        r"registered implementation|[Ll]ua|[Ww]asm|script load|type_url|type URL", message
-    ):
-        return None
+    """A Wasm extension by its name; else the EnvoyFilter that holds the message's words."""
     if re.search(r"[Ww]asm", message) and known.plugins:
         named = [p for p in known.plugins if p.name in message]
         return Offender(why="a Wasm extension", objects=_newest(named or list(known.plugins)))
-    names = {m[1] for m in _FILTER_NAME.finditer(message)}
-    names |= {m[1] or m[2] for m in _QUOTED.finditer(message)}
-    if re.search(r"[Ll]ua|script load", message):
-        names |= {"envoy.filters.http.lua", "envoy.lua"}
-    owners = [f for f in known.filters if names & set(_strings(f))]
-    return Offender(why="an extension's configuration", objects=_newest(owners)) if owners else None
-
-
-def _field(message: str, known: Objects) -> Offender | None:
-    found = _FIELD.search(message)
-    if found is None:
-        return None
-    leaf = found[1].rpartition(".")[2]
-    owners = [f for f in known.filters if leaf in set(_keys(f))]
-    return Offender(why=f"field {leaf}", objects=_newest(owners)) if owners else None
+    found = filter_blame.blame(message, known.filters)
+    return Offender(why=found[0], objects=_newest(found[1])) if found is not None else None
 
 
 def _regex(message: str, known: Objects) -> Offender | None:
@@ -222,34 +208,8 @@ def _cluster(message: str, known: Objects) -> Offender | None:
 
 
 def _any_filter(message: str, known: Objects) -> Offender | None:
-    """An EnvoyFilter one of whose own words (12 letters or more) stands in the message."""
-    owners = [f for f in known.filters if any(len(s) >= 12 and s in message for s in _strings(f))]
+    owners = filter_blame.spoken(message, known.filters)
     return Offender(why="a patch's own words", objects=_newest(owners)) if owners else None
-
-
-def _strings(filter_: EnvoyFilter) -> Iterator[str]:
-    for patch in filter_.spec.config_patches:
-        yield from _walk(patch.patch.value, keys=False, depth=0)
-
-
-def _keys(filter_: EnvoyFilter) -> Iterator[str]:
-    for patch in filter_.spec.config_patches:
-        yield from _walk(patch.patch.value, keys=True, depth=0)
-
-
-def _walk(value: Any, *, keys: bool, depth: int) -> Iterator[str]:
-    if depth > 20:
-        return
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if keys:
-                yield str(key)
-            yield from _walk(inner, keys=keys, depth=depth + 1)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _walk(inner, keys=keys, depth=depth + 1)
-    elif isinstance(value, str) and not keys:
-        yield value
 
 
 def _newest(found: Iterable[Object]) -> tuple[Object, ...]:

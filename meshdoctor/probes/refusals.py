@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from meshdoctor.mesh.filter_blame import of_proxy
 from meshdoctor.mesh.istiod_log import proxy_of
 from meshdoctor.mesh.log_lines import scan
 from meshdoctor.mesh.rejections import Objects, Offender, offender
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.mesh.xds import short_type, wrong_types
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import (
     DestinationRule,
@@ -22,7 +24,8 @@ from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import propagation_reading as shared
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, attempt, probe
 
 MOST_LOGS = 3
 
@@ -36,7 +39,9 @@ class Refusals:
     first_proxy: Annotated[Fact[str], "one of them, pod.namespace", OBSERVED]
     type: Annotated[Fact[str], "the type refused: LDS, CDS ...", OBSERVED]
     message: Annotated[Fact[str], "Envoy's own words", OBSERVED]
-    why: Annotated[Fact[str], "what the message points at"]
+    points_at: Annotated[
+        Fact[str], "what the message points at, with the object where one is found"
+    ]
     object: Annotated[Fact[Ref], "the object behind it, most likely first; empty: not found"]
     second: Annotated[Fact[Ref], "the next candidate; empty: none"]
     kind: Annotated[Fact[str], "the first one's kind, as kubectl takes it"]
@@ -55,6 +60,7 @@ class _Seen:
     "refusals",
     subject=SubjectKind.MESH,
     reads=(
+        "ConfigMap",
         "DestinationRule",
         "EnvoyFilter",
         "Gateway",
@@ -72,7 +78,8 @@ def refusals(view: View, _: MeshSubject) -> Refusals:
     seen = _seen(view)
     if not seen:
         return _facts(seen, Offender(why=""))
-    return _facts(seen, offender(seen[-1].message, _objects(view)))
+    last = seen[-1]
+    return _facts(seen, offender(last.message, _objects(view, last.proxy), last.type))
 
 
 def _seen(view: View) -> tuple[_Seen, ...]:
@@ -136,10 +143,22 @@ def _from_proxies(view: View) -> list[_Seen]:
     return found
 
 
-def _objects(view: View) -> Objects:
+def _filters(view: View, proxy: str) -> tuple[EnvoyFilter, ...]:
+    """Those that the proxy gets; all, where its pod or the root namespace is not known."""
+    filters = view.objects("EnvoyFilter", EnvoyFilter)
+    name, _, namespace = proxy.rpartition(".")
+    root = attempt(lambda: reading.root_namespace(view))
+    if not namespace or isinstance(root, Unavailable):
+        return filters
+    pods = (p for p in shared.proxy_pods(view) if (p.namespace, p.name) == (namespace, name))
+    pod = next(pods, None)
+    return of_proxy(filters, root, namespace, pod.labels if pod is not None else None)
+
+
+def _objects(view: View, proxy: str) -> Objects:
     return Objects(
         services=view.objects("Service", Service),
-        filters=view.objects("EnvoyFilter", EnvoyFilter),
+        filters=_filters(view, proxy),
         routes=view.objects("VirtualService", VirtualService),
         rules=view.objects("DestinationRule", DestinationRule),
         gateways=view.objects("Gateway", Gateway),
@@ -157,7 +176,7 @@ def _facts(seen: tuple[_Seen, ...], found: Offender) -> Refusals:
         first_proxy=clean(last.proxy, 130) if last else "",
         type=clean(last.type, 60) if last else "",
         message=clean(last.message) if last else "",
-        why=clean(found.why, 100),
+        points_at=clean(f"{first.ref} ({found.why})" if first else found.why, 250),
         object=Ref(first.ref if first else ""),
         second=Ref(found.objects[1].ref if len(found.objects) > 1 else ""),
         kind=first.kind.lower() if first else "",
