@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from meshdoctor.model.kubernetes import Partial
+from meshdoctor.model.ready import decoder
 from meshdoctor.ports import UnparsableError
 
 
@@ -29,7 +30,7 @@ Key = tuple[str, str, str]
 def parse(text: str) -> Mapping[Key, str]:
     """resourceVersion by (kind, namespace, name). Raises UnparsableError."""
     try:
-        found = msgspec.json.decode(text.encode(), type=tuple[_Object, ...])
+        found = decoder(tuple[_Object, ...]).decode(text.encode())
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnparsableError("debug configz", str(error)[:120]) from error
     return {

@@ -15,6 +15,7 @@ import yaml
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.decode import without_nulls
 from meshdoctor.model.kubernetes import ConfigMap, LabelSelector
+from meshdoctor.model.ready import ready
 from meshdoctor.ports import UnparsableError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -66,8 +67,9 @@ def parse(config_map: ConfigMap) -> InjectorConfig:
     templates = _mapping(data.get("templates"))
     aliases = _mapping(data.get("aliases"))
     try:
-        never = msgspec.convert(_list(data, "neverInjectSelector"), tuple[LabelSelector, ...])
-        always = msgspec.convert(_list(data, "alwaysInjectSelector"), tuple[LabelSelector, ...])
+        selectors = ready(tuple[LabelSelector, ...])
+        never = msgspec.convert(_list(data, "neverInjectSelector"), selectors)
+        always = msgspec.convert(_list(data, "alwaysInjectSelector"), selectors)
     except msgspec.ValidationError as error:
         raise UnparsableError(f"selectors in {config_map.ref}", str(error)) from error
     return InjectorConfig(

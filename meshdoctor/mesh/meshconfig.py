@@ -11,6 +11,7 @@ import yaml
 from meshdoctor.model.decode import without_nulls
 from meshdoctor.model.istio import MeshConfig
 from meshdoctor.model.kubernetes import ConfigMap
+from meshdoctor.model.ready import ready
 from meshdoctor.ports import UnparsableError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,7 +30,7 @@ def parse(config_map: ConfigMap | None) -> MeshConfig:
     text = config_map.data.get("mesh", "") if config_map is not None else ""
     try:
         data = without_nulls(yaml.load(text, Loader=_LOADER) or {})  # noqa: S506
-        return msgspec.convert(data, MeshConfig, strict=False)
+        return msgspec.convert(data, ready(MeshConfig), strict=False)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         where = config_map.ref if config_map is not None else "mesh config"
         raise UnparsableError(f"mesh config in {where}", str(error).splitlines()[0]) from error

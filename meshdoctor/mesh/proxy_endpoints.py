@@ -11,6 +11,7 @@ import msgspec
 
 from meshdoctor.mesh.text import strip_ansi
 from meshdoctor.model.kubernetes import Partial
+from meshdoctor.model.ready import decoder
 from meshdoctor.ports import UnparsableError
 
 _ROW = re.compile(r"^(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s*$")
@@ -85,10 +86,10 @@ def _row(line: str) -> ProxyEndpoint | None:
 def _json(body: str) -> tuple[ProxyEndpoint, ...]:
     try:
         if body.startswith("["):
-            clusters = msgspec.json.decode(body, type=tuple[_Cluster, ...])
+            clusters = decoder(tuple[_Cluster, ...]).decode(body)
         else:
-            clusters = msgspec.json.decode(body, type=dict[str, tuple[_Cluster, ...]]).get(
-                "clusterStatuses", ()
+            clusters = (
+                decoder(dict[str, tuple[_Cluster, ...]]).decode(body).get("clusterStatuses", ())
             )
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnparsableError("proxy-config endpoint", str(error)[:120]) from error

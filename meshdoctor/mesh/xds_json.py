@@ -27,6 +27,7 @@ from meshdoctor.mesh.xds import (
     split_id,
 )
 from meshdoctor.model.kubernetes import Partial
+from meshdoctor.model.ready import ready
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS = frozenset(state.value for state in State)
@@ -175,7 +176,7 @@ def _syncz(records: list[Any], istiod: str) -> SyncTable:
     problems: list[str] = []
     for record in records:
         try:
-            one = msgspec.convert(record, _Syncz)
+            one = msgspec.convert(record, ready(_Syncz))
         except msgspec.ValidationError as error:
             problems.append(f"syncz record set aside: {error}")
             continue
@@ -234,7 +235,7 @@ def _discovery_response(value: dict[str, Any], istiod: str) -> SyncTable:
     resources = value.get("resources")
     for record in resources if isinstance(resources, list) else ():
         try:
-            one = msgspec.convert(record, _ClientConfig)
+            one = msgspec.convert(record, ready(_ClientConfig))
         except msgspec.ValidationError as error:
             problems.append(f"proxy-status record set aside: {error}")
             continue

@@ -8,7 +8,6 @@ it still does not fit. Secret values are dropped here, before anything can hold 
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from meshdoctor.model.evidence import SetAside
 from meshdoctor.model.kinds import BY_NAME, Kind, from_wire
 from meshdoctor.model.kubernetes import ConfigMap, Object, Secret
+from meshdoctor.model.ready import decoder, ready
 
 PEM_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 PEM_END = "-----END CERTIFICATE-----"
@@ -40,7 +40,7 @@ def page(body: bytes, kind: Kind, where: str) -> tuple[list[Object], list[SetAsi
 
     Raises msgspec.DecodeError (or its ValidationError) when the body is no list at all.
     """
-    head = msgspec.json.decode(body, type=_Head)
+    head = decoder(_Head).decode(body)
     if head.items is None:
         raise msgspec.ValidationError("the answer has no items")
     objects: list[Object] = []
@@ -54,15 +54,10 @@ def page(body: bytes, kind: Kind, where: str) -> tuple[list[Object], list[SetAsi
     return objects, aside, head.metadata.continue_
 
 
-@cache
-def _decoder(type_: type[Object]) -> "msgspec.json.Decoder[Object]":
-    return msgspec.json.Decoder(type_)
-
-
 def item(raw: bytes | msgspec.Raw, kind: Kind, where: str) -> Object | SetAside:
     """One object from its JSON bytes."""
     try:
-        return _finish(_decoder(kind.type).decode(raw), kind)
+        return _finish(decoder(kind.type).decode(raw), kind)
     except (msgspec.ValidationError, RecursionError):
         one = convert(msgspec.json.decode(raw), where, kind)
         return one if one is not None else SetAside(where=where, ref="?", problem="not read")
@@ -85,7 +80,7 @@ def convert(data: Any, where: str, kind: Kind | None = None) -> Object | SetAsid
     if kind.name in _NEEDS_SPEC and not isinstance(clean.get("spec"), Mapping):
         return SetAside(where=where, ref=_ref(clean, kind), problem="no spec")
     try:
-        return _finish(msgspec.convert(clean, kind.type, strict=True), kind)
+        return _finish(msgspec.convert(clean, ready(kind.type), strict=True), kind)
     except msgspec.ValidationError as error:
         try:
             return _finish(msgspec.convert(clean, kind.type, strict=False), kind)

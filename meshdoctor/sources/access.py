@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from meshdoctor.model.kinds import BY_NAME
+from meshdoctor.model.ready import decoder
 from meshdoctor.ports import EvidenceError
 from meshdoctor.sources.http import Refused, Transport
 
@@ -122,7 +123,7 @@ class Access:
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, **body}
         try:
             answer = self._transport.review(f"{_ROOT}/{plural}", msgspec.json.encode(review))
-            return msgspec.json.decode(answer, type=_Review).status
+            return decoder(_Review).decode(answer).status
         except (Refused, EvidenceError, msgspec.DecodeError):
             return None
 

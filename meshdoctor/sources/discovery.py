@@ -8,6 +8,7 @@ import threading
 import msgspec
 
 from meshdoctor.model.kinds import Kind
+from meshdoctor.model.ready import decoder
 from meshdoctor.ports import EvidenceError, NotServedError
 from meshdoctor.sources.http import Refused, Transport
 
@@ -87,7 +88,7 @@ class Discovery:
             accept = f"{_AGGREGATED},application/json"
             try:
                 body = self._transport.get("/apis", accept=accept)
-                self._served = _table(msgspec.json.decode(body, type=_Groups))
+                self._served = _table(decoder(_Groups).decode(body))
             except (Refused, EvidenceError, msgspec.DecodeError):
                 self._failed = True
         return self._served
@@ -97,7 +98,7 @@ class Discovery:
         if plurals is None:
             try:
                 body = self._transport.get(f"/apis/{kind.group}/{version}")
-                found = msgspec.json.decode(body, type=_Resources).resources
+                found = decoder(_Resources).decode(body).resources
                 plurals = frozenset(one.name for one in found)
             except Refused as refused:
                 if refused.status != 404:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from meshdoctor.model.ready import decoder
 from meshdoctor.ports import DeadlineError, TooLargeError, UnreachableError
 from meshdoctor.sources.clock import Deadline
 
@@ -169,7 +170,7 @@ class Transport:
 
 def _refused(status: int, body: bytes) -> Refused:
     try:
-        said = msgspec.json.decode(body, type=_Status)
+        said = decoder(_Status).decode(body)
         message, reason = said.message, said.reason
     except msgspec.DecodeError:
         message, reason = body[:200].decode("utf-8", "replace"), ""
