@@ -37,7 +37,8 @@ def compose(run: "Run") -> r.Report:
         _finding(one, position, changes, seen_failing) for position, one in enumerate(ranked, 1)
     ]
     unseen = _unseen(run, findings)
-    failing = symptoms(seen_failing, findings)
+    concerned = {n: one.concerned for n, one in enumerate(ranked, 1)}
+    failing = symptoms(seen_failing, findings, concerned)
     exit_ = _exit(run, ranked, unseen, failing)
     reads, objects = run.evidence.counts()
     return r.Report(
@@ -225,7 +226,9 @@ def _observed(lead: Judgement, failing: Sequence[Seen]) -> str:
             if declared[name].observed and value and name not in facts:
                 facts[name] = _worded(declared[name].doc, value)
                 from_logs = from_logs or name.partition(".")[0] in logs
-    lines = [one.said() for one in failing if one.concerns(lead.subject)][:2]
+    lines = [
+        one.said() for one in failing if one.concerns(lead.subject) or one.spoils(lead.concerned)
+    ][:2]
     if from_logs and lines:
         return clean("; ".join(lines), 300)
     return clean("; ".join(list(dict.fromkeys(facts.values()))[:3]), 300)

@@ -324,6 +324,7 @@ def _cause(data: Any, where: str) -> Cause:
         observed=one.text("observed", ""),
         suspected=one.flag("suspected", False),
         at_fault=one.texts("at_fault"),
+        concerns=one.texts("concerns"),
         explains=one.texts("explains"),
         because=one.text("because"),
         fix=one.text("fix"),
@@ -372,7 +373,7 @@ def _rule(
     compile_: Compile,
 ) -> Rule:
     where = cause.path
-    for ref in cause.at_fault:
+    for ref in (*cause.at_fault, *cause.concerns):
         literal = ref.startswith("'") and ref.endswith("'")
         if not literal and (ref not in declared or declared[ref].type is not Ref):
             raise PlaybookError(f"{where}:{cause.line}: {cause.code}: {ref!r} is no reference fact")

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from meshdoctor.engine.tree import Judgement
 from meshdoctor.model.cause import Severity, Strength, Verdict
-from meshdoctor.model.subjects import EdgeSubject, MeshSubject, NodeSubject, Subject
+from meshdoctor.model.subjects import EdgeSubject, MeshSubject, NodeSubject
 
 LastChange = Callable[[str], datetime | None]
 
@@ -26,6 +26,11 @@ class Ranked:
     changed: datetime | None
     group: str = "main"
     folded: list["Ranked"] = field(default_factory=list)
+
+    @property
+    def concerned(self) -> frozenset[str]:
+        """The services and workloads that any member concerns."""
+        return frozenset(ref for member in self.members for ref in member.concerned)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -69,24 +74,27 @@ def _grouped(
         groups[(one.cause.code, one.verdict, what)].append(one)
     out = []
     for members in groups.values():
-        members.sort(
-            key=lambda j: (j.strength.rank, not _is_asked(j.subject, asked), str(j.subject))
-        )
+        members.sort(key=lambda j: (j.strength.rank, not _is_asked(j, asked), str(j.subject)))
         lead = members[0]
         changes = [c for c in map(last_change, lead.objects) if c is not None]
         out.append(
             Ranked(
                 lead=lead,
                 members=members,
-                asked=not asked or any(_is_asked(m.subject, asked) for m in members),
+                asked=not asked or any(_is_asked(m, asked) for m in members),
                 changed=max(changes, default=None),
             )
         )
     return out
 
 
-def _is_asked(subject: Subject, asked: frozenset[str]) -> bool:
-    return str(subject) in asked
+def _is_asked(one: Judgement, asked: frozenset[str]) -> bool:
+    return str(one.subject) in asked or any(_name(ref) in asked for ref in one.concerned)
+
+
+def _name(ref: str) -> str:
+    """`Service/shop/pay` as a subject says it: `shop/pay`."""
+    return ref.partition("/")[2]
 
 
 def _fold(confirmed: list[Ranked]) -> None:
@@ -118,7 +126,8 @@ def _below(child: Ranked, ancestor: Ranked) -> bool:
 
 
 def _related(parent: Ranked, child: Ranked) -> bool:
-    """Same object at fault, a subject in common, or a parent as wide as a mesh or a node."""
+    """Same object at fault, a subject in common (or one that the parent concerns), or a parent as
+    wide as a mesh or a node."""
     if isinstance(parent.lead.subject, MeshSubject | NodeSubject):
         return True
     if set(parent.lead.objects) & set(child.lead.objects):
@@ -127,16 +136,8 @@ def _related(parent: Ranked, child: Ranked) -> bool:
 
 
 def _touched(one: Ranked) -> set[str]:
-    out: set[str] = set()
-    for member in one.members:
-        subject = member.subject
-        out.add(str(subject))
-        if isinstance(subject, EdgeSubject):
-            out |= {str(s) for s in (subject.client, subject.server, subject.service) if s}
-        namespace = getattr(subject, "namespace", "")
-        if namespace:
-            out.add(namespace)
-    return out
+    spaces = {getattr(member.subject, "namespace", "") for member in one.members}
+    return _ends(one) | (spaces - {""})
 
 
 def _ends(one: Ranked) -> set[str]:
@@ -146,6 +147,7 @@ def _ends(one: Ranked) -> set[str]:
         out.add(str(subject))
         if isinstance(subject, EdgeSubject):
             out |= {str(s) for s in (subject.client, subject.server, subject.service) if s}
+        out |= {_name(ref) for ref in member.concerned}
     return out
 
 

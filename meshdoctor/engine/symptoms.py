@@ -5,7 +5,7 @@ proxies that triage reads. A symptom that no confirmed finding touches is itself
 what to look at next.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,6 +40,12 @@ class Seen:
             return str(subject) in {str(s) for s in (edge.client, edge.server, edge.service) if s}
         same_server = edge.server is not None and edge.server == subject.server
         return same_server or str(edge.service or edge.host) == str(subject.service or subject.host)
+
+    def spoils(self, refs: Collection[str]) -> bool:
+        """Whether one of these services or workloads (`Service/ns/name`) is called here."""
+        edge = self.edge
+        called = {f"Service/{edge.service}"} if edge.service else set()
+        return bool((called | {edge.server.ref} if edge.server else called) & set(refs))
 
     def said(self) -> str:
         """`3 x "503 UC" on a -> b:80, 09:24:00 to 09:24:14`."""
@@ -135,19 +141,33 @@ def words(line: Line) -> str:
     return clean(" ".join(parts), 120)
 
 
-def symptoms(some: Iterable[Seen], findings: Sequence[Finding]) -> list[Symptom]:
-    """Symptoms as the report says them; `explained_by` names codes of confirmed findings."""
-    return [_symptom(one, findings) for one in some]
+def symptoms(
+    some: Iterable[Seen],
+    findings: Sequence[Finding],
+    concerned: Mapping[int, Collection[str]] | None = None,
+) -> list[Symptom]:
+    """Symptoms as the report says them; `explained_by` names codes of confirmed findings.
+
+    `concerned`: by a finding's rank, the services and workloads it spoils beside its subject.
+    """
+    return [_symptom(one, findings, concerned or {}) for one in some]
 
 
-def _symptom(one: Seen, findings: Sequence[Finding]) -> Symptom:
+def _symptom(
+    one: Seen, findings: Sequence[Finding], concerned: Mapping[int, Collection[str]]
+) -> Symptom:
     edge = one.edge
     ends = {str(s) for s in (edge, edge.client, edge.server, edge.service) if s is not None}
     causes = [
         f.code
         for f in findings
         if f.group in ("main", "folded")
-        and ({f.subject, *f.also_on} & ends or f.subject_kind == "mesh" or _same_edge(f, edge))
+        and (
+            {f.subject, *f.also_on} & ends
+            or f.subject_kind == "mesh"
+            or _same_edge(f, edge)
+            or one.spoils(concerned.get(f.rank, ()))
+        )
     ]
     times = sorted(one.times)
     return Symptom(

@@ -44,8 +44,16 @@ class Judgement:
     @property
     def objects(self) -> tuple[str, ...]:
         """References at fault, most guilty first; facts that name none are left out."""
+        return self._named(self.cause.at_fault)
+
+    @property
+    def concerned(self) -> tuple[str, ...]:
+        """References to services and workloads whose calls suffer, beside the subject."""
+        return self._named(self.cause.concerns)
+
+    def _named(self, given: tuple[str, ...]) -> tuple[str, ...]:
         refs = []
-        for ref in self.cause.at_fault:
+        for ref in given:
             if ref.startswith("'"):
                 text = fill(ref.strip("'"), self.facts)
                 refs.append("" if NOT_SEEN in text else text)

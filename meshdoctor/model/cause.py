@@ -66,6 +66,8 @@ class Cause:
     """A possible root cause as a playbook states it; templates hold `{step.fact}`.
 
     `by_hand` says that the fix is a decision for a person and cannot be run as printed.
+    `concerns` are references to the services and workloads whose calls the fault spoils, where
+    the subject itself does not tell.
     """
 
     code: str
@@ -76,6 +78,7 @@ class Cause:
     observed: str
     suspected: bool
     at_fault: tuple[str, ...]
+    concerns: tuple[str, ...]
     explains: tuple[str, ...]
     because: str
     fix: str

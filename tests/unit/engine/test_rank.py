@@ -12,6 +12,7 @@ from meshdoctor.model.cause import Cause, Severity, Strength, Verdict, Verify
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Ref
 from meshdoctor.model.subjects import (
+    ConfigSubject,
     EdgeSubject,
     MeshSubject,
     ServiceSubject,
@@ -49,6 +50,7 @@ def judgement(
     severity: Severity = Severity.OUTAGE,
     at: str = "",
     explains: tuple[str, ...] = (),
+    concerns: str = "",
 ) -> Judgement:
     cause = Cause(
         code=code,
@@ -59,6 +61,7 @@ def judgement(
         observed="",
         suspected=False,
         at_fault=("pod.pod",),
+        concerns=("pod.other",),
         explains=explains,
         because="",
         fix="",
@@ -73,7 +76,7 @@ def judgement(
     rule = Rule(
         cause=cause, paths=(), when=None, observed=None, whole=CONDITION, observed_by_itself=False
     )
-    facts = FactSet(bound={"pod.pod": Ref(at)})
+    facts = FactSet(bound={"pod.pod": Ref(at), "pod.other": Ref(concerns)})
     if verdict is Verdict.UNDECIDED:
         facts.unavailable["pod.labelled"] = Unavailable(reason=Reason.FORBIDDEN, what="pods")
     return Judgement(
@@ -125,6 +128,18 @@ def test_consequences_fold_under_their_cause_on_related_subjects() -> None:
         ("MD1", "main"),
         ("MD2", "folded"),
     ]
+
+
+def test_configuration_that_names_whom_it_concerns_stands_for_them() -> None:
+    rule = ConfigSubject("VirtualService", "web", "pay")
+    cause = judgement("MD1", rule, explains=("MD2",), concerns="Service/shop/pay")
+    far = judgement("MD1", rule, explains=("MD2",), concerns="Service/shop/store")
+    effect = judgement("MD2", EDGE, at="A/b/c")
+    assert ranked(cause, effect) == [("MD1", "main"), ("MD2", "folded")]
+    assert ("MD2", "main") in ranked(far, effect)
+    asked = frozenset({"shop/pay"})
+    near = judgement("MD3", rule, concerns="Service/shop/pay")
+    assert ranked(far, near, asked=asked)[0][0] == "MD3"
 
 
 def test_a_mesh_wide_cause_explains_everywhere() -> None:
