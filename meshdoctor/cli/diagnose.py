@@ -54,10 +54,13 @@ def diagnose(**options: Any) -> None:
 
     Without --from and --to the whole mesh is judged, starting from what is observably failing.
     """
+    from meshdoctor.sources.clock import judging_time, reading_time
+    from meshdoctor.sources.clock import monotonic as stopwatch
+
+    begun = stopwatch()
     from meshdoctor.engine.diagnose import Options
     from meshdoctor.engine.diagnose import diagnose as run
     from meshdoctor.engine.playbook import load_all
-    from meshdoctor.sources.clock import monotonic as stopwatch
 
     source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
     targets = parse_outputs(options["outputs"])
@@ -68,7 +71,7 @@ def diagnose(**options: Any) -> None:
             names = ", ".join(b.name for b in books)
             raise click.UsageError(f"no playbook matches {options['playbooks'][0]!r}: {names}")
         books = chosen
-    source = open_source(source_of)
+    source = open_source(source_of, reading_time(source_of.deadline, stopwatch() - begun))
     if options["record"] is not None:
         from meshdoctor.sources.open import recording
 
@@ -91,6 +94,7 @@ def diagnose(**options: Any) -> None:
                 istio_namespace=source_of.istio_namespace,
                 fail_on=Severity(options["fail_on"]),
                 workers=12 if live else 1,
+                seconds=judging_time(source_of.deadline, stopwatch() - begun) if live else None,
             ),
             progress=bar,
             stopwatch=stopwatch,

@@ -69,8 +69,11 @@ _SOURCE = (
 )
 
 
-def open_source(options: SourceOptions) -> Source:
-    """The source the options name; raises SourceError with what to do next."""
+def open_source(options: SourceOptions, reading: float | None = None) -> Source:
+    """The source the options name; raises SourceError with what to do next.
+
+    `reading`: how many seconds of the deadline are for reads; by default all of them.
+    """
     from meshdoctor.sources.open import open_live, open_recorded, with_overlay
 
     if options.bundle is not None:
@@ -82,7 +85,7 @@ def open_source(options: SourceOptions) -> Source:
             istio_namespace=options.istio_namespace,
             istioctl=options.istioctl,
             since_seconds=seconds(options.since),
-            deadline_seconds=options.deadline,
+            deadline_seconds=reading or options.deadline,
         )
     return with_overlay(source, options.with_change) if options.with_change else source
 

@@ -246,7 +246,11 @@ def _unseen(run: "Run", findings: Sequence[r.Finding]) -> list[r.Missing]:
     """Reads that failed, and what undecided findings miss; each once."""
     out = {
         why.what: missing(why)
-        for why in (*run.evidence.failures(), *run.source.failed_reads())
+        for why in (
+            *run.evidence.failures(),
+            *run.source.failed_reads(),
+            *([run.cut] if run.cut else []),
+        )
         if why.reason not in _HARMLESS
     }
     for finding in findings:

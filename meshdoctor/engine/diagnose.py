@@ -17,6 +17,7 @@ from meshdoctor.engine.tree import Judgement, judge, needs
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
 from meshdoctor.model.cause import Severity, Verdict
+from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.kubernetes import ConfigMap
 from meshdoctor.model.report import Report, Timing
 from meshdoctor.model.subjects import Subject
@@ -41,12 +42,13 @@ class Stopwatch(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How to run. `workers` 1 runs everything in the calling thread; `strict` lets a probe's
-    programming error through."""
+    programming error through; after `seconds` the report says what is known so far."""
 
     istio_namespace: str = ISTIO_NAMESPACE
     fail_on: Severity = Severity.DEGRADED
     workers: int = 1
     strict: bool = False
+    seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Run:
     ruled_out: Counter[str]
     partial: bool
     timings: list[Timing]
+    cut: Unavailable | None = None
 
 
 def diagnose(
@@ -74,18 +77,21 @@ def diagnose(
     stopwatch: Stopwatch = lambda: 0.0,
 ) -> Report:
     """Judge a scope and report. Raises SourceError when nothing at all can be read, and
-    ScopeError when the scope names nothing; Ctrl-C gives what is known so far."""
+    ScopeError when the scope names nothing; Ctrl-C, or the end of the time allowed, gives what
+    is known so far."""
     options = options or Options()
     progress = progress or Quiet()
     playbooks = tuple(playbooks)
     timings: list[Timing] = []
     clock = _laps(stopwatch, timings)
+    end = stopwatch() + options.seconds if options.seconds is not None else None
     evidence = Evidence(
         source, scope.request, _namespaces(source, scope, options), options.istio_namespace
     )
     collector = Collector(evidence, strict=options.strict)
     progress.step("reading objects")
     collector.prefetch(playbooks, max(options.workers, 1))
+    evidence.must_see()
     clock("objects")
     view = RecordingView(evidence)
     progress.step("finding subjects")
@@ -95,9 +101,14 @@ def diagnose(
     judgements: list[Judgement] = []
     ruled_out: Counter[str] = Counter()
     partial = False
+    cut: Unavailable | None = None
+    jobs = [(b, s) for b in playbooks for s in resolved.subjects.get(b.subject, ())]
     try:
-        for found in _judge_all(collector, playbooks, resolved, options, progress):
+        for done, found in enumerate(_judge_all(collector, jobs, options, progress), 1):
             _keep(found, judgements, ruled_out)
+            if end is not None and done < len(jobs) and stopwatch() > end:
+                partial, cut = True, _cut(done, len(jobs))
+                break
     except KeyboardInterrupt:
         partial = True
     clock("judgement")
@@ -112,9 +123,20 @@ def diagnose(
             ruled_out=ruled_out,
             partial=partial,
             timings=timings,
+            cut=cut,
         )
     )
     return masked(report)
+
+
+def _cut(done: int, total: int) -> Unavailable:
+    """What the report says of judgements for which there was no time."""
+    return Unavailable(
+        reason=Reason.TIMEOUT,
+        what="judging what was read",
+        detail=f"the deadline came after {done} of {total} judgements",
+        remedy="Give a longer --deadline, or name a pair or a --namespace.",
+    )
 
 
 def _laps(stopwatch: Stopwatch, timings: list[Timing]) -> Callable[[str], None]:
@@ -149,12 +171,10 @@ def _namespaces(source: Source, scope: Scope, options: Options) -> tuple[str, ..
 
 def _judge_all(
     collector: Collector,
-    playbooks: tuple[Playbook, ...],
-    resolved: Resolved,
+    jobs: list[tuple[Playbook, Subject]],
     options: Options,
     progress: Progress,
 ) -> Iterator[list[Judgement]]:
-    jobs = [(b, s) for b in playbooks for s in resolved.subjects.get(b.subject, ())]
 
     def collect(job: tuple[Playbook, Subject]) -> FactSet:
         return gather(collector, *job)

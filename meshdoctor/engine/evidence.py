@@ -132,6 +132,19 @@ class Evidence:
                 out.setdefault(error.unavailable.what, error.unavailable)
         return [out[what] for what in sorted(out)]
 
+    def must_see(self) -> None:
+        """Raises the first failure when reads failed and none showed an object: there is nothing
+        to judge."""
+        failed: EvidenceError | None = None
+        for key, future in list(self._done.items()):
+            error = future.exception()
+            if isinstance(error, EvidenceError):
+                failed = failed or error
+            elif isinstance(key, tuple) and key[0] == "list" and future.result().objects:
+                return
+        if failed is not None:
+            raise failed
+
     def set_aside(self) -> list[SetAside]:
         """Malformed objects of every list read so far."""
         out: list[SetAside] = []

@@ -78,7 +78,7 @@ def resolve(view: View, scope: Scope, edges: Iterable[EdgeSubject] = ()) -> Reso
     """
     if scope.pair:
         return _pair(view, scope)
-    found = workloads(view)
+    found = _all_workloads(view)
     subjects = _surroundings(view, found.values())
     spaces = set(scope.namespaces)
     if spaces:
@@ -92,6 +92,14 @@ def resolve(view: View, scope: Scope, edges: Iterable[EdgeSubject] = ()) -> Reso
     seen = tuple(dict.fromkeys(edges))
     subjects[SubjectKind.EDGE] = seen
     return Resolved(subjects=subjects, asked=frozenset(), edges=seen)
+
+
+def _all_workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
+    """None when Pods may not be read: the rest of the mesh can still be judged."""
+    try:
+        return workloads(view)
+    except EvidenceError:
+        return {}
 
 
 def _must_exist(view: View, space: str, subjects: Subjects) -> None:
@@ -176,7 +184,7 @@ def _namespaces(view: View) -> tuple[Subject, ...]:
         names = {n.name for n in view.objects("Namespace", Namespace)}
     except EvidenceError:
         names = set()
-    held = {w.subject.namespace for w in workloads(view).values()}
+    held = {w.subject.namespace for w in _all_workloads(view).values()}
     scoped = view.namespaces
     if scoped is not None:
         return tuple(NamespaceSubject(n) for n in sorted(set(scoped) & (names | held)))

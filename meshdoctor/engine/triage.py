@@ -36,18 +36,22 @@ def pods_to_read(view: View) -> list[Pod]:
 
 
 def failing_edges(view: View) -> list[EdgeSubject]:
-    """Edges that the logs show failing; empty when none does. Unreadable logs are skipped here:
-    the probes of the edge playbooks report them."""
+    """Edges that the logs show failing; empty when none does. Unreadable logs, and edges whose
+    ends cannot be told because Pods or Services may not be read, are skipped here: the report
+    names what could not be seen."""
     edges: dict[str, EdgeSubject] = {}
-    for pod in pods_to_read(view):
+    try:
+        pods = pods_to_read(view)
+    except EvidenceError:
+        return []
+    for pod in pods:
         try:
-            text = view.log(pod.namespace, pod.name, PROXY).text
+            for line in parse(view.log(pod.namespace, pod.name, PROXY).text).lines:
+                if failed(line):
+                    for edge in edges_of(view, pod, line):
+                        edges.setdefault(str(edge), edge)
         except EvidenceError:
             continue
-        for line in parse(text).lines:
-            if failed(line):
-                for edge in edges_of(view, pod, line):
-                    edges.setdefault(str(edge), edge)
     return list(edges.values())
 
 

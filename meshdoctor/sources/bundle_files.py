@@ -50,7 +50,9 @@ def _settings(recorder: Recorder, scope: Any, redactor: Redactor) -> bytes:
         asked["headers"] = {n: v[0] if len(v) == 1 else v for n, v in headers.items()}
     if asked:
         data["request"] = asked
-    data["versions"] = {**dict(said.versions), "meshdoctor": __version__}
+    if said.versions:
+        data["versions"] = dict(said.versions)
+    data["recorder"] = f"meshdoctor {__version__}"
     data["source"] = redactor.text(recorder.describe())
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000).encode()
 

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 from meshdoctor.ports import DeadlineError
 
+_LEAST = 0.5
+
 
 class WallClock:
     """Clock of a live source: every call may answer later than the one before."""
@@ -19,6 +21,16 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def reading_time(deadline: float, spent: float) -> float:
+    """How much of a run's time is for reading: the rest is for judging what was read."""
+    return max(0.5, 0.7 * (deadline - spent))
+
+
+def judging_time(deadline: float, spent: float) -> float:
+    """How much of a run's time is left for reading and judging: the rest is for the report."""
+    return 0.9 * deadline - spent
+
+
 class Deadline:
     """The end of a run, shared by all of its reads."""
 
@@ -31,13 +43,14 @@ class Deadline:
         return max(0.0, self._end - monotonic())
 
     def share(self, most: float, what: str) -> float:
-        """How long one call may take. Raises DeadlineError when the end has passed."""
+        """How long one call may take: at most half of what is left, so that one which hangs
+        leaves time for the others. Raises DeadlineError when the end has passed."""
         left = self.left()
         if left <= 0:
             raise DeadlineError(
                 what, f"the deadline of {self.seconds:g} s passed", "Give a longer --deadline."
             )
-        return min(most, left)
+        return min(most, max(left / 2, min(left, _LEAST)))
 
     def sleep(self, seconds: float, what: str) -> None:
         """Wait before another try. Raises DeadlineError when that would pass the end."""

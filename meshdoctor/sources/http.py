@@ -58,6 +58,7 @@ class _Try:
     refused: Refused | None = None
     problem: str = ""
     wait: float | None = None
+    late: bool = False
 
 
 class Transport:
@@ -108,6 +109,8 @@ class Transport:
                 return last.body
             if last.refused and last.refused.status not in _AGAIN:
                 raise last.refused
+            if last.late and number:
+                break
         if last.refused:
             raise last.refused
         raise UnreachableError(call.what, last.problem, "Is the API server reachable from here?")
@@ -116,7 +119,8 @@ class Transport:
         import urllib3
 
         share = self.deadline.share(call.seconds, call.what)
-        timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, share), read=share)
+        end = Deadline(share)
+        timeout = urllib3.Timeout(total=share, connect=min(CONNECT_SECONDS, share))
         try:
             reply = self._pool.request(
                 call.method,
@@ -129,12 +133,14 @@ class Transport:
                 retries=False,
             )
             try:
-                data = self._body(reply, call, Deadline(share))
+                data = self._body(reply, call, end)
             except BaseException:
                 reply.close()
                 raise
             reply.release_conn()
         except urllib3.exceptions.HTTPError as error:
+            if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+                return _Try(problem=f"no whole answer within {share:.1f} s", late=True)
             return _Try(problem=_plain(error))
         except OSError as error:
             return _Try(problem=_plain(error))
@@ -156,7 +162,11 @@ class Transport:
     def _body(self, reply: Any, call: _Call, end: Deadline) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        for chunk in reply.stream(_CHUNK, decode_content=True):
+        while True:
+            _clip(reply, end)
+            chunk = reply.read1(_CHUNK, decode_content=True)
+            if not chunk:
+                break
             chunks.append(chunk)
             size += len(chunk)
             if size > call.limit:
@@ -166,6 +176,14 @@ class Transport:
                 why = "the answer came too slowly"
                 raise DeadlineError(call.what, why, "Give a longer --deadline.")
         return b"".join(chunks)
+
+
+def _clip(reply: Any, end: Deadline) -> None:
+    """Let the next wait on this answer end with the call: a socket's own time-out starts anew
+    with every byte."""
+    socket = getattr(reply.connection, "sock", None)
+    if socket is not None:
+        socket.settimeout(max(end.left(), 0.001))
 
 
 def _refused(status: int, body: bytes) -> Refused:

@@ -26,7 +26,7 @@ from meshdoctor.sources import envoy_dump, reads
 from meshdoctor.sources.clock import Deadline, WallClock
 from meshdoctor.sources.http import Refused, Transport
 from meshdoctor.sources.istioctl import IstioctlRunner
-from meshdoctor.sources.kubeconfig import Login, login
+from meshdoctor.sources.kubeconfig import LOGIN_SECONDS, Login, login
 from meshdoctor.sources.kubernetes import KubernetesApi, LogWindow
 from meshdoctor.sources.portforward import PortForward
 
@@ -187,7 +187,7 @@ def open_live(
 ) -> Live:
     """A connected source. Raises SourceError when the API server or the login fails."""
     deadline = Deadline(deadline_seconds)
-    who = login(context, kubeconfig, min(45.0, deadline_seconds))
+    who = login(context, kubeconfig, deadline.share(LOGIN_SECONDS, "logging in"))
     transport = Transport(who.configuration, deadline)
     connect(transport, who)
     runner = IstioctlRunner(

@@ -32,10 +32,10 @@ class Recorder:
         self._now: datetime | None = None
 
     def now(self) -> datetime:
-        """The time of the first question, which a replay will take for now."""
+        """The time of the first question, to the second: what a replay will take for now."""
         with self._lock:
             if self._now is None:
-                self._now = self.source.now()
+                self._now = self.source.now().replace(microsecond=0)
             return self._now
 
     def describe(self) -> str:

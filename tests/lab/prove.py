@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from tests.lab import baseline, istio, layout, netns, printed, table
@@ -171,19 +172,14 @@ class Diagnosis:
         ]
 
     def difference(self, other: Diagnosis) -> str:
-        """Where two runs came to different findings; empty where they did not."""
-        return first_difference(_stable(self.data), _stable(other.data))
+        """Where two runs came to different reports; empty where they did not."""
+        return first_difference(_lasting(self.data), _lasting(other.data))
 
 
-def _stable(report: Object) -> Object:
-    """A report without what may differ between two runs: times, and which subject stands for
-    the many on which a cause is ruled out."""
-    kept = {
-        key: report.get(key)
-        for key in ("exit", "summary", "healthy", "partial", "findings", "symptoms", "unseen")
-    }
-    kept["ruled_out"] = sorted(item["code"] for item in report["ruled_out"])
-    return kept
+def _lasting(report: Object) -> Object:
+    """A report without what a recording cannot share with the run that made it: how long each
+    step took, and where the evidence came from."""
+    return {key: value for key, value in report.items() if key not in ("timings", "source")}
 
 
 def first_difference(one: object, other: object, place: str = "") -> str:
@@ -194,8 +190,8 @@ def first_difference(one: object, other: object, place: str = "") -> str:
             if found:
                 return found
         return ""
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+    if isinstance(one, list) and isinstance(other, list):
+        for index, (left, right) in enumerate(zip_longest(one, other)):
             found = first_difference(left, right, f"{place}/{index}")
             if found:
                 return found

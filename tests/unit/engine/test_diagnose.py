@@ -10,13 +10,15 @@ import pytest
 from meshdoctor.engine.diagnose import Options, diagnose
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.scope import Scope, ScopeError, parse_target
+from meshdoctor.engine.subjects import resolve
+from meshdoctor.engine.triage import failing_edges
 from meshdoctor.model.cause import Severity
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.report import Report
-from meshdoctor.model.subjects import Request
+from meshdoctor.model.subjects import Request, SubjectKind
 from meshdoctor.ports import ForbiddenError
 from tests.unit.engine.sample import loaded
-from tests.unit.world import FakeSource
+from tests.unit.world import FakeSource, world
 
 MESH = """
 apiVersion: v1
@@ -56,6 +58,11 @@ apiVersion: v1
 kind: Pod
 metadata: {name: broken, namespace: shop}
 """
+FAILED = (
+    '[2026-11-18T09:59:00.000Z] "GET / HTTP/1.1" 503 UC upstream_reset - "-" 0 95 1 - "-" "curl" '
+    '"id" "pay.shop:80" "10.0.0.2:80" outbound|80||pay.shop.svc.cluster.local - 10.9.0.1:80 '
+    "10.0.0.1:5000 - default\n"
+)
 APP_LOG = {
     ("shop", "cart-5c9d-aaaaa", "app"): "error\n" * 7,
     ("shop", "cart-5c9d-aaaaa", "istio-proxy"): "",
@@ -135,6 +142,57 @@ def test_what_may_not_be_read_is_undecided_and_never_healthy(book: Playbook) -> 
     assert [f.code for f in undecided] == ["MD9002"]
     assert undecided[0].missing[0].remedy == "kubectl auth can-i get pods/log"
     assert report.unseen
+
+
+def test_services_that_may_not_be_read_leave_the_rest_to_judge(book: Playbook) -> None:
+    refused = ForbiddenError("list of Service", "forbidden", "kubectl auth can-i list")
+    logs = {**APP_LOG, ("shop", "cart-5c9d-aaaaa", "istio-proxy"): FAILED}
+    report = run(book, logs=logs, failing={"Service": refused})
+    assert [f.code for f in report.findings if f.group == "main"] == ["MD9001"]
+    assert any("Service" in one.what for one in report.unseen)
+
+
+def test_pods_that_may_not_be_read_leave_the_rest_to_judge() -> None:
+    refused = ForbiddenError("list of Pod", "forbidden", "kubectl auth can-i list")
+    view = world(MESH, failing={"Pod": refused})
+    assert failing_edges(view) == []
+    found = resolve(view, Scope()).subjects
+    assert [str(s) for s in found[SubjectKind.SERVICE]] == ["shop/cart"]
+    assert found[SubjectKind.WORKLOAD] == ()
+
+
+def test_nothing_read_is_no_report(book: Playbook) -> None:
+    refused = ForbiddenError("everything", "forbidden", "")
+    with pytest.raises(ForbiddenError):
+        run(book, text="", failing=dict.fromkeys(("Pod", "Service", "Namespace"), refused))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_deadline_cuts_judging_and_says_so(book: Playbook, workers: int) -> None:
+    moments = iter(range(1000))
+    options = Options(workers=workers, seconds=4)
+    text = MESH.replace("restartCount: 3", "restartCount: 0")
+    more = "".join(
+        f"""---
+apiVersion: v1
+kind: Pod
+metadata: {{name: other-{n}, namespace: shop}}
+spec: {{containers: [{{name: app}}]}}
+"""
+        for n in range(20)
+    )
+    report = diagnose(
+        FakeSource(text + more, logs=APP_LOG),
+        [book],
+        Scope(),
+        options,
+        stopwatch=lambda: float(next(moments)),
+    )
+    assert report.partial
+    assert (report.exit, report.healthy) == (3, False)
+    late = [one for one in report.unseen if one.what == "judging what was read"]
+    assert late
+    assert " of 22 judgements" in late[0].detail
 
 
 def test_a_recording_is_as_blind_as_it_was(book: Playbook) -> None:

@@ -7,8 +7,9 @@ given by `put` are listed in pages, with continue tokens that may expire.
 import gzip
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,12 +19,14 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass
 class Reply:
-    """`cut`: close the connection after that many bytes of the body."""
+    """`cut`: close the connection after that many bytes of the body; `drip`: wait that many
+    seconds between any two bytes."""
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    drip: float = 0.0
     text: str | None = None
 
     def data(self) -> bytes:
@@ -144,6 +147,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[: reply.cut])
             self.wfile.flush()
             self.connection.close()
+            self.close_connection = True
+            return
+        if reply.drip:
+            with suppress(OSError):
+                for byte in data:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(reply.drip)
             self.close_connection = True
             return
         self.wfile.write(data)

@@ -3,6 +3,7 @@
 Run by test_portforward.py in a process of its own.
 """
 
+import threading
 import time
 from typing import Any
 
@@ -97,7 +98,42 @@ def test_an_answer_that_never_comes() -> None:
         return http(b"late")
 
     with forwarding(silent) as url:
+        ports = forward(url, 0.5)
         start = time.monotonic()
-        with pytest.raises((UnreachableError, DeadlineError)):
-            forward(url, 0.5).get("shop", "cart-1", 15014, "/")
-        assert time.monotonic() - start < 1.4
+        with pytest.raises(DeadlineError, match="no answer within"):
+            ports.get("shop", "cart-1", 15014, "/")
+        assert time.monotonic() - start < 0.7
+
+
+def test_a_port_that_was_silent_is_not_asked_again() -> None:
+    asked: list[str] = []
+
+    def silent(port: int, path: str) -> bytes:
+        asked.append(path)
+        if port == 15014:
+            time.sleep(3)
+        return http(b"here")
+
+    with forwarding(silent) as url:
+        ports = forward(url, 2)
+        for path in ("/debug/syncz", "/metrics"):
+            with pytest.raises(DeadlineError):
+                ports.get("istio-system", "istiod-1", 15014, path)
+        assert ports.get("istio-system", "istiod-1", 15020, "/") == b"here"
+    assert asked == ["/debug/syncz", "/"]
+
+
+def test_an_answer_that_drips() -> None:
+    with forwarding(lambda port, path: http(b"x" * 400), drip=0.02) as url:
+        start = time.monotonic()
+        with pytest.raises(DeadlineError):
+            forward(url, 1).get("shop", "cart-1", 15014, "/")
+        assert time.monotonic() - start < 1
+
+
+def test_no_thread_is_left_behind() -> None:
+    with forwarding(lambda port, path: http(b"x")) as url:
+        before = {one.name for one in threading.enumerate()}
+        forward(url).get("shop", "cart-1", 15014, "/")
+        after = {one.name for one in threading.enumerate()} - before
+    assert not any("proxy" in name for name in after)

@@ -254,6 +254,20 @@ def test_a_server_that_never_answers(tmp_path: Path) -> None:
             open_live(kubeconfig=str(kubeconfig(tmp_path / "c", url)), deadline_seconds=1)
 
 
+@pytest.mark.parametrize("drip", [0.05, 30.0])
+def test_a_list_that_stands_still_leaves_time_for_others(
+    api: Api, tmp_path: Path, drip: float
+) -> None:
+    api.objects[PODS] = [pod("a")]
+    api.answers[SHOP] = [Reply(body={"items": [pod("a")]}, drip=drip)]
+    source = live(api, tmp_path, deadline=3)
+    start = time.monotonic()
+    with pytest.raises((DeadlineError, UnreachableError)):
+        source.list("Pod", "shop")
+    assert len(source.list("Pod", None).objects) == 1
+    assert time.monotonic() - start < 3
+
+
 def exec_user(*command: str) -> dict[str, Any]:
     version = "client.authentication.k8s.io/v1"
     return {"exec": {"apiVersion": version, "command": command[0], "args": list(command[1:])}}

@@ -8,8 +8,9 @@ import hashlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import parse_qs, urlsplit
 
 Answer = Callable[[int, str], bytes]
@@ -17,8 +18,9 @@ _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 @contextmanager
-def forwarding(answer: Answer, refuse: str = "") -> Iterator[str]:
-    """The URL of a server that port-forwards, or that refuses with a status line."""
+def forwarding(answer: Answer, refuse: str = "", drip: float = 0.0) -> Iterator[str]:
+    """The URL of a server that port-forwards, or that refuses with a status line. `drip`: it
+    sends byte by byte, so many seconds apart."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def accept() -> None:
@@ -27,7 +29,8 @@ def forwarding(answer: Answer, refuse: str = "") -> Iterator[str]:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=_serve, args=(connection, answer, refuse), daemon=True).start()
+            words = (connection, answer, refuse, drip)
+            threading.Thread(target=_serve, args=words, daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:
@@ -36,8 +39,8 @@ def forwarding(answer: Answer, refuse: str = "") -> Iterator[str]:
         listener.close()
 
 
-def _serve(connection: socket.socket, answer: Answer, refuse: str) -> None:
-    with connection:
+def _serve(connection: socket.socket, answer: Answer, refuse: str, drip: float) -> None:
+    with connection, suppress(OSError):
         head = _until(connection, b"\r\n\r\n").decode()
         if refuse:
             connection.sendall(f"HTTP/1.1 {refuse}\r\nContent-Length: 0\r\n\r\n".encode())
@@ -65,8 +68,10 @@ def _serve(connection: socket.socket, answer: Answer, refuse: str) -> None:
         if reply.startswith(b"!"):
             _send(connection, b"\x01" + reply[1:])
         else:
-            for at in range(0, len(reply), 60_000):
-                _send(connection, b"\x00" + reply[at : at + 60_000])
+            step = 1 if drip else 60_000
+            for at in range(0, len(reply), step):
+                _send(connection, b"\x00" + reply[at : at + step])
+                time.sleep(drip)
         connection.sendall(b"\x88\x00")
 
 
