@@ -1,10 +1,10 @@
 """`meshdoctor authz`: would this request be allowed, and by which policy?"""
 
 import contextlib
-from dataclasses import replace
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from meshdoctor.cli.options import (
     SourceOptions,

@@ -6,7 +6,8 @@ unavailable, with the reason. Reads that all subjects share are made first, side
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshdoctor.engine.evidence import WIDE, Evidence, RecordingView
 from meshdoctor.engine.masking import masked_fact, masked_reason
@@ -18,8 +19,7 @@ from meshdoctor.model.subjects import EdgeSubject, MeshSubject, NamespaceSubject
 from meshdoctor.ports import EvidenceError
 
 
-@dataclass(slots=True)
-class FactSet:
+class FactSet(Struct):
     """Facts of one playbook on one subject: `step.fact` -> value, or why there is none."""
 
     bound: dict[str, Scalar] = field(default_factory=dict)
@@ -132,8 +132,7 @@ class Collector:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
+class _Answer(Struct, frozen=True, kw_only=True):
     """What one probe said of one subject, without secrets; `why`: it could say nothing."""
 
     commands: tuple[str, ...]

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from meshdoctor.engine.collect import Collector, FactSet
 from meshdoctor.engine.compose import compose
@@ -39,8 +40,7 @@ class Stopwatch(Protocol):
     def __call__(self) -> float: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """How to run. `workers` 1 runs everything in the calling thread; `strict` lets a probe's
     programming error through; after `seconds` the report says what is known so far."""
 
@@ -51,8 +51,7 @@ class Options:
     seconds: float | None = None
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """Everything a report is composed from."""
 
     source: Source

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from meshdoctor.engine.conditions import Condition, ConditionError, Environment
 from meshdoctor.model.cause import Cause, Severity, Verify
@@ -46,15 +47,13 @@ class PlaybookError(Exception):
     """A broken playbook; the text starts with file:line."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     name: str
     probe: Probe
     on: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """One node of the tree: the question in an engineer's words, its condition, what follows."""
 
     ask: str
@@ -63,8 +62,7 @@ class Question:
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """A cause with its compiled conditions. `paths` are the ways through the tree that lead to it;
     `whole` is any path and `when` in one condition; `observed` None: nothing more to observe."""
 

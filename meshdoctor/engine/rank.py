@@ -6,8 +6,9 @@ severity, nearness of the last change to the objects at fault, code.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from meshdoctor.engine.tree import Judgement
 from meshdoctor.model.cause import Severity, Strength, Verdict
@@ -16,8 +17,7 @@ from meshdoctor.model.subjects import EdgeSubject, MeshSubject, NodeSubject
 LastChange = Callable[[str], datetime | None]
 
 
-@dataclass(slots=True)
-class Ranked:
+class Ranked(Struct):
     """A group of judgements that are one finding: same cause, same objects at fault."""
 
     lead: Judgement

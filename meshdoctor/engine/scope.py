@@ -5,7 +5,8 @@ nothing: the whole mesh.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.model.subjects import Request
 
@@ -16,8 +17,7 @@ class ScopeError(Exception):
     """A scope that cannot be read, or that names nothing in this cluster. Exit status 2."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """`namespace` empty: `name` is a host. `port` 0: not given."""
 
     namespace: str
@@ -29,8 +29,7 @@ class Target:
         return f"{text}:{self.port}" if self.port else text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     from_: Target | None = None
     to: Target | None = None
     namespaces: tuple[str, ...] = ()

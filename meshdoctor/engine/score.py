@@ -1,14 +1,14 @@
 """Where does a report rank the true cause of a known incident?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from meshdoctor.model.report import Finding, Report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class Truth(Struct, frozen=True, kw_only=True):
     """truth.yaml: the objects at fault (any of them counts), or a healthy mesh."""
 
     objects: tuple[str, ...]
@@ -16,8 +16,7 @@ class Truth:
     summary: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Mark(Struct, frozen=True, kw_only=True):
     """`rank` 0: no finding names an object at fault. `false_alarms`: findings confirmed against
     the mesh on an incident whose truth is healthy."""
 
@@ -67,8 +66,7 @@ def _position(hit: Finding, shown: Sequence[Finding]) -> int:
     return shown.index(hit) + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class Score(Struct, frozen=True, kw_only=True):
     """Over the incidents with a fault: AC@1, AC@3, MRR; over healthy ones: false alarms."""
 
     faulty: int

@@ -6,11 +6,12 @@ every condition and forces it true and false: each mutant must break a case.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import yaml
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.engine.collect import FactSet
 from meshdoctor.engine.conditions import Environment
@@ -45,16 +46,14 @@ def _unavailable(loader: Any, node: yaml.ScalarNode) -> Unavailable:
 _Loader.add_constructor("!unavailable", _unavailable)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(Struct, frozen=True, kw_only=True):
     name: str
     facts: FactSet
     expect: tuple[str, ...]
     line: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Struct, frozen=True, kw_only=True):
     """A case that did not come out as expected, or a mutant that no case noticed."""
 
     where: str

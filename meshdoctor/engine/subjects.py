@@ -5,7 +5,8 @@ of those namespaces. No scope is the whole mesh. Reads go through the same view 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
@@ -62,8 +63,7 @@ ALIKE = 2
 Subjects = dict[SubjectKind, tuple[Subject, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class Resolved(Struct, frozen=True, kw_only=True):
     """The subjects of a run, and those asked about by name (their identities)."""
 
     subjects: Subjects

@@ -6,8 +6,9 @@ what to look at next.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from meshdoctor.engine.triage import edges_of, failed, pods_to_read
 from meshdoctor.mesh.access_log import Line, parse
@@ -23,8 +24,7 @@ from meshdoctor.probes.view import View
 MOST = 20
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(Struct):
     """One kind of failure on one edge."""
 
     edge: EdgeSubject

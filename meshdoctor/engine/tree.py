@@ -5,7 +5,8 @@ second cause.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.engine.collect import FactSet
 from meshdoctor.engine.conditions import Condition
@@ -18,15 +19,13 @@ from meshdoctor.model.subjects import Subject
 NOT_SEEN = "(not seen)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrailStep:
+class TrailStep(Struct, frozen=True, kw_only=True):
     ask: str
     condition: Condition
     holds: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Judgement(Struct, frozen=True, kw_only=True):
     """One cause on one subject, with the trail that led there."""
 
     playbook: Playbook

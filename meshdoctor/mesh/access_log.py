@@ -13,8 +13,9 @@ A line of any other format is not access evidence: it goes to `other`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from meshdoctor.mesh.log_text import MAX_LINE, json_object, lines, when
 
@@ -26,8 +27,7 @@ _LOOKS = re.compile(r'^\[\d{4}-\d\d-\d\dT[^\]]{1,40}\] "')
 _JSON_KEYS = ("response_code", "response_flags", "start_time", "authority")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """One access-log line. What is absent (`-`) is "", and 0 for numbers.
 
     `details` is response_code_details, `termination` connection_termination_details,
@@ -121,8 +121,7 @@ class Line:
         return "istio" if self.server_name.startswith("outbound_.") else "foreign"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessLog:
+class AccessLog(Struct, frozen=True, kw_only=True):
     """What a proxy's log holds.
 
     `other` are the lines of pilot-agent and Envoy; `unreadable` counts lines that look like an

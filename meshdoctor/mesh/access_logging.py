@@ -6,7 +6,8 @@ this, an empty log would read as "no failures".
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.model.istio import AccessLogging, ExtensionProvider, MeshConfig, Telemetry
 from meshdoctor.model.snapshot import selects
@@ -15,8 +16,7 @@ STDOUT = ("/dev/stdout", "/dev/stderr")
 CLIENT, SERVER = "CLIENT", "SERVER"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logging:
+class Logging(Struct, frozen=True, kw_only=True):
     """`on`: lines reach the container's log. `custom`: in a format that is not Istio's default.
     `filtered`: only those that an expression lets through. `source`: what decided."""
 

@@ -7,11 +7,11 @@ conditions. What fits no row is `OTHER`, never a guess.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import INJECTOR_SUFFIX
@@ -40,8 +40,7 @@ class Refusal(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """One refusal: its kind, the webhook or policy named, the names in the text, the text."""
 
     kind: Refusal

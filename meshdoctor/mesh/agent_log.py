@@ -6,9 +6,10 @@ The last word on readiness counts: what an agent complained of before it became 
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 
@@ -25,8 +26,7 @@ class Complaint(StrEnum):
     NOT_LIVE = "not-live"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentLog:
+class AgentLog(Struct, frozen=True, kw_only=True):
     """`ready` whether the proxy ever said so, `ready_at` when first (None: no time in the line);
     the texts are the last of their kind, or ""."""
 

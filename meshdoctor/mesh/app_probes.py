@@ -7,7 +7,8 @@ tcpSocket and grpc probes: rewritten since 1.13 and 1.14.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.log_text import json_object
 from meshdoctor.mesh.workloads import PROXY, app_containers, proxy_container
@@ -18,8 +19,7 @@ AGENT_PORT = 15020
 _PROBERS = "ISTIO_KUBE_APP_PROBERS"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppProbe:
+class AppProbe(Struct, frozen=True, kw_only=True):
     """One probe of the pod as it stands: `kind` readiness, liveness or startup; `port` 0: none."""
 
     container: str

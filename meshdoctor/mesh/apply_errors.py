@@ -7,7 +7,8 @@ admission plugin; the same words in all supported releases).
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.kubernetes import Event
@@ -16,8 +17,7 @@ _DENIED = re.compile(r'admission webhook "[^"]*validation[^"]*istio\.io" denied 
 _FAILED = re.compile(r'failed calling webhook "[^"]*validation[^"]*istio\.io"')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyErrors:
+class ApplyErrors(Struct, frozen=True, kw_only=True):
     """Events of both kinds; `on` is the object whose event said it last, Kind/ns/name."""
 
     denied: int

@@ -7,8 +7,10 @@ Checked on 1.22 to 1.31; ztunnel is judged by authz_ztunnel.py.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import authz_custom as custom
 from meshdoctor.mesh.authz_call import Call, Judge, Settings
@@ -24,8 +26,7 @@ DETAILS = "rbac_access_denied_matched_policy"
 KINDS = ("ALLOW", "DENY", "AUDIT", "CUSTOM")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class Inputs(Struct, frozen=True, kw_only=True):
     """Everything a verdict depends on."""
 
     policies: Sequence[AuthorizationPolicy]

@@ -4,7 +4,8 @@ Every attribute is known, or None: nothing here is guessed. Three-valued logic l
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshdoctor.model.istio import ExtensionProvider
 
@@ -36,8 +37,7 @@ def negated(value: Truth) -> Truth:
     return None if value is None else not value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One request as the judging proxy sees it.
 
     `principal` "" is a peer without identity (plaintext, or TLS without an Istio certificate).
@@ -67,8 +67,7 @@ class Call:
         return ",".join(found) if found else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
+class Judge(Struct, frozen=True, kw_only=True):
     """The proxy whose policies decide: `kind` is sidecar, gateway, waypoint or ztunnel.
 
     `services` are those a waypoint serves for this request: (namespace, name, kind) with kind
@@ -86,8 +85,7 @@ class Judge:
         return self.labels.get("gateway.networking.k8s.io/gateway-name", "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """What the mesh config and istiod's environment say that policies depend on.
 
     `release` is (major, minor) of istiod; None when not known: the newest rules are then used.

@@ -8,7 +8,8 @@ Envoy puts the reason in response_code_details, or for TCP in connection_termina
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.authz_custom import BAD_SUFFIX
@@ -24,8 +25,7 @@ _UPSTREAM = frozenset({"", "-", "via_upstream"})
 _ROUTING = ("route_not_found", "cluster_not_found", "no_healthy_upstream", "upstream_", "http1.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denial:
+class Denial(Struct, frozen=True, kw_only=True):
     """One refusal. `kind` is one of this module's words; `policy` "" unless the line names it."""
 
     kind: str
@@ -93,8 +93,7 @@ def _rbac(text: str) -> Denial:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(Struct, frozen=True, kw_only=True):
     """Refusals among some lines. `line` and `denial` are the most frequent kind's latest."""
 
     counts: Counter[str]

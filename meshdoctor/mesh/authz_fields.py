@@ -5,8 +5,9 @@ generator.go. HTTP-only fields cannot be generated on a TCP filter chain. Checke
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from meshdoctor.mesh import authz_match as m
 from meshdoctor.mesh.authz_call import Call, Settings, Truth
@@ -69,8 +70,7 @@ def when_kind(key: str, settings: Settings) -> str:
     return kind if settings.since(SINCE.get(kind, 0)) else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Claims(Struct, frozen=True, kw_only=True):
     """What JWT authentication left: None is not known, {} is no verified token.
 
     `removed` are request headers that it took away (forwardOriginalToken false).
@@ -80,8 +80,7 @@ class Claims:
     removed: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scene(Struct, frozen=True, kw_only=True):
     """Everything that one rule of one policy is compared with."""
 
     call: Call

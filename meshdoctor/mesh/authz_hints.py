@@ -6,9 +6,10 @@ that was not meant for this caller.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from meshdoctor.mesh import authz_match as m
 from meshdoctor.mesh.authz_fields import Scene
@@ -40,8 +41,7 @@ class Hint(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """What a hint needs beside the clause: is the peer a gateway, which are the service ports."""
 
     scene: Scene

@@ -5,9 +5,10 @@ Selection as in authz_policies.py; shape, pruned fields and unknown keys from th
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
 
 from meshdoctor.mesh.authz_call import Settings
 from meshdoctor.mesh.authz_fields import when_kind
@@ -102,8 +103,7 @@ def _live_fields(policy: AuthorizationPolicy) -> set[str]:
     return out
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Reach(Struct, frozen=True, kw_only=True):
     """Which workloads a policy reaches. `near` is a workload of its namespace that shares some of
     the labels; `away` one of another namespace that has them all."""
 

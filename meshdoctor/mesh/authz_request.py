@@ -5,15 +5,14 @@ client address after X-Forwarded-For and PROXY protocol, `x_forwarded_for` holds
 gateway, `requested_server_name` `outbound_.…` is Istio mutual TLS.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line, address
 from meshdoctor.mesh.authz_call import Call, last_forwarded, remote_address
 from meshdoctor.model.subjects import Request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class Expected(Struct, frozen=True, kw_only=True):
     """What objects say of the connection at one proxy, before its log is read.
 
     `identity` is the caller's when it speaks Istio mutual TLS; `mtls` None is not known.

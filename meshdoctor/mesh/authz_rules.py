@@ -6,7 +6,8 @@ ALLOW rule, but only itself from a DENY, AUDIT or CUSTOM rule. Checked on 1.20 t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh import authz_match as m
 from meshdoctor.mesh.authz_call import Truth, all_of, any_of, negated
@@ -25,8 +26,7 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.model.istio import AuthorizationRule, Operation, Source, When
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clause:
+class Clause(Struct, frozen=True, kw_only=True):
     """One field of a rule, as compared: `where` is its place, `seen` "" is absent or not known.
 
     `negative` clauses are the `not...` twins: they hold when none of `wanted` matches.
@@ -52,8 +52,7 @@ class Clause:
         return f"{self.where}.{self.field} {verb} [{wanted}{more}], seen: {seen}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleResult:
+class RuleResult(Struct, frozen=True, kw_only=True):
     """One rule, judged. `skipped` says why istiod generates nothing for it ("" : it does).
 
     `misses` are the fields of the nearest alternative that would have had to match, `unknown`

@@ -1,7 +1,8 @@
 """What is the answer to one request, who gave it, and what was nearest to another answer?"""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from meshdoctor.mesh.authz_call import Truth
 from meshdoctor.mesh.authz_rules import Clause, RuleResult
@@ -14,8 +15,7 @@ class Decision(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyResult:
+class PolicyResult(Struct, frozen=True, kw_only=True):
     """One policy in force, judged. `never`: no rules at all, so it matches nothing.
 
     `enforced` is False for a dry-run policy.
@@ -37,8 +37,7 @@ class PolicyResult:
         return True if True in states else None if None in states else False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Miss:
+class Miss(Struct, frozen=True, kw_only=True):
     """A rule that did not match, with the fields that would have had to.
 
     `skipped` says that istiod generated nothing for it, and why.
@@ -57,8 +56,7 @@ class Miss:
         return self.clauses[0] if alone else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """`layer` decided: CUSTOM, JWT, DENY, ALLOW, or "" when no policy is in force.
 
     `details` is the response code detail (or, on TCP, the termination detail) to expect in the

@@ -7,7 +7,8 @@ the CNI plugin reads. Traffic of the proxy's own user (1337) is never redirected
 """
 
 import ipaddress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.workloads import app_containers, is_sidecar
 from meshdoctor.model.kubernetes import Pod
@@ -27,8 +28,7 @@ _FLAGS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bypass:
+class Bypass(Struct, frozen=True, kw_only=True):
     """What keeps a connection away from the proxy. `by` is the annotation or field, "" none."""
 
     by: str = ""

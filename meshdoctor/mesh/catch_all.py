@@ -5,7 +5,9 @@ matches: the Kubernetes API, databases, services without sidecars.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import client_tls
 from meshdoctor.mesh.edge_path import Given
@@ -23,8 +25,7 @@ def is_catch_all(rule: DestinationRule) -> bool:
     return rule.spec.host.lower() in CATCH_ALL and policy is not None and policy.tls is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Victim:
+class Victim(Struct, frozen=True, kw_only=True):
     """A service port that the rule breaks; `port` is the service port."""
 
     service: Service

@@ -7,7 +7,6 @@ certificate is counted, never fatal: people paste anything into Secrets.
 import re
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
@@ -15,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 
@@ -24,8 +24,7 @@ _BLOCK = re.compile(
 MOST = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class Certificate(Struct, frozen=True, kw_only=True):
     """`serial` in hex without leading zeros, `fingerprint` SHA-256 in hex; names are bounded."""
 
     subject: str
@@ -68,8 +67,7 @@ class Certificate:
         return any(_name_matches(name, host) for name in names)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
+class Bundle(Struct, frozen=True, kw_only=True):
     """The certificates of a PEM text, in order; `broken` counts blocks that are none."""
 
     certificates: tuple[Certificate, ...]

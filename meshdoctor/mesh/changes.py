@@ -1,7 +1,8 @@
 """When was an object last changed, by whom, and was the change taken back?"""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from meshdoctor.model.kubernetes import Object
 
@@ -21,8 +22,7 @@ _PEOPLE = ("kubectl", "k9s", "lens", "kiali", "node-fetch", "octant", "headlamp"
 _SOON = timedelta(minutes=15)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(Struct, frozen=True, kw_only=True):
     """One writer's last write outside status."""
 
     at: datetime
@@ -45,8 +45,7 @@ def last_change(obj: Object) -> datetime | None:
     return found[-1].at if found else obj.metadata.creation_timestamp
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reverted:
+class Reverted(Struct, frozen=True, kw_only=True):
     """A person's write, followed soon by a controller's."""
 
     person: Write

@@ -7,7 +7,9 @@ rules with different exportTo apart, as ENABLE_ENHANCED_DESTINATIONRULE_MERGE (d
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.mesh.visibility import exported
@@ -30,8 +32,7 @@ PORT = "port"
 SUBSET = "subset"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class Client(Struct, frozen=True, kw_only=True):
     """The proxy that calls: where it runs, its labels, and its type (sidecar, router ...)."""
 
     namespace: str
@@ -39,8 +40,7 @@ class Client:
     proxy: str = "sidecar"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
+class Merged(Struct, frozen=True, kw_only=True):
     """The DestinationRules that istiod makes one of, the first (oldest) naming it."""
 
     rules: tuple[DestinationRule, ...]
@@ -59,8 +59,7 @@ class Merged:
         return self.first.spec.workload_selector is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientTlsRuling:
+class ClientTlsRuling(Struct, frozen=True, kw_only=True):
     """The tls block in force; `tls` None: no rule has a say and auto mTLS decides.
 
     `rule` is the DestinationRule whose words decide, `chosen` the merged rule in force even when

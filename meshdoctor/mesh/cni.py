@@ -5,7 +5,8 @@ node agent (cni/pkg/install, cni/pkg/repair, cni/pkg/nodeagent; 1.18 to 1.32-dev
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready
@@ -70,8 +71,7 @@ def excluded_namespaces(config: ConfigMap | None) -> tuple[str, ...]:
     return found or DEFAULT_EXCLUDED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CniLog:
+class CniLog(Struct, frozen=True, kw_only=True):
     """What the node agent's log says; each text is the last of its kind, or ""."""
 
     overwritten: str

@@ -4,8 +4,9 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line, address
 
@@ -16,8 +17,7 @@ _DNS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadCalls:
+class DeadCalls(Struct, frozen=True, kw_only=True):
     """Failed connections to addresses outside the endpoints; `span` between first and last."""
 
     count: int

@@ -8,8 +8,9 @@ TLS handshake writes no line at all, so an empty server side proves nothing.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from meshdoctor.mesh import tls_errors
 from meshdoctor.mesh.access_log import AccessLog, Line, address
@@ -18,8 +19,7 @@ NOT_A_FAILURE = frozenset({"DC", "DI", "FI", "RFCF", "LR"})
 PASSTHROUGH, BLACK_HOLE = "PassthroughCluster", "BlackHoleCluster"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """What the client calls. `hosts`: names of the service, lower-case; one that ends in `.svc`
     stands for it under every cluster domain. `addresses`: its cluster IPs and the server's pod
     IPs. `port` is the service port, `workload_port` the pod's; 0 is any."""

@@ -5,7 +5,8 @@ A host that the proxy has no cluster for leaves through PassthroughCluster, in p
 """
 
 import ipaddress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh import protocols
 from meshdoctor.mesh.client_tls import Client
@@ -25,8 +26,7 @@ POD_IP = "pod-ip"
 UNKNOWN_HOST = "unknown-host"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Given(Struct, frozen=True, kw_only=True):
     """Everything the judgement is made of. `client` None: the caller is not known."""
 
     client: WorkloadPods | None

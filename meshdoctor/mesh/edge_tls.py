@@ -6,9 +6,10 @@ suspect is judged by leaving it out: a rule is guilty when without it the two si
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import capture, client_tls, mtls, peer_authentication, protocols
 from meshdoctor.mesh.app_probes import serves_tls
@@ -36,8 +37,7 @@ from meshdoctor.model.kubernetes import Pod
 REDIRECTION = "ambient.istio.io/redirection"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(Struct, frozen=True, kw_only=True):
     """What was found. `applies` False: the truth table has no say (ambient, no server pod)."""
 
     host: str

@@ -5,7 +5,7 @@ pilot/pkg/networking/core/cluster_tls.go (1.21 to 1.32-dev: certificates are ver
 system's roots, and the SNI is the Host header, unless the rule says otherwise).
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from meshdoctor.mesh.client_tls import ClientTlsRuling
 from meshdoctor.model.istio import Port, ServiceEntry
@@ -15,8 +15,7 @@ _TLS = ("HTTPS", "TLS")
 _HTTP = ("HTTP", "HTTP2", "GRPC")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Egress:
+class Egress(Struct, frozen=True, kw_only=True):
     """One edge to an external host; `target` is the port dialled."""
 
     entry: ServiceEntry

@@ -6,8 +6,9 @@ target port given by name is looked up per pod.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from meshdoctor.mesh.services import selected_pods, target_port
 from meshdoctor.mesh.workloads import PROXY, WorkloadPods, is_ready
@@ -18,8 +19,7 @@ from meshdoctor.model.snapshot import selects
 _SETTLED = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
+class Addresses(Struct, frozen=True, kw_only=True):
     """Addresses of a service's slices."""
 
     ready: frozenset[str]
@@ -86,8 +86,7 @@ def orphans(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NearMiss:
+class NearMiss(Struct, frozen=True, kw_only=True):
     """The workload that was probably meant, and the label that keeps it out."""
 
     workload: WorkloadPods
@@ -139,8 +138,7 @@ def template_selected(service: Service, workloads: Iterable[WorkloadPods]) -> bo
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortMiss:
+class PortMiss(Struct, frozen=True, kw_only=True):
     """A named target port that a selected pod does not declare."""
 
     port: int

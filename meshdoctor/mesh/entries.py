@@ -7,7 +7,8 @@ of several works.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.exports import audience, overlap
 from meshdoctor.mesh.hosts import Catalogue, age_key, service_of
@@ -16,8 +17,7 @@ from meshdoctor.model.istio import ServiceEntry
 _OPAQUE = frozenset({"TCP", "MONGO", "MYSQL", "REDIS"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collision:
+class Collision(Struct, frozen=True, kw_only=True):
     """`host` of the entry is also the host of `rival`. `takes_over`: clients in the entry's own
     namespace get the entry, those elsewhere the rival."""
 
@@ -53,8 +53,7 @@ def collision(
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class Shared(Struct, frozen=True, kw_only=True):
     """An older entry already binds this TCP port without address."""
 
     port: int

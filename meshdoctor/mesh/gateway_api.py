@@ -5,7 +5,8 @@ condition of an older generation than the spec's is not about the object as it i
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.model.istio import K8sGateway, Route
 from meshdoctor.model.kubernetes import Condition
@@ -15,8 +16,7 @@ _CERTIFICATES = frozenset({"InvalidCertificateRef", "InvalidClientCertificateRef
 _NOT_OURS = frozenset({"Pending"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """A condition that is False. `parent`: `Gateway/ns/name` for a route."""
 
     condition: str

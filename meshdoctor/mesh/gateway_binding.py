@@ -7,7 +7,8 @@ Without one there is no listener.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.services import services_of
 from meshdoctor.mesh.workloads import proxy_type
@@ -36,8 +37,7 @@ def nearest(gateway: Gateway, pods: Iterable[Pod]) -> Pod | None:
     return max(scored, key=lambda s: (s[0], s[1], s[2]))[3] if scored else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MissingPort:
+class MissingPort(Struct, frozen=True, kw_only=True):
     """A server's port that no Service in front of the gateway's pods has."""
 
     port: int

@@ -1,15 +1,15 @@
 """What does a gateway's access log say of TLS connections that it could not serve?"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.gateway_tls import TlsServer, serves_sni
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Struct, frozen=True, kw_only=True):
     """`unserved`: refused with an SNI that no server has; `mesh`: refused with a mesh SNI
     (east-west); `reused`: HTTP/2 404s for a host over a connection made for another."""
 

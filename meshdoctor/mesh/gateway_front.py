@@ -6,7 +6,8 @@ port number is a service port and becomes the pod's target port (mesh/gateway_bi
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.services import target_port
 from meshdoctor.model.istio import EnvoyFilter, Gateway, MeshConfig, Server
@@ -17,8 +18,7 @@ _LB = "service.beta.kubernetes.io/aws-load-balancer-"
 TWICE, LOOP, PLAIN = "tls-ended-twice", "redirect-loop", "plain-on-443"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crossed:
+class Crossed(Struct, frozen=True, kw_only=True):
     """A service port whose load balancer and gateway server do not fit: TWICE (the balancer ends
     TLS, the server expects it), LOOP (it ends TLS, the server redirects to https), PLAIN (TLS is
     passed on to a server that speaks plain HTTP)."""

@@ -7,13 +7,13 @@ protocol does not fit a plaintext one.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.model.istio import Gateway, Server
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
+class Skipped(Struct, frozen=True, kw_only=True):
     """One server left out: of which Gateway, and the Gateway that has its place."""
 
     gateway: Gateway
@@ -24,8 +24,7 @@ class Skipped:
     why: str
 
 
-@dataclass(slots=True)
-class _Port:
+class _Port(Struct):
     plaintext: tuple[str, str, Gateway] | None = None
     hosts: dict[tuple[str, str], Gateway] | None = None
 

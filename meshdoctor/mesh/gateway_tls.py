@@ -7,7 +7,8 @@ certificateRef in its own namespace, elsewhere only where a ReferenceGrant permi
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.certificates import Bundle, parse
 from meshdoctor.model.istio import Gateway, K8sGateway, ReferenceGrant, VirtualService
@@ -21,8 +22,7 @@ _PAIRS = (("cert", "key"), ("tls.crt", "tls.key"))
 _CA_KEYS = ("cacert", "ca.crt")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsServer:
+class TlsServer(Struct, frozen=True, kw_only=True):
     """One server (Istio) or listener (Gateway API) that has to do with TLS.
 
     `credentials` are (namespace, name); an Istio Gateway's namespace is "" until the gateway's

@@ -7,15 +7,15 @@ then matches a ServiceEntry at best (trap T11).
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshdoctor.mesh.services import CLUSTER_DOMAIN, fqdn, host_matches, resolve_short_name
 from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.kubernetes import Service
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
+class Catalogue(Struct, frozen=True, kw_only=True):
     """The services and ServiceEntry hosts that are known."""
 
     services: Mapping[tuple[str, str], Service] = field(default_factory=dict)
@@ -68,8 +68,7 @@ def _covers(entry: ServiceEntry, host: str) -> bool:
     return any(host_matches(pattern, host) for pattern in entry.spec.hosts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Misread:
+class Misread(Struct, frozen=True, kw_only=True):
     """A host that istiod reads as `read_as` (which no service has), where the service `meant`
     exists. `literal`: the name has dots and is not completed at all."""
 

@@ -6,8 +6,9 @@ joining of both. Mirrors pkg/kube/inject/inject.go injectRequired and webhook.go
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from meshdoctor.mesh.injector_config import InjectorConfig
 from meshdoctor.mesh.selectors import label_selected
@@ -52,8 +53,7 @@ class Clause(StrEnum):
     POLICY_ILLEGAL = "policy-illegal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewPod:
+class NewPod(Struct, frozen=True, kw_only=True):
     """What decides about a pod that does not exist yet: its template in its namespace."""
 
     namespace: str
@@ -68,8 +68,7 @@ class NewPod:
         return self.labels.get(INJECT, self.annotations.get(INJECT))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """`injected` None: istiod was asked and its configuration could not be seen."""
 
     injected: bool | None

@@ -6,11 +6,11 @@ ConfigMap `istio-sidecar-injector[-REV]`: key `config` (policy, selectors, templ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import yaml
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.decode import without_nulls
@@ -22,8 +22,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MISMATCH = "Template_Version_And_Istio_Version_Mismatched"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InjectorConfig:
+class InjectorConfig(Struct, frozen=True, kw_only=True):
     """`templates` are the names a pod may ask for. `values_error` says why `values` is unusable:
     every injection then fails."""
 

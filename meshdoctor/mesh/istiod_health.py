@@ -4,8 +4,9 @@ Exit 137 alone is an out-of-memory kill or a failed probe: the reason tells whic
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, owner_of
@@ -14,8 +15,7 @@ from meshdoctor.model.kubernetes import ContainerStatus, Pod
 CONTAINER = "discovery"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class Health(Struct, frozen=True, kw_only=True):
     """Of all istiod pods; `pod`, `reason`, `exit_code` are of the one that restarted most."""
 
     pods: int

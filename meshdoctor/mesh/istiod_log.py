@@ -6,7 +6,8 @@ pkg/webhooks/validation, read at 1.20 to 1.32-dev; what proxies refuse is `nack`
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshdoctor.mesh.log_lines import ISTIOD, Row, Said, of, scan
 
@@ -48,8 +49,7 @@ _REFUSED = re.compile(r"forbidden|could not find the requested resource|no match
 ROWS = (*_OWN, *ISTIOD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IstiodLog:
+class IstiodLog(Struct, frozen=True, kw_only=True):
     """What one or several istiods said, in order."""
 
     said: tuple[Said, ...] = field(default=())

@@ -7,7 +7,8 @@ acknowledged, and tops out at 30 s; pilot_xds_{cds,lds,rds,eds}_reject are gauge
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.metrics import Page
 from meshdoctor.mesh.xds import short_type
@@ -15,8 +16,7 @@ from meshdoctor.mesh.xds import short_type
 CONVERGENCE = "pilot_proxy_convergence_time"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantiles:
+class Quantiles(Struct, frozen=True, kw_only=True):
     """Seconds; None where the page has no usable buckets or no observations."""
 
     p50: float | None
@@ -29,8 +29,7 @@ class Quantiles:
 NONE = Quantiles(p50=None, p90=None, p99=None, mean=None, count=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """One istiod's page. `rejects` by short type; `conflicts` counts clashing outbound or inbound
     listeners; counts are totals since that istiod started."""
 

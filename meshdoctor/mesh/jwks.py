@@ -9,8 +9,9 @@ istiod could not fetch are replaced by a public-only placeholder of istiod's own
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from meshdoctor.mesh.jwt_tokens import key_ids
 
@@ -18,8 +19,7 @@ FAKE = "Error-IstiodFailedToFetchJwksUri-"
 MAX_DEPTH = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
+class Keys(Struct, frozen=True, kw_only=True):
     """The keys of one issuer in a listener; `placeholder`: istiod never fetched them."""
 
     issuer: str

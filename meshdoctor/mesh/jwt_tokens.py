@@ -11,10 +11,11 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from meshdoctor.mesh.authz_call import Call
 from meshdoctor.model.istio import JwtRule
@@ -39,8 +40,7 @@ BAD_AUDIENCE = "Audiences in Jwt are not allowed"
 NO_KEY = "Jwks doesn't have key to match kid or alg from Jwt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(Struct, frozen=True, kw_only=True):
     """A token found: `place` says where, `text` is the token itself (never shown)."""
 
     place: str
@@ -48,8 +48,7 @@ class Token:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed:
+class Parsed(Struct, frozen=True, kw_only=True):
     """What a token says, or the text that Envoy answers when it cannot be read."""
 
     claims: Mapping[str, Any]

@@ -7,7 +7,8 @@ trafficDistribution PreferClose asks for it by itself.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.model.istio import MeshConfig, TrafficPolicy
 from meshdoctor.model.kubernetes import EndpointSlice, Service
@@ -16,8 +17,7 @@ ANNOTATION = "networking.istio.io/traffic-distribution"
 ZONE = "topology.kubernetes.io/zone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confinement:
+class Confinement(Struct, frozen=True, kw_only=True):
     """Ready endpoints in the client's zone, in all, and the zones there are."""
 
     local: int

@@ -6,15 +6,15 @@ values named that it carries. A line that no row knows is skipped.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from meshdoctor.mesh.log_text import json_object, lines, when
 from meshdoctor.mesh.text import clean
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(Struct, frozen=True, kw_only=True):
     """One line that matters: its kind (see ROWS), when, its bounded text, the values it names."""
 
     kind: str
@@ -27,8 +27,7 @@ class Said:
         return next((value for key, value in self.values if key == name), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """`fragment` must be in the line; `pattern`, when given, names the values."""
 
     kind: str

@@ -6,7 +6,8 @@ integration/security/reachability_test.go), read at 1.18 to 1.32-dev and seen on
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh import client_tls, peer_authentication
 from meshdoctor.mesh.client_tls import ClientTlsRuling
@@ -58,8 +59,7 @@ WHY = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSide:
+class ClientSide(Struct, frozen=True, kw_only=True):
     """All that decides what the client sends to one endpoint."""
 
     has_proxy: bool = True
@@ -75,8 +75,7 @@ class ClientSide:
     endpoint_mode: str = peer_authentication.PERMISSIVE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSide:
+class ServerSide(Struct, frozen=True, kw_only=True):
     """All that decides what the server takes. `captured`: the port is redirected to its proxy."""
 
     has_proxy: bool = True
@@ -85,16 +84,14 @@ class ServerSide:
     http: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speech:
+class Speech(Struct, frozen=True, kw_only=True):
     """What a client sends, and the reason (one of this module's constants)."""
 
     says: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What happens. `row` names the line of the truth table; `symptom` is "" when it works."""
 
     client: Speech

@@ -8,7 +8,8 @@ happens inside the pod).
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.selectors import label_selected
 from meshdoctor.model.kubernetes import (
@@ -22,8 +23,7 @@ HBONE = 15008
 INGRESS, EGRESS = "Ingress", "Egress"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
+class Blocked(Struct, frozen=True, kw_only=True):
     """The policy that isolates a pod and allows nothing of this; `policy` None: it passes."""
 
     policy: NetworkPolicy | None = None

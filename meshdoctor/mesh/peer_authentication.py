@@ -6,7 +6,8 @@ authentication.go GetNamespaceMutualTLSMode and push_context.go BestEffortInferS
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.model.istio import PeerAuthentication
@@ -24,8 +25,7 @@ PORT = "port"
 DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class Ruling(Struct, frozen=True, kw_only=True):
     """The mode in force. `level` says which kind of rule decided it; `policy` is None when none
     did and Istio's default (PERMISSIVE) holds."""
 
@@ -39,8 +39,7 @@ class Ruling:
         return self.policy.ref if self.policy is not None else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scopes:
+class Scopes(Struct, frozen=True, kw_only=True):
     """The winner of each scope for one workload; None where a scope has no policy."""
 
     mesh: PeerAuthentication | None = None

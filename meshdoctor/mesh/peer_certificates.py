@@ -7,8 +7,9 @@ checks the server's identity against a rule's subjectAltNames, else the endpoint
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from meshdoctor.mesh.certificates import Bundle, compare
 from meshdoctor.mesh.proxy_secrets import IDENTITY, ROOT, ProxySecret, identity, roots, undelivered
@@ -17,8 +18,7 @@ from meshdoctor.model.istio import MeshConfig
 CLIENT, SERVER = "client", "server"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peers:
+class Peers(Struct, frozen=True, kw_only=True):
     """The secrets of both proxies; `words` is the TLS error that the client logged."""
 
     client: tuple[ProxySecret, ...]

@@ -6,9 +6,10 @@ started, then ready, and never ends. Exit 137 is out-of-memory only when the rea
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
+
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready
@@ -42,8 +43,7 @@ class Stage(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Startup:
+class Startup(Struct, frozen=True, kw_only=True):
     """One pod's state. `container` blocks it; `reason` and `exit_code` are that container's
     waiting reason and last exit; `event` is the text of the event that tells why."""
 

@@ -6,7 +6,8 @@ peer_authentication.py names the istiod functions).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh import peer_authentication as pa
 from meshdoctor.mesh.services import selected_pods, target_port
@@ -15,8 +16,7 @@ from meshdoctor.model.istio import PeerAuthentication
 from meshdoctor.model.kubernetes import Service
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadPort:
+class DeadPort(Struct, frozen=True, kw_only=True):
     """A portLevelMtls key that no proxy looks at. `meant` is the workload port behind the
     Service port of that number, 0 when no Service has such a port."""
 
@@ -27,8 +27,7 @@ class DeadPort:
     in_force: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(Struct, frozen=True, kw_only=True):
     """What becomes of one policy."""
 
     scope: str

@@ -6,9 +6,10 @@ when istiod sent it (syncz, 1.23 and later); managedFields date a change to the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from meshdoctor.mesh import routes, rules
 from meshdoctor.mesh.exports import audience, sees
@@ -68,8 +69,7 @@ class Hold(StrEnum):
     UNKNOWN = "state not shown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyHold:
+class ProxyHold(Struct, frozen=True, kw_only=True):
     """One proxy. `sent` is the push after the change that it took last."""
 
     namespace: str
@@ -85,8 +85,7 @@ class ProxyHold:
         return self.hold in (Hold.HAS, Hold.IN_STEP)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What decides whom an object concerns. `scopes`: the Sidecar in force by namespace/pod."""
 
     mesh: MeshConfig
@@ -206,8 +205,7 @@ def hold(
     return as_(Hold.IN_STEP)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Spread(Struct, frozen=True, kw_only=True):
     """One object (`ref` "": everything) over the proxies that it concerns."""
 
     ref: str

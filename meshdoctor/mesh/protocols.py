@@ -5,7 +5,7 @@ Mirrors pkg/config/kube/conversion.go ConvertProtocol and pkg/config/protocol/in
 server-first ports are TCP, else the proxy sniffs.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from meshdoctor.model.kubernetes import ServicePort
 
@@ -39,8 +39,7 @@ _HTTP = frozenset({HTTP, HTTP2, GRPC, GRPC_WEB, "HTTP_PROXY"})
 _SERVER_FIRST = frozenset({21, 22, 25, 110, 143, 587, 3306, 27017})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selected:
+class Selected(Struct, frozen=True, kw_only=True):
     """A protocol and what chose it: `appProtocol`, `name`, `well-known port` or `sniffing`."""
 
     protocol: str

@@ -5,9 +5,9 @@ healthy is not usable: an ejected endpoint says FAILED under OUTLIER CHECK (trap
 """
 
 import re
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from meshdoctor.mesh.text import strip_ansi
 from meshdoctor.model.kubernetes import Partial
@@ -41,8 +41,7 @@ class _Cluster(Partial, frozen=True):
     host_statuses: tuple[_Host, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyEndpoint:
+class ProxyEndpoint(Struct, frozen=True, kw_only=True):
     """One endpoint in one cluster of one proxy."""
 
     address: str

@@ -10,9 +10,10 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from meshdoctor.mesh.certificates import Certificate
 from meshdoctor.mesh.certificates import parse as parse_pem
@@ -27,8 +28,7 @@ _ROW = re.compile(
 IDENTITY, ROOT = "default", "ROOTCA"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxySecret:
+class ProxySecret(Struct, frozen=True, kw_only=True):
     """One certificate of one secret (a root bundle has several rows of one name).
 
     `certificate` is None when only a table was printed, or nothing was delivered. `root` is the

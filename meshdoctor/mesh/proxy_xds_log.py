@@ -4,7 +4,7 @@ Envoy closes and reopens its stream about twice an hour by design: only a loss w
 after it is one.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from meshdoctor.mesh.istiod_log import ROWS
 from meshdoctor.mesh.log_lines import AGENT, ENVOY, Said, of, scan
@@ -12,8 +12,7 @@ from meshdoctor.mesh.log_lines import AGENT, ENVOY, Said, of, scan
 _LOST = ("xds_closed", "xds_connect_failed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class XdsLog:
+class XdsLog(Struct, frozen=True, kw_only=True):
     """`lost`: the last word is a loss; `too_large`: messages over gRPC's limit."""
 
     lost: Said | None

@@ -7,7 +7,8 @@ utility and PGV messages, 1.24 to 1.36); which object holds them is looked up in
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshdoctor.mesh import filter_blame
 from meshdoctor.mesh.protocols import select
@@ -32,8 +33,7 @@ _ISSUER = re.compile(r"Issuer '([^']+)'")
 _PATH = re.compile(r"(?:Invalid path|unable to read file|Failed to load [^:]{0,60} from):? ?(/\S+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objects:
+class Objects(Struct, frozen=True, kw_only=True):
     """What may be at fault. All of one mesh, or what the scope lets us see; of EnvoyFilters, only
     those that the refusing proxy gets."""
 
@@ -46,8 +46,7 @@ class Objects:
     plugins: tuple[WasmPlugin, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offender:
+class Offender(Struct, frozen=True, kw_only=True):
     """`objects` most likely first; empty when the message leads to none. `why` in a few words."""
 
     why: str

@@ -8,9 +8,10 @@ Signatures cannot be verified offline: a token that could be genuine is taken as
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from meshdoctor.mesh import jwt_tokens as tokens
 from meshdoctor.mesh.authz_call import Call, Truth
@@ -23,8 +24,7 @@ MISSED = "Jwt is missing"
 SIGNED = "the token's signature is taken as valid: it cannot be verified offline"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwtOutcome:
+class JwtOutcome(Struct, frozen=True, kw_only=True):
     """`passes` None: not known. `text` is Envoy's reason for a refusal, `status` its code.
 
     `policy` and `issuer` name the rule that accepted or refused; `tokens` counts those present.
@@ -43,8 +43,7 @@ class JwtOutcome:
     assumptions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
+class _Attempt(Struct, frozen=True, kw_only=True):
     """One rule against its own tokens: `text` "" is verified, MISSED is no token there."""
 
     rule: JwtRule

@@ -7,7 +7,8 @@ rule that matches ends the search.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.exports import audience, overlap
 from meshdoctor.mesh.hosts import age_key
@@ -49,8 +50,7 @@ def hosts(route: VirtualService) -> tuple[str, ...]:
     return tuple(resolve_short_name(h, route.namespace) for h in route.spec.hosts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loser:
+class Loser(Struct, frozen=True, kw_only=True):
     """An older VirtualService serves `host` in the mesh; this one does not."""
 
     host: str
@@ -95,8 +95,7 @@ def _same_layer(one: VirtualService, other: VirtualService) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class Binding(Struct, frozen=True, kw_only=True):
     """What is wrong with one gateway reference. `exists_in` is where a Gateway of that name is."""
 
     namespace: str
@@ -143,8 +142,7 @@ def _split(text: str) -> tuple[str, str]:
     return (space, dns) if slash else ("*", text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shadow:
+class Shadow(Struct, frozen=True, kw_only=True):
     """http rule `later` can never match: `earlier` takes all of it (positions from 0)."""
 
     earlier: int

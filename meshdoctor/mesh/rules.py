@@ -8,7 +8,8 @@ the top-level trafficPolicy is the oldest rule's that has one.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.exports import audience
 from meshdoctor.mesh.hosts import age_key, service_of
@@ -40,8 +41,7 @@ def never_chosen(
     return rule.namespace not in client_namespaces
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merge:
+class Merge(Struct, frozen=True, kw_only=True):
     """What is lost when `rule` is merged behind the older `first`: its trafficPolicy, or the
     subsets that the older one defines too, or all of it (different exportTo since 1.24)."""
 

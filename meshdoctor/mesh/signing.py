@@ -6,8 +6,9 @@ not believe the token, a handshake error that the proxy does not trust istiod's 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from meshdoctor.mesh.log_lines import Said, of
 
@@ -24,8 +25,7 @@ _UNREACHABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signing:
+class Signing(Struct, frozen=True, kw_only=True):
     """What one agent's log says about its certificate and its connection to istiod."""
 
     unreachable: int

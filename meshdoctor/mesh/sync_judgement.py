@@ -1,8 +1,9 @@
 """Which proxies of the cluster are out of step with istiod?"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from meshdoctor.mesh import revisions
 from meshdoctor.mesh.workloads import PROXY
@@ -12,8 +13,7 @@ from meshdoctor.model.kubernetes import Pod
 CONNECT_WITHIN = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
+class Overview(Struct, frozen=True, kw_only=True):
     """Proxies whose state is wrong, and running ones that no istiod lists."""
 
     wrong: tuple[ProxySync, ...]

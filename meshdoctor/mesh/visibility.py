@@ -6,7 +6,8 @@ sidecar.go (convertIstioListenerToWrapper, selectServices); read at 1.18 to 1.32
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import IstioEgressListener, MeshConfig, Sidecar
@@ -45,8 +46,7 @@ def service_exported(service: Service, viewer: str, mesh: MeshConfig) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """The Sidecar in force for one proxy; `sidecar` None: none is, everything exported is seen.
 
     `level` is workload, namespace, root or "" (none).
@@ -134,8 +134,7 @@ def scope(
     return Scope(namespace=namespace)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Sight(Struct, frozen=True, kw_only=True):
     """Whether a proxy knows a service. `hidden_by`: `exportTo`, `sidecar` or "" (it is known)."""
 
     visible: bool

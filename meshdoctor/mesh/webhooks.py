@@ -6,7 +6,8 @@ and revision-tags-mwc.yaml (1.18 to 1.32-dev), and charts that were edited or ar
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.selectors import label_selected
 from meshdoctor.model.kubernetes import (
@@ -26,8 +27,7 @@ METADATA_NAME = "kubernetes.io/metadata.name"
 INJECTOR_SUFFIX = "sidecar-injector.istio.io"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Injector:
+class Injector(Struct, frozen=True, kw_only=True):
     """One injection webhook. `revision` is istiod's (`default` when it has none), `tag` the
     revision tag that the entry serves ("" for the revision's own webhook)."""
 

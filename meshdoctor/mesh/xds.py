@@ -8,9 +8,10 @@ STALE. A proxy is known to the one istiod it is connected to: merge the answers 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from meshdoctor.mesh.text import clean
 
@@ -26,8 +27,7 @@ class State(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypeSync:
+class TypeSync(Struct, frozen=True, kw_only=True):
     """One type of one proxy. `sent` is when istiod last sent it (istiod 1.23 and later);
     `never_acknowledged` is known from nonces and old tables only; `error` is Envoy's refusal."""
 
@@ -38,8 +38,7 @@ class TypeSync:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxySync:
+class ProxySync(Struct, frozen=True, kw_only=True):
     """One connected proxy. `types` is empty when the layout shows no states (`subscribed` says
     what it asks for); `also_on` names other istiods that still list the proxy."""
 
@@ -62,8 +61,7 @@ class ProxySync:
         return next((one for one in self.types if one.type == type_), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncTable:
+class SyncTable(Struct, frozen=True, kw_only=True):
     """What one or several istiods said. `shows_state` is False when no layout read shows states;
     `problems` are parts that could not be read (a wedged istiod, a broken record)."""
 

@@ -6,8 +6,9 @@ JSON with the same keys (ztunnel src/proxy/metrics.rs ConnectionResult; 1.22 to 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from meshdoctor.mesh.access_log import address, number
 from meshdoctor.mesh.log_text import MAX_LINE, json_object, lines, when
@@ -16,8 +17,7 @@ _HEAD = re.compile(r"^(\S+)\s+(\w+)\s+access\s+connection (complete|opened)\s+")
 _PAIR = re.compile(r'([a-z_.]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class Connection(Struct, frozen=True, kw_only=True):
     """One connection. `source_identity` "" means that the caller presented none (plaintext).
 
     `target` is the workload address called: `dst.hbone_addr` when tunnelled, else `dst.addr`.

@@ -1,6 +1,6 @@
 """What may a probe say?
 
-A probe returns a frozen dataclass; each field is a fact: one scalar, or `Unavailable`. Annotate it
+A probe returns a frozen struct; each field is a fact: one scalar, or `Unavailable`. Annotate it
 `Annotated[Fact[int], "one sentence", OBSERVED]`: the sentence documents it, OBSERVED marks
 evidence that shows a fault happening (log line, event, certificate, rejected config, reply),
 leave it out for what is derived from objects.
@@ -8,9 +8,10 @@ leave it out for what is derived from objects.
 
 import types
 import typing
-from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from msgspec import Struct
 
 from meshdoctor.model.evidence import Unavailable
 
@@ -29,8 +30,7 @@ Fact: typing.TypeAlias = typing.Union[T, Unavailable]  # noqa: UP007, UP040
 Scalar = bool | int | str | datetime | timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactDeclaration:
+class FactDeclaration(Struct, frozen=True, kw_only=True):
     """One field of a fact struct: `type` is the scalar's Python type."""
 
     name: str
@@ -44,17 +44,23 @@ def declarations(struct: type) -> tuple[FactDeclaration, ...]:
 
     Raises TypeError when a field is not an annotated scalar fact: a programming error.
     """
-    hints = typing.get_type_hints(struct, include_extras=True)
+    if not issubclass(struct, Struct):
+        raise TypeError(f"{struct.__name__}: facts are a frozen, keyword-only msgspec Struct")
+    hints = {
+        n: h
+        for c in reversed(struct.__mro__)
+        for n, h in vars(c).get("__annotations__", {}).items()
+    }
     out = []
-    for field in fields(struct):
-        hint = hints[field.name]
+    for name in struct.__struct_fields__:
+        hint = hints[name]
         if get_origin(hint) is not Annotated:
-            raise TypeError(f"{struct.__name__}.{field.name}: annotate the fact with its sentence")
+            raise TypeError(f"{struct.__name__}.{name}: annotate the fact with its sentence")
         base, *notes = get_args(hint)
         out.append(
             FactDeclaration(
-                name=field.name,
-                type=_scalar(base, f"{struct.__name__}.{field.name}"),
+                name=name,
+                type=_scalar(base, f"{struct.__name__}.{name}"),
                 doc=str(notes[0]),
                 observed=OBSERVED in notes[1:],
             )

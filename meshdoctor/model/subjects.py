@@ -7,6 +7,8 @@ identity in fingerprints and reports: workloads, never pods.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from msgspec import Struct
+
 
 class SubjectKind(StrEnum):
     MESH = "mesh"
@@ -20,8 +22,7 @@ class SubjectKind(StrEnum):
     CONFIG = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """The request asked about. Empty fields were not given; header names are lower-case."""
 
     method: str = ""
@@ -37,16 +38,14 @@ class Request:
         return next((v for k, v in self.headers if k.lower() == name.lower()), None)
 
 
-@dataclass(frozen=True, slots=True)
-class MeshSubject:
+class MeshSubject(Struct, frozen=True):
     kind = SubjectKind.MESH
 
     def __str__(self) -> str:
         return "mesh"
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceSubject:
+class NamespaceSubject(Struct, frozen=True):
     name: str
     kind = SubjectKind.NAMESPACE
 
@@ -54,8 +53,7 @@ class NamespaceSubject:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadSubject:
+class WorkloadSubject(Struct, frozen=True):
     """`owner` is the kind of the controller: Deployment, StatefulSet, DaemonSet, Job, Pod ..."""
 
     namespace: str
@@ -71,8 +69,7 @@ class WorkloadSubject:
         return f"{self.owner}/{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceSubject:
+class ServiceSubject(Struct, frozen=True):
     namespace: str
     name: str
     kind = SubjectKind.SERVICE
@@ -106,8 +103,7 @@ class EdgeSubject:
         return f"{client} -> {target}:{self.port}" if self.port else f"{client} -> {target}"
 
 
-@dataclass(frozen=True, slots=True)
-class ProxySubject:
+class ProxySubject(Struct, frozen=True):
     namespace: str
     pod: str
     workload: str = ""
@@ -117,8 +113,7 @@ class ProxySubject:
         return f"{self.namespace}/{self.workload or self.pod}"
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookSubject:
+class WebhookSubject(Struct, frozen=True):
     """One webhook entry: the configuration's kind and name, and the entry's name."""
 
     config_kind: str
@@ -130,8 +125,7 @@ class WebhookSubject:
         return f"{self.config}/{self.webhook}"
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSubject:
+class NodeSubject(Struct, frozen=True):
     name: str
     kind = SubjectKind.NODE
 
@@ -139,8 +133,7 @@ class NodeSubject:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigSubject:
+class ConfigSubject(Struct, frozen=True):
     """One configuration object (`config_kind` is a `kinds.Kind.name`): rule, route, policy ..."""
 
     config_kind: str

@@ -1,7 +1,8 @@
 """Is this workload enrolled in the ambient mesh, and should it be?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.ambient import (
     MODE,
@@ -24,8 +25,7 @@ from meshdoctor.probes.view import View, attempt, known, probe
 POD_ENI = "vpc.amazonaws.com/pod-eni"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AmbientEnrolment:
+class AmbientEnrolment(Struct, frozen=True, kw_only=True):
     """What labels want, what istio-cni did, and what the node's ztunnel is like."""
 
     workload: Annotated[Fact[Ref], "the workload"]

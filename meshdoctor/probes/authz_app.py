@@ -1,8 +1,9 @@
 """Did the application, a further hop or a service outside answer 401 or 403, and not the mesh?"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import authz_evidence as ev
 from meshdoctor.mesh.access_log import Line
@@ -20,8 +21,7 @@ from meshdoctor.probes.view import View, probe
 FORBIDDEN = ('is forbidden: User "', '"reason":"Forbidden"', "cannot list resource")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzApp:
+class AuthzApp(Struct, frozen=True, kw_only=True):
     """Answers 401 and 403 that came through the proxies from beyond them (`via_upstream`)."""
 
     denied: Annotated[Fact[int], "answers of the server's application", OBSERVED]

@@ -1,7 +1,8 @@
 """Is there a proxy that enforces the policies meant for this server, and does it have them?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import xds
 from meshdoctor.mesh.authz_call import Judge
@@ -21,8 +22,7 @@ from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzAttach:
+class AuthzAttach(Struct, frozen=True, kw_only=True):
     """Policies that name or select the server, and who would enforce them."""
 
     policy: Annotated[Fact[Ref], "an AuthorizationPolicy that selects the server's workload"]
@@ -139,8 +139,7 @@ def _bypass(view: View, found: Situation) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzSync:
+class AuthzSync(Struct, frozen=True, kw_only=True):
     """Whether the judging proxy has istiod's newest listeners."""
 
     stale: Annotated[Fact[bool], "its listeners are STALE, NOT SENT or refused"]

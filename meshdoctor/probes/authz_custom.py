@@ -1,7 +1,8 @@
 """What do the CUSTOM policies of the judging proxy ask of whom, and can it be asked?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import authz_custom as custom
 from meshdoctor.mesh.authz_policies import in_force
@@ -20,8 +21,7 @@ from meshdoctor.probes.reading import mesh_config_ref
 from meshdoctor.probes.view import View, attempt, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzCustom:
+class AuthzCustom(Struct, frozen=True, kw_only=True):
     """CUSTOM policies in force; the provider is that of the first matching one, else the first."""
 
     policies: Annotated[Fact[int], "CUSTOM policies that reach the judge"]

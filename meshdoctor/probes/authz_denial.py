@@ -1,7 +1,8 @@
 """Which proxy refused requests of this edge, how often, and with which words?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import authz_evidence as ev
 from meshdoctor.mesh.text import clean
@@ -33,8 +34,7 @@ READS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzDenial:
+class AuthzDenial(Struct, frozen=True, kw_only=True):
     """What the judging proxy logged: the last one on the way that refused, else the server's."""
 
     judge: Annotated[Fact[str], "kind of the judging proxy: sidecar, gateway, waypoint or ztunnel"]

@@ -7,7 +7,9 @@ or ztunnel.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import authz_evidence, protocols, ztunnel_log
 from meshdoctor.mesh.access_log import AccessLog, Line
@@ -45,8 +47,7 @@ MOST_PODS = 3
 NOTHING = Summary(counts=Counter())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
+class Hop(Struct, frozen=True, kw_only=True):
     """One judging proxy. `lines` are its access lines of this edge; `log` says why there are none
     when they could not be read. `kind` is sidecar, gateway, waypoint or ztunnel."""
 
@@ -73,8 +74,7 @@ class Hop:
 REFUSALS = ("strict", "denied", "not_allowed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(Struct, frozen=True, kw_only=True):
     """All hops of an edge in the order of the request; `judge` is the one that refuses.
 
     `removed` are headers that a hop takes away: a token that is not forwarded.

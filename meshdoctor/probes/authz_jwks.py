@@ -1,7 +1,8 @@
 """Did istiod obtain the signing keys, and does the judging proxy hold the token's key?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import log_lines
 from meshdoctor.mesh.jwks import Keys, keys_in
@@ -18,8 +19,7 @@ from meshdoctor.probes.view import View, attempt, probe
 KINDS = ("jwks_failed", "jwks_error", "jwks_retry")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzJwks:
+class AuthzJwks(Struct, frozen=True, kw_only=True):
     """istiod's log about the key sets, and the keys in the judge's listeners."""
 
     errors: Annotated[Fact[int], "istiod log lines of failed fetches of these key sets", OBSERVED]

@@ -1,7 +1,8 @@
 """What do the RequestAuthentications say of this edge's token, and where are they?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import jwt_tokens
 from meshdoctor.mesh.authz_call import Call
@@ -20,8 +21,7 @@ from meshdoctor.probes.view import View, probe
 TOKEN_KEYS = ("request.auth.",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzJwt:
+class AuthzJwt(Struct, frozen=True, kw_only=True):
     """Token rules at the judging proxy; a token's signature is never verified here."""
 
     rules: Annotated[Fact[int], "jwtRules in force at the judge"]

@@ -1,7 +1,9 @@
 """Which single mistake keeps the nearest ALLOW rule from matching?"""
 
-from dataclasses import dataclass, replace
 from typing import Annotated
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.authz_call import Call
 from meshdoctor.mesh.authz_fields import Claims, Scene
@@ -26,8 +28,7 @@ from meshdoctor.probes.authz_verdict import contradicted, name_of, namespace_of
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzMiss:
+class AuthzMiss(Struct, frozen=True, kw_only=True):
     """The nearest ALLOW rule and its first missing field, or the not... field of the DENY that
     decides, or a DENY that misses for its port. Where several rules are equally near, any of them
     counts; without such a rule every bool is false."""

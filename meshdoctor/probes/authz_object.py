@@ -1,7 +1,8 @@
 """Does one AuthorizationPolicy reach what it names, and say what it means?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import authz_object as obj
 from meshdoctor.mesh.authz_policies import GATEWAY_GROUP, target_refs
@@ -17,8 +18,7 @@ from meshdoctor.probes.reading import pods_of_service, workloads
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzObject:
+class AuthzObject(Struct, frozen=True, kw_only=True):
     """Facts of one policy. Of an object of another kind `is_policy` is false, and all else
     empty."""
 

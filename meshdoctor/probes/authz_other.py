@@ -1,7 +1,8 @@
 """Which configuration adds the filter that refused, when no policy did?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.authz_evidence import OTHER
 from meshdoctor.mesh.selectors import workload_selected
@@ -16,8 +17,7 @@ from meshdoctor.probes.view import View, probe
 _FAULTS = ("FI", "DI", "fault_filter")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzOther:
+class AuthzOther(Struct, frozen=True, kw_only=True):
     """The likeliest source of a filter that is neither RBAC, JWT nor ext_authz."""
 
     source: Annotated[Fact[Ref], "VirtualService, EnvoyFilter or WasmPlugin; else the judge"]

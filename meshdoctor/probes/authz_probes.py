@@ -1,7 +1,8 @@
 """Are a workload's own health probes or scrapes refused by its policies?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import authz_evidence as ev
 from meshdoctor.mesh.access_log import Line
@@ -34,8 +35,7 @@ READS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzExposed:
+class AuthzExposed(Struct, frozen=True, kw_only=True):
     """Whether policies can meet probes or scrapes of this workload at all."""
 
     policy: Annotated[Fact[Ref], "an enforced ALLOW or DENY that reaches the workload"]
@@ -45,8 +45,7 @@ class AuthzExposed:
     workload: Annotated[Fact[Ref], "the workload"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzProbes:
+class AuthzProbes(Struct, frozen=True, kw_only=True):
     """Refused requests of kubelets, load balancers and scrapers, from the workload's own log."""
 
     denied: Annotated[Fact[int], "probe or scrape requests that a policy refused", OBSERVED]

@@ -1,9 +1,10 @@
 """What must the judging proxy answer, by the policies in force, and who decides?"""
 
-from dataclasses import dataclass, replace
 from typing import Annotated
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.authorization import decide
 from meshdoctor.mesh.authz_evidence import DEFAULT, MATCHED
@@ -20,8 +21,7 @@ from meshdoctor.probes.authz_hops import Hop, Situation, situation
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthzVerdict:
+class AuthzVerdict(Struct, frozen=True, kw_only=True):
     """The offline verdict at the judging proxy, for the request asked about or seen refused."""
 
     decision: Annotated[Fact[str], "allow, deny, or unknown: something needed is not known"]

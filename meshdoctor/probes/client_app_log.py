@@ -1,7 +1,8 @@
 """Does the client's application say that it cannot resolve the name?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.dead_calls import name_errors
 from meshdoctor.mesh.text import clean
@@ -13,8 +14,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientAppLog:
+class ClientAppLog(Struct, frozen=True, kw_only=True):
     """Lines of the client's application containers that name this service."""
 
     name_errors: Annotated[Fact[int], "lines that say its name could not be resolved", OBSERVED]

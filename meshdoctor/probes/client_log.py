@@ -1,9 +1,10 @@
 """What did the client's proxy log about this edge?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import tls_errors
@@ -20,8 +21,7 @@ from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientLog:
+class ClientLog(Struct, frozen=True, kw_only=True):
     """Access-log lines of the client's pods for this service and port. A client without proxy
     logs nothing: zeros. Access logging off or custom: unavailable, never zeros."""
 

@@ -1,7 +1,8 @@
 """Does a DestinationRule for every host break services?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import catch_all
 from meshdoctor.mesh.catch_all import Victim
@@ -18,8 +19,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatchAllRule:
+class CatchAllRule(Struct, frozen=True, kw_only=True):
     """A rule with tls for `*`, `*.local` or the like. Other objects: `catch_all` false."""
 
     catch_all: Annotated[Fact[bool], "a DestinationRule that sets tls for (nearly) every host"]

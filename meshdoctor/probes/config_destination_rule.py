@@ -1,7 +1,9 @@
 """Why does a DestinationRule, or a part of it, never apply?"""
 
-from dataclasses import dataclass, replace
 from typing import Annotated
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import rules
 from meshdoctor.mesh.endpoints import empty_subset
@@ -17,8 +19,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationRuleFacts:
+class DestinationRuleFacts(Struct, frozen=True, kw_only=True):
     """Of a DestinationRule; every other kind gives empty facts."""
 
     ref: Annotated[Fact[Ref], "the DestinationRule; empty: the subject is of another kind"]

@@ -1,7 +1,8 @@
 """Does the Gateway API say that a Gateway or route was accepted?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.gateway_api import Refusal, gateway_refusal, route_refusal
 from meshdoctor.mesh.text import clean
@@ -14,8 +15,7 @@ from meshdoctor.probes.view import View, probe
 ROUTES = ("GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayApiFacts:
+class GatewayApiFacts(Struct, frozen=True, kw_only=True):
     """Of a Gateway API Gateway or route; every other kind gives empty facts. Conditions that
     concern certificates belong to the TLS playbooks and are not counted."""
 

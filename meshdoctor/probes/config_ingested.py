@@ -1,8 +1,9 @@
 """Does every istiod hold the object as the API server has it?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.configz import Key, lagging, parse
 from meshdoctor.model.facts import OBSERVED, Fact
@@ -13,8 +14,7 @@ from meshdoctor.probes.propagation_reading import MOST_ISTIODS
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigIngested:
+class ConfigIngested(Struct, frozen=True, kw_only=True):
     """resourceVersion in `/debug/configz` of every istiod against the API's."""
 
     istiods: Annotated[Fact[int], "istiods asked"]

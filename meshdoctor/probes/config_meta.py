@@ -1,7 +1,8 @@
 """Is a configuration object meant for this control plane, and when was it last changed?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import revisions
 from meshdoctor.mesh.changes import last_change, reverted, writes
@@ -14,8 +15,7 @@ from meshdoctor.probes.config_reading import CONFIG_KINDS, read
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigMeta:
+class ConfigMeta(Struct, frozen=True, kw_only=True):
     """Labels and managedFields of one object."""
 
     ref: Annotated[Fact[Ref], "the object"]

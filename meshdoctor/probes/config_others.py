@@ -1,7 +1,9 @@
 """Why does a Gateway, ServiceEntry, Sidecar or EnvoyFilter never apply?"""
 
-from dataclasses import dataclass, replace
 from typing import Annotated
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import entries, sidecar_choice
 from meshdoctor.mesh.filter_match import dead_match, selects_workloads
@@ -18,8 +20,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayFacts:
+class GatewayFacts(Struct, frozen=True, kw_only=True):
     """Of an Istio Gateway; every other kind gives empty facts."""
 
     ref: Annotated[Fact[Ref], "the Gateway; empty: the subject is of another kind"]
@@ -105,8 +106,7 @@ def _pairs(labels: dict[str, str]) -> str:
     return clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), 200)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceEntryFacts:
+class ServiceEntryFacts(Struct, frozen=True, kw_only=True):
     """Of a ServiceEntry; every other kind gives empty facts."""
 
     ref: Annotated[Fact[Ref], "the ServiceEntry; empty: the subject is of another kind"]
@@ -160,8 +160,7 @@ def config_service_entry(view: View, config: ConfigSubject) -> ServiceEntryFacts
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SidecarFacts:
+class SidecarFacts(Struct, frozen=True, kw_only=True):
     """Of a Sidecar; every other kind gives empty facts."""
 
     ref: Annotated[Fact[Ref], "the Sidecar; empty: the subject is of another kind"]
@@ -191,8 +190,7 @@ def config_sidecar(view: View, config: ConfigSubject) -> SidecarFacts:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvoyFilterFacts:
+class EnvoyFilterFacts(Struct, frozen=True, kw_only=True):
     """Of an EnvoyFilter; every other kind gives empty facts."""
 
     ref: Annotated[Fact[Ref], "the EnvoyFilter; empty: the subject is of another kind"]

@@ -1,7 +1,8 @@
 """Does a PeerAuthentication do what it was written for?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import policy_effect
 from meshdoctor.mesh.access_log import Line
@@ -28,8 +29,7 @@ READS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyEffect:
+class PolicyEffect(Struct, frozen=True, kw_only=True):
     """What becomes of the policy. Other kinds of configuration: `is_policy` false, the rest
     empty."""
 
@@ -106,8 +106,7 @@ def _facts(policy: PeerAuthentication | None, found: Effect | None, root: str) -
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicySeen:
+class PolicySeen(Struct, frozen=True, kw_only=True):
     """What the logs of the selected workloads show on the port that a dead key was meant for."""
 
     plaintext: Annotated[Fact[int], "calls accepted as plaintext on that port", OBSERVED]

@@ -1,7 +1,9 @@
 """Why does a VirtualService, or a part of it, never apply?"""
 
-from dataclasses import dataclass, replace
 from typing import Annotated
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import routes
 from meshdoctor.mesh.hosts import Misread, misread
@@ -16,8 +18,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualServiceFacts:
+class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     """Of a VirtualService; every other kind gives empty facts."""
 
     ref: Annotated[Fact[Ref], "the VirtualService; empty: the subject is of another kind"]

@@ -1,7 +1,8 @@
 """How long does istiod take to deliver configuration?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.istiod_metrics import Delivery, seconds, slowest
 from meshdoctor.model.facts import OBSERVED, Fact
@@ -10,8 +11,7 @@ from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryTimes:
+class DeliveryTimes(Struct, frozen=True, kw_only=True):
     """Of the slowest istiod, since it started. 0 ms: nothing was measured."""
 
     istiod: Annotated[Fact[str], "the slowest istiod pod"]

@@ -1,7 +1,8 @@
 """What does the client's application itself log about TLS?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import app_log
 from meshdoctor.mesh.workloads import WorkloadPods, app_containers
@@ -14,8 +15,7 @@ from meshdoctor.probes.view import View, probe
 PODS_READ = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeAppLog:
+class EdgeAppLog(Struct, frozen=True, kw_only=True):
     """The application's own words; a TLS failure there is beyond the proxies."""
 
     tls_failures: Annotated[Fact[int], "lines that tell of a TLS failure of the app", OBSERVED]

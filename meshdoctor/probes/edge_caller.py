@@ -1,7 +1,8 @@
 """Who calls on this edge: which workload or address, with which proxy, in which role?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import callers
 from meshdoctor.mesh.edge_tls import is_ambient
@@ -15,8 +16,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """The client of the edge, or what its address belongs to."""
 
     kind: Annotated[Fact[str], "pod, node, or outside (no pod and no node that we know)"]

@@ -1,8 +1,9 @@
 """Do the certificates of both ends of an edge fit each other?"""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, TypeVar
+
+from msgspec import Struct
 
 from meshdoctor.mesh import ca
 from meshdoctor.mesh.certificates import Bundle
@@ -21,8 +22,7 @@ from meshdoctor.probes.view import View, attempt, probe
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeCertificates:
+class EdgeCertificates(Struct, frozen=True, kw_only=True):
     """Certificates of client and server proxies, looked at only when `suspect`."""
 
     suspect: Annotated[
@@ -72,8 +72,7 @@ class EdgeCertificates:
     server_namespace: Annotated[Fact[str], "its namespace"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ends:
+class _Ends(Struct, frozen=True, kw_only=True):
     client: WorkloadPods | None
     server: WorkloadPods | None
     suspect: bool

@@ -1,8 +1,9 @@
 """Do the client's calls reach endpoints that exist, and which may it use?"""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import edge_evidence, proxy_endpoints
 from meshdoctor.mesh.access_log import Line
@@ -25,8 +26,7 @@ from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, attempt, known, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeEndpoints:
+class EdgeEndpoints(Struct, frozen=True, kw_only=True):
     """The client's failed connections and its own endpoint table against the EndpointSlices."""
 
     dead_calls: Annotated[Fact[int], "UF to addresses in no EndpointSlice of the service", OBSERVED]

@@ -1,7 +1,9 @@
 """Does locality load balancing confine the client to few endpoints?"""
 
-from dataclasses import dataclass, replace
 from typing import Annotated
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.client_tls import Client, choose
 from meshdoctor.mesh.endpoints import slices_of
@@ -15,8 +17,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeLocality:
+class EdgeLocality(Struct, frozen=True, kw_only=True):
     """Ready endpoints by zone, as the client's zone sees them."""
 
     outlier: Annotated[Fact[bool], "the rule in force ejects endpoints (outlierDetection)"]

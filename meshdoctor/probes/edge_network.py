@@ -1,7 +1,8 @@
 """Do NetworkPolicies, EnvoyFilters or TLS parameters stand between the two ends of an edge?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import network_policy, tls_parameters
 from meshdoctor.mesh.edge_path import Given
@@ -16,8 +17,7 @@ from meshdoctor.probes import edge_objects, reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeNetwork:
+class EdgeNetwork(Struct, frozen=True, kw_only=True):
     """NetworkPolicies of both ends, judged on the port that packets carry."""
 
     policy: Annotated[Fact[Ref], "the NetworkPolicy that drops the pod's own port; empty: none"]
@@ -80,8 +80,7 @@ def _facts(plain: Blocked, hbone: Blocked) -> EdgeNetwork:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeTlsExtras:
+class EdgeTlsExtras(Struct, frozen=True, kw_only=True):
     """What changes or narrows TLS beside DestinationRule and PeerAuthentication."""
 
     narrowed: Annotated[Fact[str], "what meshConfig.meshMTLS asks for; empty: the defaults"]

@@ -1,7 +1,9 @@
 """Does the client's proxy know the service, and which routes and rules apply to it there?"""
 
-from dataclasses import dataclass, replace
 from typing import Annotated
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import protocols, routes
 from meshdoctor.mesh.client_tls import Client, Merged, choose, rule_host
@@ -20,8 +22,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeScope:
+class EdgeScope(Struct, frozen=True, kw_only=True):
     """Of a client with a sidecar or gateway proxy and a Kubernetes Service; else all empty."""
 
     judged: Annotated[Fact[bool], "the client has a proxy and the service exists"]

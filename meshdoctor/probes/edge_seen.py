@@ -1,8 +1,9 @@
 """Do the logs show the edge working, and who is refused at the server?"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import callers
 from meshdoctor.mesh import edge_evidence as ev
@@ -33,8 +34,7 @@ READS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeSeen:
+class EdgeSeen(Struct, frozen=True, kw_only=True):
     """What the proxies' logs of this edge add up to."""
 
     working: Annotated[
@@ -80,8 +80,7 @@ def _server_lines(view: View, edge: EdgeSubject) -> tuple[Line, ...]:
     return ev.from_peers(logs.lines(lambda log: ev.of_server(log, wanted)), addresses)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedPeers:
+class RefusedPeers(Struct, frozen=True, kw_only=True):
     """Who sent plaintext to this port and was refused, by what the address belongs to."""
 
     peers: Annotated[Fact[int], "different addresses refused", OBSERVED]

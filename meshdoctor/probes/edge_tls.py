@@ -1,7 +1,8 @@
 """What will client and server speak on this port, which objects say so, and does it work?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.client_tls import SUBSET, tls_path
 from meshdoctor.mesh.edge_tls import Judged
@@ -15,8 +16,7 @@ from meshdoctor.probes import edge_objects, reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeTls:
+class EdgeTls(Struct, frozen=True, kw_only=True):
     """The truth table of mutual TLS applied to one edge; nothing observed, all from objects."""
 
     named: Annotated[Fact[bool], "the client is known"]

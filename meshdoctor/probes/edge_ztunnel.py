@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.edge_target import ips, target
 from meshdoctor.mesh.text import clean
@@ -19,8 +20,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZtunnelLog:
+class ZtunnelLog(Struct, frozen=True, kw_only=True):
     """Connections of this edge in the logs of the ztunnels on the client's and the server's
     nodes. A mesh without ztunnel has none: zeros."""
 

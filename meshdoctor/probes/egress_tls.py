@@ -1,7 +1,8 @@
 """What will the client's proxy speak to a host outside the mesh, and does that fit its port?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.edge_path import entry_of
 from meshdoctor.mesh.egress import judge
@@ -12,8 +13,7 @@ from meshdoctor.probes import edge_objects
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EgressTls:
+class EgressTls(Struct, frozen=True, kw_only=True):
     """TLS origination towards an external host; everything is false or empty for other edges."""
 
     external: Annotated[Fact[bool], "the host is outside the mesh, by a ServiceEntry"]

@@ -1,8 +1,9 @@
 """What is wrong with the certificates of a gateway's servers? Shared reading; not a probe."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.gateway_tls import TlsServer
@@ -13,8 +14,7 @@ from meshdoctor.ports import EvidenceError, NotRecordedError
 from meshdoctor.probes.view import View
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What was found wrong with certificates; the first of each kind."""
 
     server: str = ""

@@ -1,8 +1,9 @@
 """Which load balancer and which TLS servers does a gateway workload have, and do they fit?"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import gateway_front as front
 from meshdoctor.mesh import gateway_tls as gt
@@ -17,8 +18,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayFront:
+class GatewayFront(Struct, frozen=True, kw_only=True):
     """A gateway workload; everything is false or empty for workloads that are none."""
 
     gateway: Annotated[Fact[bool], "it runs gateway proxies"]

@@ -1,8 +1,9 @@
 """Which TLS connections could a gateway not serve, by its own access log?"""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import gateway_tls as gt
@@ -20,8 +21,7 @@ from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, attempt, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayLog:
+class GatewayLog(Struct, frozen=True, kw_only=True):
     """Lines of the gateway's listeners. Access logging off: unavailable, never zeros."""
 
     unserved: Annotated[Fact[int], "refused: no server has the SNI that the client sent", OBSERVED]

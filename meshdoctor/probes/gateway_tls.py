@@ -1,8 +1,9 @@
 """Can this Gateway serve TLS: certificates, permission to read them, CA, routes, its place?"""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.gateway_binding import gateway_pods
@@ -20,8 +21,7 @@ from meshdoctor.probes.gateway_certificates import Found, certificates_of
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayTls:
+class GatewayTls(Struct, frozen=True, kw_only=True):
     """TLS servers of one Istio Gateway, or TLS listeners of one Gateway API Gateway. Every fact is
     false or empty for other kinds, and where no gateway pod is in sight."""
 

@@ -1,8 +1,9 @@
 """If the API server calls this workload's injection webhook, does it get an answer?"""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.admission import Refused
 from meshdoctor.mesh.pod_startup import out_of_memory
@@ -41,8 +42,7 @@ from meshdoctor.probes.view import View, attempt, known, probe
 OPEN_PORTS = ("", str(INJECT_PORT), "https-webhook")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InjectionCall:
+class InjectionCall(Struct, frozen=True, kw_only=True):
     """One webhook of those that would be called: the one that fails, else the last."""
 
     called: Annotated[Fact[bool], "a webhook would be called for a new pod"]

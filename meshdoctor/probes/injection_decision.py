@@ -1,7 +1,8 @@
 """Would the next pod of this workload get a sidecar, and do its pods have one?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.ambient import MODE
 from meshdoctor.mesh.enablement import expected_by, lacks_sidecar, older_than_enablement
@@ -39,8 +40,7 @@ from meshdoctor.probes.view import View, attempt, probe
 POLICIES = ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication", "Sidecar")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InjectionDecision:
+class InjectionDecision(Struct, frozen=True, kw_only=True):
     """The labels that decide, what they decide, and what the pods look like."""
 
     workload: Annotated[Fact[Ref], "the workload itself"]

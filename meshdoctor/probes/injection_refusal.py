@@ -1,8 +1,9 @@
 """Did the API server refuse to create this workload's pods, or would it?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
+
+from msgspec import Struct
 
 from meshdoctor.mesh.admission import Refusal, Refused
 from meshdoctor.mesh.annotations import bad_quantities, quantity, refused, unknown_templates
@@ -25,8 +26,7 @@ from meshdoctor.probes.view import View, attempt, known, probe
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InjectionRefusal:
+class InjectionRefusal(Struct, frozen=True, kw_only=True):
     """What refused, what it named, and what the objects say about it."""
 
     kind: Annotated[Fact[str], "who refused (mesh/admission.py Refusal); empty: nobody", OBSERVED]

@@ -1,9 +1,10 @@
 """What do the istiods log about their CA?"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.log_lines import Said, of
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -14,8 +15,7 @@ from meshdoctor.probes import istiod_said, reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IstiodCaLog:
+class IstiodCaLog(Struct, frozen=True, kw_only=True):
     """Lines of all istiods' logs that concern certificates; zero when none was written."""
 
     root_kept: Annotated[Fact[int], "a new root was not taken over", OBSERVED]

@@ -1,8 +1,9 @@
 """Do istiod's pods run, and what made them restart?"""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.istiod_health import health
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -13,8 +14,7 @@ from meshdoctor.probes.view import View, probe
 WINDOW = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IstiodHealth:
+class IstiodHealth(Struct, frozen=True, kw_only=True):
     """Container `discovery` of every istiod pod in istiod's namespace."""
 
     pods: Annotated[Fact[int], "istiod pods that exist"]

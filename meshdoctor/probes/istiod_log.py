@@ -1,7 +1,8 @@
 """What does istiod say of configuration that it cannot read or deliver?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.istiod_log import identity_refused, proxy_of
 from meshdoctor.mesh.log_lines import Said
@@ -12,8 +13,7 @@ from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IstiodSays:
+class IstiodSays(Struct, frozen=True, kw_only=True):
     """Lines of the `discovery` containers, all istiods together."""
 
     kinds_refused: Annotated[

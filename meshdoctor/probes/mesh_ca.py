@@ -1,9 +1,10 @@
 """Who signs the mesh's certificates, with which root, and is that root in date?"""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, TypeVar
+
+from msgspec import Struct
 
 from meshdoctor.mesh import ca
 from meshdoctor.mesh.certificates import Bundle, compare
@@ -21,8 +22,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeshCa:
+class MeshCa(Struct, frozen=True, kw_only=True):
     """The CA from objects: ConfigMap istio-ca-root-cert, the CA's Secret, istiod and proxies."""
 
     kind: Annotated[

@@ -1,7 +1,8 @@
 """Does the mesh span clusters or networks?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.kubernetes import Namespace, Secret
@@ -11,8 +12,7 @@ from meshdoctor.probes.view import View, attempt, probe
 REMOTE, NETWORK = "istio/multiCluster", "topology.istio.io/network"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Multicluster:
+class Multicluster(Struct, frozen=True, kw_only=True):
     """Remote secrets in istiod's namespace, and networks that namespaces name."""
 
     remotes: Annotated[Fact[int], "secrets labelled istio/multiCluster=true"]

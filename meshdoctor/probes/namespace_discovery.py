@@ -1,7 +1,8 @@
 """Does istiod see a namespace, and does it matter?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.discovery import discovered, wanted_label
 from meshdoctor.model.facts import Fact, Ref
@@ -21,8 +22,7 @@ _KINDS: tuple[tuple[str, type[Object]], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamespaceDiscovery:
+class NamespaceDiscovery(Struct, frozen=True, kw_only=True):
     """meshConfig.discoverySelectors against the namespace's labels."""
 
     ref: Annotated[Fact[Ref], "the namespace"]

@@ -1,7 +1,8 @@
 """Does a namespace hold the root certificate that its proxies mount?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.ca import ROOT_MAP, root_bundle
 from meshdoctor.mesh.certificates import compare
@@ -12,8 +13,7 @@ from meshdoctor.model.subjects import NamespaceSubject, SubjectKind
 from meshdoctor.probes.view import View, attempt, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamespaceRoot:
+class NamespaceRoot(Struct, frozen=True, kw_only=True):
     """ConfigMap istio-ca-root-cert of one namespace."""
 
     waiting: Annotated[Fact[int], "pods that mount it and have not started"]

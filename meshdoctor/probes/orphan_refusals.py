@@ -1,8 +1,9 @@
 """Do events tell of pods refused for the mesh's sake whose controller cannot be seen?"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.admission import RECENT, Refusal, Refused, read
 from meshdoctor.mesh.webhooks import Injector
@@ -17,8 +18,7 @@ OWN = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrphanRefusals:
+class OrphanRefusals(Struct, frozen=True, kw_only=True):
     """FailedCreate events that no workload of the run accounts for."""
 
     namespace: Annotated[Fact[Ref], "the Namespace"]

@@ -1,8 +1,9 @@
 """Is the pod's traffic redirected, by istio-init or by istio-cni, and what stops that?"""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.cni import (
     CniLog,
@@ -26,8 +27,7 @@ _TELLING = re.compile(r"unable|cannot|can't|[Pp]ermission denied|not permitted|x
 _RIGHTS = re.compile(r"Operation not permitted|Permission denied \(you must be root\)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodRedirect:
+class PodRedirect(Struct, frozen=True, kw_only=True):
     """The worst pod's redirection: who sets it up, how that went, what the node's agent says."""
 
     by_init: Annotated[Fact[bool], "istio-init sets it up"]

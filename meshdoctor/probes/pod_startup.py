@@ -1,9 +1,10 @@
 """How far did this workload's pods come, and what stopped the worst of them?"""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.agent_log import AgentLog
 from meshdoctor.mesh.agent_log import read as read_agent
@@ -35,8 +36,7 @@ _HOOK = ("pilot-agent", "istio-proxy", "PostStartHook failed")
 _TIMEOUT = re.compile(r"timeout|deadline exceeded|Client\.Timeout")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodStartup:
+class PodStartup(Struct, frozen=True, kw_only=True):
     """The worst pod's stage and cause, and what any pod of the workload shows."""
 
     workload: Annotated[Fact[Ref], "the workload"]

@@ -5,7 +5,8 @@ Not a probe: it judges nothing.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshdoctor.mesh.hosts import Catalogue, catalogue
 from meshdoctor.mesh.istiod_log import IstiodLog, read
@@ -46,8 +47,7 @@ def service_exists(view: View, namespace: str, name: str) -> bool:
     return view.object("Service", Service, namespace, name) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlPlaneLog:
+class ControlPlaneLog(Struct, frozen=True, kw_only=True):
     """Logs of istiod, and how many of its pods could not be read."""
 
     log: IstiodLog
@@ -140,8 +140,7 @@ def _subsets_by_host(view: View) -> Mapping[str, frozenset[str]]:
     return {host: frozenset(some) for host, some in found.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """DestinationRules that some proxy can choose, by exact host; wildcard ones apart."""
 
     exact: Mapping[str, tuple[DestinationRule, ...]]

@@ -4,8 +4,9 @@ Not a probe: `client-log`, `server-log` and others share it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from meshdoctor.mesh.access_log import AccessLog, Line, parse
 from meshdoctor.mesh.access_logging import Logging, in_force
@@ -21,14 +22,12 @@ PODS_READ = 8
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodLines:
+class PodLines(Struct, frozen=True, kw_only=True):
     pod: Pod
     log: AccessLog
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyLogs:
+class ProxyLogs(Struct, frozen=True, kw_only=True):
     """What the proxies of one workload logged.
 
     `missing`: why absence proves nothing (a pod's log could not be read, or access logging is off

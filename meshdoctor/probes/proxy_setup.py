@@ -1,7 +1,8 @@
 """Is this workload's own setup one that a sidecar can live with?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.annotations import PROXY_CONFIG, quantity
 from meshdoctor.mesh.proxy_setup import (
@@ -23,8 +24,7 @@ from meshdoctor.probes.reading import istiod_pods, workload
 from meshdoctor.probes.view import View, attempt, known, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxySetup:
+class ProxySetup(Struct, frozen=True, kw_only=True):
     """Users, ports, lifecycles and versions, from a pod that speaks for the workload."""
 
     workload: Annotated[Fact[Ref], "the workload"]

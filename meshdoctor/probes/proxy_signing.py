@@ -1,7 +1,8 @@
 """Is there a reason to doubt that this proxy can get certificates, and from whom does it?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.ca import ca_address, is_external, root_bundle, token_audience
 from meshdoctor.mesh.text import clean
@@ -15,8 +16,7 @@ from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxySigning:
+class ProxySigning(Struct, frozen=True, kw_only=True):
     """What can be told of a proxy's certificates without asking the proxy."""
 
     doubtful: Annotated[

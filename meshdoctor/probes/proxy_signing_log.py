@@ -1,8 +1,9 @@
 """What does the proxy's agent log about getting a certificate and about istiod's own?"""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import signing
 from meshdoctor.mesh.log_lines import scan_lines
@@ -13,8 +14,7 @@ from meshdoctor.probes.proxy_logs import pod_log
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxySigningLog:
+class ProxySigningLog(Struct, frozen=True, kw_only=True):
     """Lines of pilot-agent. All zero when it wrote of no failure."""
 
     unreachable: Annotated[Fact[int], "signing failed because the CA was not reached", OBSERVED]

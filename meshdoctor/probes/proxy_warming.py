@@ -1,7 +1,8 @@
 """Does a proxy wait for a secret that never comes?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.warming import warming_secrets
@@ -12,8 +13,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyWarming:
+class ProxyWarming(Struct, frozen=True, kw_only=True):
     """`proxy-config secret` of the workload's newest pod with a proxy."""
 
     secrets: Annotated[Fact[int], "secrets in state WARMING", OBSERVED]

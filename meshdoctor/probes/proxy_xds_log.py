@@ -1,7 +1,8 @@
 """What does a proxy's own log say of its connection to istiod?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.proxy_xds_log import read
 from meshdoctor.mesh.text import clean
@@ -13,8 +14,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyXdsLog:
+class ProxyXdsLog(Struct, frozen=True, kw_only=True):
     """Of the workload's newest pod with a proxy; nothing for a workload without."""
 
     lost: Annotated[Fact[bool], "the connection to istiod was lost and not opened again", OBSERVED]

@@ -1,7 +1,8 @@
 """What do proxies refuse, and which object made them?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.filter_blame import of_proxy
 from meshdoctor.mesh.istiod_log import proxy_of
@@ -30,8 +31,7 @@ from meshdoctor.probes.view import View, attempt, probe
 MOST_LOGS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusals:
+class Refusals(Struct, frozen=True, kw_only=True):
     """Refused pushes (NACK), from syncz, istiod's log and the logs of proxies out of step."""
 
     count: Annotated[Fact[int], "refusals seen", OBSERVED]
@@ -49,8 +49,7 @@ class Refusals:
     namespace: Annotated[Fact[str], "its namespace"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class _Seen(Struct, frozen=True, kw_only=True):
     proxy: str
     type: str
     message: str

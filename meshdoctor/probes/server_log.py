@@ -1,9 +1,10 @@
 """What did the server's proxy log about this edge?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import AccessLog, Line
@@ -18,8 +19,7 @@ from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLog:
+class ServerLog(Struct, frozen=True, kw_only=True):
     """Access-log lines of the server's pods on this port, from the client's addresses (from every
     address when no client is named). A failed TLS handshake leaves no line at a server."""
 

@@ -1,7 +1,8 @@
 """Does the API server call this service, and would the pods' proxy let it in?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import capture, peer_authentication
 from meshdoctor.mesh.peer_authentication import Ruling
@@ -19,8 +20,7 @@ from meshdoctor.probes.view import View, probe
 KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceCallback:
+class ServiceCallback(Struct, frozen=True, kw_only=True):
     """A service that webhooks or an APIService send the API server to. `caller` empty: none."""
 
     caller: Annotated[Fact[Ref], "the webhook configuration or APIService that points here"]

@@ -1,7 +1,8 @@
 """Which endpoints does a service have, and do they agree with its pods?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import endpoints as ep
 from meshdoctor.mesh.text import clean
@@ -14,8 +15,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceEndpoints:
+class ServiceEndpoints(Struct, frozen=True, kw_only=True):
     """EndpointSlices against pods; a service without selector has no pods of its own."""
 
     ref: Annotated[Fact[Ref], "the service"]

@@ -1,7 +1,8 @@
 """Do CertificateSigningRequests of the mesh wait, or were they denied?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -10,8 +11,7 @@ from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningRequests:
+class SigningRequests(Struct, frozen=True, kw_only=True):
     """Requests that istiod made for proxies: only with a Kubernetes signer as CA."""
 
     pending: Annotated[Fact[int], "neither approved nor denied", OBSERVED]

@@ -1,7 +1,8 @@
 """How many proxies hold what istiod sent, and how many are in trouble?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.sync_judgement import in_words, overview, proxy_not_ready
 from meshdoctor.mesh.workloads import is_ready
@@ -14,8 +15,7 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncOverview:
+class SyncOverview(Struct, frozen=True, kw_only=True):
     """All istiods together. Known false alarms are not counted (RDS STALE on 1.22.0 to 1.22.3,
     NOT SENT of types that a proxy need not ask for)."""
 

@@ -1,7 +1,8 @@
 """Does Istio's validation refuse changes, or is it out of reach?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh.apply_errors import apply_errors
 from meshdoctor.mesh.text import clean
@@ -22,8 +23,7 @@ from meshdoctor.probes.view import View, attempt, known, probe
 VWC = "ValidatingWebhookConfiguration"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
+class Validation(Struct, frozen=True, kw_only=True):
     """Events of whoever applies manifests, istiod's log where it can be read, and the webhook."""
 
     refused: Annotated[Fact[int], "refusals in events and in the logs that could be read", OBSERVED]

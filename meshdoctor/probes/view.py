@@ -7,9 +7,10 @@ with `attempt` and puts the `Unavailable` in the field.
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import FactDeclaration, declarations
@@ -73,8 +74,7 @@ class View(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Struct, frozen=True, kw_only=True):
     """A declared probe. `reads` are kinds and other evidence (`log`, `metrics`, `proxy-status`,
     `proxy-config`, `debug`, `authz-check`): RBAC and docs are generated from them. `costly` probes
     run only for subjects still undecided."""

@@ -1,7 +1,8 @@
 """Which callers does a workload's proxy refuse: scrapers, nodes, pods without a sidecar?"""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import callers
 from meshdoctor.mesh import edge_evidence as ev
@@ -16,8 +17,7 @@ from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadRefused:
+class WorkloadRefused(Struct, frozen=True, kw_only=True):
     """Plaintext connections that the workload's listeners refused, on any port."""
 
     lines: Annotated[Fact[int], "refused plaintext connections", OBSERVED]
@@ -42,8 +42,7 @@ READS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadSeen:
+class WorkloadSeen(Struct, frozen=True, kw_only=True):
     """What the workload's own proxies logged of calls to it."""
 
     passes: Annotated[

@@ -1,8 +1,9 @@
 """Is a workload's proxy connected to the istiod it should use, and in step with it?"""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import revisions
 from meshdoctor.mesh.changes import last_change
@@ -23,8 +24,7 @@ from meshdoctor.probes.view import View, attempt, probe
 MWC = "MutatingWebhookConfiguration"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadSync:
+class WorkloadSync(Struct, frozen=True, kw_only=True):
     """Of the running pods that have a proxy; a workload without any gives empty facts."""
 
     proxies: Annotated[Fact[int], "running pods with a proxy"]

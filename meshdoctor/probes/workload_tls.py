@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.mesh import app_probes, capture, peer_authentication
 from meshdoctor.mesh.app_probes import AppProbe
@@ -36,8 +37,7 @@ _RESET = re.compile(r"connection reset by peer|EOF", re.IGNORECASE)
 Rulings = Callable[[int], Ruling]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadTls:
+class WorkloadTls(Struct, frozen=True, kw_only=True):
     """One workload, by the pod that speaks for it and counts over all its pods."""
 
     workload: Annotated[Fact[Ref], "the workload itself"]
@@ -135,8 +135,7 @@ def _facts(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeFailures:
+class ProbeFailures(Struct, frozen=True, kw_only=True):
     """What the kubelet reports of a workload's probes."""
 
     failures: Annotated[Fact[int], "failed probes on ports that are not the agent's", OBSERVED]

@@ -1,11 +1,11 @@
 """Do the generated pages say what playbooks and probes say, and does --check notice a change?"""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 import yaml
+from msgspec import Struct
 
 from meshdoctor.cli.docs import documents, stale, write
 from meshdoctor.engine.playbook import Playbook, load
@@ -14,8 +14,7 @@ from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.view import Probe, View, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
+class Tls(Struct, frozen=True, kw_only=True):
     """What both sides speak."""
 
     mode: Annotated[Fact[str], "STRICT | PERMISSIVE, in force on the port"]

@@ -1,8 +1,9 @@
 """A tiny probe and playbook, so that the engine is tested without any real knowledge."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+
+from msgspec import Struct
 
 from meshdoctor.engine.playbook import Playbook, load
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -13,8 +14,7 @@ from meshdoctor.probes.reading import workload
 from meshdoctor.probes.view import Probe, View, attempt, probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodFacts:
+class PodFacts(Struct, frozen=True, kw_only=True):
     """What the sample probe says."""
 
     labelled: Annotated[Fact[bool], "whether the pod carries the label"]
@@ -35,8 +35,7 @@ def sample_pod(view: View, subject: WorkloadSubject) -> PodFacts:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogFacts:
+class LogFacts(Struct, frozen=True, kw_only=True):
     """What the costly sample probe says."""
 
     errors: Annotated[Fact[int], "error lines in the log", OBSERVED]

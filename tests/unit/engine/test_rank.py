@@ -1,7 +1,8 @@
 """Order, folding and what is only noticed."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from meshdoctor.engine.collect import FactSet
 from meshdoctor.engine.conditions import Environment

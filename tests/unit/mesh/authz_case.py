@@ -2,11 +2,11 @@
 
 import base64
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import yaml
+from msgspec.structs import replace
 
 from meshdoctor.mesh.authorization import Inputs, decide
 from meshdoctor.mesh.authz_call import Call, Judge, Settings

@@ -2,10 +2,10 @@
 
 # ruff: noqa: E501
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from meshdoctor.mesh.authz_call import Call, Judge, Settings
 from meshdoctor.mesh.authz_explain import explain

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Set as AbstractSet
-from dataclasses import fields, replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from meshdoctor.mesh.authz_call import Call
 from meshdoctor.mesh.authz_verdict import Decision

@@ -2,10 +2,10 @@
 
 # ruff: noqa: E501
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from meshdoctor.mesh.access_log import parse
 from meshdoctor.mesh.authz_evidence import Denial, of_line, relevant, summarise

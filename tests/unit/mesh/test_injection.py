@@ -1,11 +1,11 @@
 """Table of the injection decision: one row per rule of Istio's, traps included."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from meshdoctor.mesh import annotations, injector_config, webhooks
 from meshdoctor.mesh.injection import (

@@ -1,9 +1,9 @@
 """One row per documented rule of RequestAuthentication, traps T27 to T29 among them."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from meshdoctor.mesh.authz_call import Call, Judge
 from meshdoctor.mesh.authz_verdict import Decision
