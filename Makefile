@@ -42,4 +42,4 @@ clean: ## remove what the targets made
 
 LAB_PYTHON := $(BIN)/python
 include tests/lab/lab.mk
-lab-build lab-up lab-down lab-status lab-test lab-environment lab-readonly lab-ci bench-live: $(STAMP)
+lab-build lab-up lab-down lab-status lab-test lab-environment lab-readonly lab-differential lab-ci bench-live: $(STAMP)

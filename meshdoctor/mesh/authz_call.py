@@ -3,6 +3,7 @@
 Every attribute is known, or None: nothing here is guessed. Three-valued logic lives beside it.
 """
 
+import ipaddress
 from collections.abc import Iterable
 
 from msgspec import Struct, field
@@ -107,10 +108,20 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def last_forwarded(value: str | None, skip: int) -> str | None:
-    """The address in X-Forwarded-For, `skip` from the right; None when there are not so many."""
+    """The address in X-Forwarded-For, `skip` from the right; None when there are not so many, or
+    when it is no plain address (Envoy then keeps the peer's)."""
     parts = [p.strip() for p in (value or "").split(",") if p.strip()]
     index = len(parts) - 1 - skip
-    return parts[index] if 0 <= index < len(parts) else None
+    return parts[index] if 0 <= index < len(parts) and is_address(parts[index]) else None
+
+
+def is_address(text: str) -> bool:
+    """Whether text is an IPv4 or IPv6 address, and nothing more."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def remote_address(

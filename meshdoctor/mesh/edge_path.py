@@ -1,7 +1,9 @@
 """Where does the client of an edge mean to go, and does its proxy know the place?
 
 A host that the proxy has no cluster for leaves through PassthroughCluster, in plaintext
-(pilot/pkg/networking/core/httproute.go buildCatchAllVirtualHost, 1.18 to 1.32-dev).
+(pilot/pkg/networking/core/httproute.go buildCatchAllVirtualHost, 1.18 to 1.32-dev). Only routes of
+declared HTTP ports look at the host: a port of another protocol, or of none (sniffed:
+getVirtualHostsForSniffedServicePort), leads to the one service that the address belongs to.
 """
 
 import ipaddress
@@ -95,7 +97,7 @@ def passthrough_of(given: Given, client: Client, sight: Sight, selected: protoco
         known = {given.service.spec.cluster_ip, *given.service.spec.cluster_ips}
         return "" if host in known or given.service.headless else POD_IP
     meant = named_by_client(host, client.namespace)
-    if meant == (given.service.namespace, given.service.name) or selected.opaque:
+    if meant == (given.service.namespace, given.service.name) or not selected.http:
         return ""
     known_hosts = (*given.routed_hosts, *(h for e in given.entries for h in e.spec.hosts))
     if meant is not None or any(host_matches(h, host) for h in known_hosts):

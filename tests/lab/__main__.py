@@ -21,7 +21,13 @@ from tests.lab.processes import LabError
 # Proxies of the baseline mesh: ten workloads with a sidecar or gateway but for two.
 PROXIES = 9
 # Commands that are programs of their own, run inside the control plane's network.
-INNER = {"test": "prove", "bench": "bench", "environment": "environment", "readonly": "readonly"}
+INNER = {
+    "test": "prove",
+    "bench": "bench",
+    "environment": "environment",
+    "readonly": "readonly",
+    "differential": "differential",
+}
 
 
 def mesh_objects() -> list[Object]:
@@ -178,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("bench", "measure on a large mesh"),
         ("environment", "break the mesh's surroundings"),
         ("readonly", "prove by the audit log that a diagnosis only reads"),
+        ("differential", "compare offline verdicts with the real proxies' answers"),
     ):
         commands.add_parser(name, help=text, add_help=False)
     words = list(sys.argv[1:] if argv is None else argv)

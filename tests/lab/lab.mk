@@ -1,7 +1,7 @@
 # Targets of the lab: a real Istio mesh on this machine (see tests/lab/README.md).
 LAB_PYTHON ?= $(if $(PYTHON),$(PYTHON),python3)
 
-.PHONY: lab-build lab-up lab-down lab-status lab-test lab-environment lab-readonly lab-ci bench-live
+.PHONY: lab-build lab-up lab-down lab-status lab-test lab-environment lab-readonly lab-differential lab-ci bench-live
 
 lab-build: ## build the lab's binaries into a cache outside the checkout
 	$(LAB_PYTHON) -m tests.lab.build
@@ -23,6 +23,9 @@ lab-environment: ## break the mesh's surroundings and see that diagnoses stay tr
 
 lab-readonly: ## prove by the audit log that a diagnosis only reads, with the least role
 	$(LAB_PYTHON) -m tests.lab readonly
+
+lab-differential: ## compare offline verdicts with what real proxies answer to random cases
+	$(LAB_PYTHON) -m tests.lab differential
 
 bench-live: ## measure on a large mesh in the lab's API server
 	$(LAB_PYTHON) -m tests.lab bench

@@ -283,6 +283,10 @@ def test_trust_domains_expand_only_when_listed_exactly() -> None:
         ("1.1.1.1", True, 2, "", "10.0.0.1"),
         ("1.1.1.1, 2.2.2.2", False, 0, "", "2.2.2.2"),
         (None, False, 0, "", "10.0.0.1"),
+        # what is no address leaves the peer's own (seen in the lab)
+        ("nonsense", False, 0, "", "10.0.0.1"),
+        ("1.1.1.1, unknown", False, 0, "", "10.0.0.1"),
+        ("nonsense", True, 1, "", "10.0.0.1"),
     ],
 )
 def test_remote_address(

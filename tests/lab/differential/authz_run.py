@@ -1,0 +1,175 @@
+"""Do policies decide in the mesh as `meshdoctor authz` says?"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+
+import yaml
+
+from tests.lab import layout
+from tests.lab.differential import offline, policies, real
+from tests.lab.differential.case import SPACES, Ask, Case, Object
+from tests.lab.differential.ground import Ground
+from tests.lab.differential.offline import Said
+from tests.lab.differential.real import Answer
+from tests.lab.differential.rounds import Round, close
+
+FOLDER = layout.STATE / "differential"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One request of one case, answered twice."""
+
+    case: Case
+    number: int
+    answer: Answer
+    said: Said
+    refused: tuple[str, ...] = ()
+
+    @property
+    def ask(self) -> Ask:
+        return self.case.asks[self.number]
+
+    @property
+    def agent(self) -> str:
+        """The user agent of the request, by which its log line is found."""
+        return agent(self.case, self.number)
+
+    def __str__(self) -> str:
+        return shown(self)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether decision and status are the same; "not known" contradicts nothing."""
+        if self.said.decision == "unknown":
+            return self.answer.decision != real.OTHER
+        same = self.answer.decision == self.said.decision
+        return same and (not self.said.status or self.said.status == self.answer.status)
+
+
+def agent(case: Case, number: int) -> str:
+    """The user agent of one request of a case."""
+    return f"dif/{case.seed}.{case.index}.{number}"
+
+
+def shown(outcome: Outcome) -> str:
+    """A disagreement as a person reads it: the objects, the request, both answers."""
+    case, ask = outcome.case, outcome.ask
+    specs = [*case.objects, *policies.everywhere(case.seed, case.index // len(SPACES))]
+    text = yaml.safe_dump_all(specs, sort_keys=False, width=100)
+    words = f"{ask.client} -> {ask.space}/server:{ask.port}{' (pod)' if ask.direct else ''}"
+    if ask.http:
+        words += f" {ask.method} {ask.path} host {ask.authority} {dict(ask.headers)}"
+    reasons = "\n".join(f"    {line}" for line in outcome.said.reasoning)
+    return (
+        f"--- case {case.name} request {outcome.number}: {words}\n"
+        f"  real:    {outcome.answer}\n  offline: {outcome.said}\n{reasons}\n{text}"
+    )
+
+
+@dataclass
+class Tally:
+    """What a run counted."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    refused: list[tuple[Object, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def disagreements(self) -> list[Outcome]:
+        return [one for one in self.outcomes if not one.agrees]
+
+    def summary(self) -> str:
+        """One paragraph of numbers."""
+        cases = len({one.case.name for one in self.outcomes})
+        kinds = Counter(f"{one.said.action or 'none'} {one.said.decision}" for one in self.outcomes)
+        words = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        return (
+            f"authz: {cases} cases, {len(self.outcomes)} requests in {self.seconds:.0f} s, "
+            f"{len(self.disagreements)} disagreements; {len(self.refused)} objects refused by "
+            f"validation; offline: {words}"
+        )
+
+
+def rounds(seed: int, indexes: Sequence[int]) -> Iterator[tuple[int, list[Case]]]:
+    """Cases in rounds of one for each server; a case is always in the same round."""
+    for number, group in groupby(sorted(indexes), key=lambda index: index // len(SPACES)):
+        yield number, [policies.draw(seed, index) for index in group]
+
+
+def mode_of(number: int) -> tuple[str, tuple[str, ...]]:
+    """The mesh's path normalisation and trust domain aliases in a round."""
+    return (
+        policies.MODES[number // 4 % len(policies.MODES)],
+        policies.ALIASES[number // 4 % len(policies.ALIASES)],
+    )
+
+
+def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
+    """Ask everything, and what the command says of it."""
+    tally, begun, last = Tally(), time.monotonic(), None
+    for number, cases in rounds(seed, indexes):
+        mode = mode_of(number)
+        if mode != last:
+            changes = {"pathNormalization": {"normalization": mode[0]}}
+            ground.configure({**changes, "trustDomainAliases": list(mode[1])})
+            last = mode
+        fresh = one_round(ground, seed, number, cases, tally)
+        tally.outcomes += fresh
+        wrong = [one for one in fresh if not one.agrees]
+        write(FOLDER / "disagreements", wrong)
+        words = " ".join(f"{one.case.name}.{one.number}" for one in wrong)
+        print(f"round {number}: {len(fresh)} requests {words}", flush=True)
+    tally.seconds = time.monotonic() - begun
+    return tally
+
+
+def one_round(
+    ground: Ground, seed: int, number: int, cases: list[Case], tally: Tally
+) -> list[Outcome]:
+    """One round of cases."""
+    made = Round(ground, number)
+    items = [item for case in cases for item in case.objects]
+    made.apply([*items, *policies.everywhere(seed, number)])
+    tally.refused += made.refused
+    asks = [(case, at) for case in cases for at in range(len(case.asks))]
+    answers = real.ask_all(ground, [(case.asks[at], agent(case, at)) for case, at in asks])
+    folder = FOLDER / "authz"
+    offline.record(folder, ground.recorded())
+    found = [
+        Outcome(
+            case=case,
+            number=at,
+            answer=answer,
+            said=offline.authorized(folder, case.asks[at], agent(case, at)),
+        )
+        for (case, at), answer in zip(asks, answers, strict=True)
+    ]
+    return _again(ground, found)
+
+
+def _again(ground: Ground, found: list[Outcome]) -> list[Outcome]:
+    """Ask once more where the two differ: a pooled connection may have broken under a request,
+    or have answered under the policies of the round before. What differs for good differs again.
+    """
+    doubtful = [one for one in found if not one.agrees]
+    if not doubtful:
+        return found
+    close(ground)
+    answers = real.ask_all(ground, [(one.ask, one.agent) for one in doubtful])
+    fresh = dict(zip(map(id, doubtful), answers, strict=True))
+    return [replace(one, answer=fresh.get(id(one), one.answer)) for one in found]
+
+
+def write(folder: Path, disagreements: Sequence[Outcome]) -> None:
+    """Keep every disagreement in a file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in disagreements:
+        path = folder / f"authz-{one.case.seed}-{one.case.index}-{one.number}.txt"
+        path.write_text(str(one))

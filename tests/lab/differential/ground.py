@@ -1,0 +1,286 @@
+"""Where do the cases take place: six servers, their callers, and what is read back of them?"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.lab import istio, layout
+from tests.lab.api import Api, Object, key_of
+from tests.lab.differential.case import (
+    ALICE,
+    BOB,
+    NOBODY,
+    ROOT,
+    SERVICE,
+    SPACES,
+    TARGETS,
+)
+
+PORT_NAMES = {80: "http", 8081: "http-two", 7000: "odd", 9000: "tcp-echo", 443: "tls-app"}
+KINDS = {
+    "AuthorizationPolicy": "security.istio.io/v1/authorizationpolicies",
+    "RequestAuthentication": "security.istio.io/v1/requestauthentications",
+    "PeerAuthentication": "security.istio.io/v1/peerauthentications",
+    "DestinationRule": "networking.istio.io/v1/destinationrules",
+    "Sidecar": "networking.istio.io/v1/sidecars",
+    "VirtualService": "networking.istio.io/v1/virtualservices",
+    "ServiceEntry": "networking.istio.io/v1/serviceentries",
+}
+SURROUNDINGS = (
+    "/api/v1/namespaces",
+    "/api/v1/pods",
+    "/api/v1/services",
+    "/apis/apps/v1/deployments",
+    "/apis/apps/v1/replicasets",
+)
+OWN = "dif-"
+"""How all names of a run begin."""
+APP_ARGUMENTS = ("--http=8080", "--http=8081", "--http=8090", "--tcp=9000", "--https=8443")
+CERTIFICATE = "var/tls"
+
+
+def place_of(item: Object) -> str:
+    """The collection that an object is posted to."""
+    group, plural = KINDS[item["kind"]].rsplit("/", 1)
+    return f"/apis/{group}/namespaces/{item['metadata']['namespace']}/{plural}"
+
+
+def _near(item: Object) -> bool:
+    """Whether an object can matter to a case: the run's own, and istiod's."""
+    namespace, name = key_of(item)
+    return (namespace or name).startswith((OWN, ROOT))
+
+
+def _namespace(name: str, injected: bool) -> Object:
+    labels = {"istio-injection": "enabled"} if injected else {}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def _workload(namespace: str, name: str, labels: dict[str, str]) -> list[Object]:
+    here = {"name": name, "namespace": namespace}
+    labels = {"app": name, **labels}
+    container: Object = {
+        "name": name,
+        "image": "lab/app:1",
+        "args": [f"--name={namespace}/{name}", *APP_ARGUMENTS, f"--cert={CERTIFICATE}/both.pem"],
+        "volumeMounts": [{"name": "tls", "mountPath": f"/{CERTIFICATE}"}],
+        "ports": [{"containerPort": number} for number in sorted(set(TARGETS.values()))],
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 5},
+    }
+    spec: Object = {
+        "selector": {"matchLabels": {"app": name}},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "serviceAccountName": name,
+                "containers": [container],
+                "volumes": [{"name": "tls", "secret": {"secretName": "tls"}}],
+            },
+        },
+    }
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": here},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": here, "spec": spec},
+        _service(namespace, name),
+    ]
+
+
+def _service(namespace: str, name: str) -> Object:
+    ports = [
+        {"name": PORT_NAMES[port], "port": port, "targetPort": target}
+        for port, target in TARGETS.items()
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"app": name}, "ports": ports},
+    }
+
+
+def objects() -> list[Object]:
+    """Everything that stays for the whole run."""
+    found: list[Object] = []
+    for client in (ALICE, BOB, NOBODY):
+        namespace, name = client.split("/")
+        found += [_namespace(namespace, client != NOBODY), *_workload(namespace, name, {})]
+    for space in SPACES:
+        found += [_namespace(space, True), *_workload(space, SERVICE, {"dif": space})]
+    names = [item["metadata"]["name"] for item in found if item["kind"] == "Namespace"]
+    pem = base64.b64encode(_certificate()).decode()
+    found += [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "tls", "namespace": name},
+            "data": {"both.pem": pem},
+        }
+        for name in names
+    ]
+    return sorted(found, key=lambda item: item["kind"] == "Deployment")
+
+
+@cache
+def _certificate() -> bytes:
+    """Certificate and key of the applications' own TLS, in one file; nobody verifies it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return made.public_bytes(serialization.Encoding.PEM) + private
+
+
+class Ground:
+    """The lab's mesh with the run's own workloads in it."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.pods: dict[str, Object] = {}
+        self.addresses: dict[str, str] = {}
+        self._surroundings: list[Object] = []
+        self._mesh_config = ""
+        self._istiod = ""
+        self._made: list[str] = []
+        self._idle: list[tuple[str, int]] = []
+
+    def prepare(self) -> None:
+        """Bring the workloads up and learn their pods and addresses.
+
+        The baseline's own workloads rest meanwhile: every push would reach them too.
+        """
+        istio.apply(objects())
+        self._rest()
+        istio.rollout(seconds=180)
+        istio.wait_synced(at_least=2 + len(SPACES))
+        self._istiod = istio.istiod_pods()[0]
+        self._surroundings = [
+            {**item, "apiVersion": listed["apiVersion"], "kind": listed["kind"][: -len("List")]}
+            for path in SURROUNDINGS
+            for listed in [self.api.get(path)]
+            for item in listed["items"]
+            if _near(item)
+        ]
+        wanted = {ALICE, BOB, NOBODY, *(f"{space}/{SERVICE}" for space in SPACES)}
+        for item in self._surroundings:
+            labels = item["metadata"].get("labels") or {}
+            place = f"{item['metadata'].get('namespace')}/{labels.get('app')}"
+            if item["kind"] == "Pod" and place in wanted:
+                self.pods[place] = item
+                self.addresses[place] = item["status"]["podIP"]
+            if item["kind"] == "Service" and f"{key_of(item)[0]}/{key_of(item)[1]}" in wanted:
+                self.addresses[f"service {'/'.join(key_of(item))}"] = item["spec"]["clusterIP"]
+        self._mesh_config = self._config()["data"]["mesh"]
+        self._made = [place for place, _ in self.drawn()]
+        self.clear()
+
+    def _rest(self) -> None:
+        for item in self.api.items("/apis/apps/v1/deployments"):
+            namespace, name = key_of(item)
+            if namespace == ROOT or namespace.startswith(OWN) or not item["spec"]["replicas"]:
+                continue
+            path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+            self._idle.append((path, item["spec"]["replicas"]))
+            self.api.merge(path, {"spec": {"replicas": 0}})
+
+    def debug(self, page: str) -> Any:
+        """A debug page of istiod as data; None when it does not answer."""
+        text = istio.get_inside(self._istiod, f"http://127.0.0.1:15014/debug/{page}")
+        try:
+            return json.loads(text)
+        except ValueError:
+            return None
+
+    def _config(self) -> Object:
+        return self.api.get(f"/api/v1/namespaces/{ROOT}/configmaps/istio")
+
+    def net(self, place: str) -> str:
+        """The network namespace of a workload's pod."""
+        return layout.pod_namespace(*key_of(self.pods[place]))
+
+    def folder(self, place: str) -> Path:
+        """The folder of a workload's pod."""
+        return layout.pod_folder(*key_of(self.pods[place]))
+
+    def configure(self, changes: Object) -> None:
+        """Lay changes over the mesh config and wait until istiod has read them."""
+        mesh = {**yaml.safe_load(self._mesh_config), **changes}
+        path = f"/api/v1/namespaces/{ROOT}/configmaps/istio"
+        self.api.merge(path, {"data": {"mesh": yaml.safe_dump(mesh)}})
+
+        def read() -> bool:
+            seen = self.debug("mesh") or {}
+            return all(seen.get(key) == value for key, value in changes.items() if value)
+
+        istio.until("istiod's mesh config", 90, read)
+        time.sleep(0.3)
+
+    def restore(self) -> None:
+        """Take away all that the run made."""
+        path = f"/api/v1/namespaces/{ROOT}/configmaps/istio"
+        self.api.merge(path, {"data": {"mesh": self._mesh_config}})
+        self.clear()
+        for item in objects():
+            if item["kind"] == "Namespace":
+                self.api.call("DELETE", f"/api/v1/namespaces/{item['metadata']['name']}")
+        for path, replicas in self._idle:
+            self.api.merge(path, {"spec": {"replicas": replicas}})
+
+    def drawn(self) -> list[tuple[str, Object]]:
+        """The run's own Istio objects as the API server has them, with their places."""
+        found = []
+        for kind, path in KINDS.items():
+            group, plural = path.rsplit("/", 1)
+            for item in self.api.items(f"/apis/{path}"):
+                namespace, name = key_of(item)
+                if name.startswith("dif-"):
+                    place = f"/apis/{group}/namespaces/{namespace}/{plural}/{name}"
+                    found.append((place, {**item, "kind": kind, "apiVersion": group}))
+        return found
+
+    def make(self, item: Object) -> None:
+        """Create one object that `clear` takes away."""
+        path = place_of(item)
+        self.api.call("POST", path, item)
+        self._made.append(f"{path}/{item['metadata']['name']}")
+
+    def clear(self) -> None:
+        """Delete what earlier rounds made."""
+        while self._made:
+            self.api.call("DELETE", self._made.pop())
+
+    def recorded(self) -> list[Object]:
+        """What a bundle of this moment holds."""
+        found = [*self._surroundings, {**self._config(), "kind": "ConfigMap", "apiVersion": "v1"}]
+        for kind, path in KINDS.items():
+            group = path.rsplit("/", 1)[0]
+            found += [
+                {**item, "kind": kind, "apiVersion": group}
+                for item in self.api.items(f"/apis/{path}")
+            ]
+        return found
