@@ -2,7 +2,8 @@
 
 Mirrors pilot/pkg/model/push_context.go destinationRule and destination_rule.go
 mergeDestinationRule, networking/util GetPortLevelTrafficPolicy and MergeSubsetTrafficPolicy, and
-networking/core/cluster_tls.go buildUpstreamTLSSettings (read at 1.18 to 1.32-dev). Merging keeps
+networking/core/cluster_tls.go buildUpstreamTLSSettings (read at 1.18 to 1.32-dev), and
+xds/endpoints/mtls_checker.go tlsModeForDestinationRule (1.31). Merging keeps
 rules with different exportTo apart, as ENABLE_ENHANCED_DESTINATIONRULE_MERGE (default) does.
 """
 
@@ -63,7 +64,9 @@ class ClientTlsRuling(Struct, frozen=True, kw_only=True):
     """The tls block in force; `tls` None: no rule has a say and auto mTLS decides.
 
     `rule` is the DestinationRule whose words decide, `chosen` the merged rule in force even when
-    it says nothing of tls; `level` is top, port or subset.
+    it says nothing of tls; `level` is top, port or subset. `endpoint_mode` is the mode that
+    istiod believes when it marks an endpoint for auto mTLS, "" for none: unlike the cluster, this
+    reads the top of the policy where the port's entry says nothing.
     """
 
     tls: ClientTls | None = None
@@ -72,6 +75,7 @@ class ClientTlsRuling(Struct, frozen=True, kw_only=True):
     level: str = ""
     port_reset: bool = False
     credential_ignored: bool = False
+    endpoint_mode: str = ""
 
     @property
     def mode(self) -> str:
@@ -250,17 +254,27 @@ def _at_port(policy: TrafficPolicy | None, port: int) -> tuple[ClientTls | None,
     return policy.tls, False
 
 
+def _endpoint_mode(policy: TrafficPolicy | None, port: int) -> str:
+    """The mode that xds/endpoints/mtls_checker.go trafficPolicyTLSModeForPort finds."""
+    if policy is None:
+        return ""
+    at_port = [e.tls for e in policy.port_level_settings if e.port.number == port and e.tls]
+    found = at_port[0] if at_port else policy.tls
+    return found.mode if found is not None else ""
+
+
 def ruling(chosen: Merged | None, client: Client, port: int, subset: str = "") -> ClientTlsRuling:
     """What a merged rule says of tls on one service port, for one subset ("" for none)."""
     if chosen is None:
         return ClientTlsRuling()
     top, at_port = _at_port(chosen.policy, port)
     origin, level = chosen.policy_from, PORT if at_port else TOP
-    tls = top
+    tls, believed = top, chosen.policy if not subset else None
     reset = at_port and top is None and chosen.policy is not None and chosen.policy.tls is not None
     for one, owner in chosen.subsets:
         if one.name != subset or one.traffic_policy is None:
             continue
+        believed = one.traffic_policy
         own, own_port = _at_port(one.traffic_policy, port)
         if own is not None or own_port:
             tls, origin, level = own, owner, SUBSET
@@ -280,6 +294,7 @@ def ruling(chosen: Merged | None, client: Client, port: int, subset: str = "") -
         level=level if tls is not None or reset else "",
         port_reset=reset,
         credential_ignored=ignored,
+        endpoint_mode=_endpoint_mode(believed, port),
     )
 
 

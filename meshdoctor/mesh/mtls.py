@@ -28,6 +28,7 @@ POLICY_DISABLES = "policy-disables"
 HEADLESS = "headless"
 ENDPOINT_LABEL = "endpoint-label"
 ENDPOINT_POLICY = "endpoint-policy"
+ENDPOINT_RULE = "endpoint-rule"
 AUTO = "auto"
 
 _RESET = "connection reset by peer (curl 56); server proxy logs NR filter_chain_not_found"
@@ -140,6 +141,9 @@ def _auto(client: ClientSide) -> Speech:
         return Speech(says=PLAINTEXT, reason=HEADLESS)
     if client.cluster_mode == peer_authentication.DISABLE:
         return Speech(says=PLAINTEXT, reason=POLICY_DISABLES)
+    if client.rule.endpoint_mode and not client.all_or_nothing:
+        mutual = client.rule.endpoint_mode == client_tls.ISTIO_MUTUAL
+        return Speech(says=MTLS if mutual else PLAINTEXT, reason=ENDPOINT_RULE)
     if not client.endpoint_meshed:
         return Speech(says=PLAINTEXT, reason=ENDPOINT_LABEL)
     if client.endpoint_mode == peer_authentication.DISABLE and not client.all_or_nothing:

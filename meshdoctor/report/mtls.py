@@ -36,6 +36,12 @@ def reason(judged: Judged) -> str:
         return f"{judged.ruling.source}, tls mode {judged.ruling.mode} ({judged.ruling.level})"
     if found == mtls.RULE_IGNORED:
         return f"{judged.ruling.source}: credentialName is ignored on a sidecar"
+    if found == mtls.ENDPOINT_RULE:
+        kept = judged.ruling.endpoint_mode
+        return (
+            f"auto mTLS, as {judged.ruling.source}'s entry for the port has no tls; its endpoints "
+            f"are still marked by the mode above it, {kept}"
+        )
     if found == mtls.BYPASS:
         return f"{judged.out.by} ({judged.out.value}) keeps the call away from its sidecar"
     if found == mtls.PASSTHROUGH:

@@ -235,7 +235,7 @@ class Ground:
 
         def read() -> bool:
             seen = self.debug("mesh") or {}
-            return all(seen.get(key) == value for key, value in changes.items() if value)
+            return all((seen.get(key) or None) == (value or None) for key, value in changes.items())
 
         istio.until("istiod's mesh config", 90, read)
         time.sleep(0.3)

@@ -109,6 +109,7 @@ def ask(dice: Dice, space: str) -> Ask:
         http=port != TCP,
         tls=port == TLS and dice.chance(60),
         path="/headers",
+        host=f"%address%:{TARGETS[port]}" if direct else "",
     )
 
 

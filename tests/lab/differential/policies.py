@@ -11,7 +11,7 @@ ASKS = 3
 """Requests of one case."""
 MODES = ("BASE", "NONE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES")
 """meshConfig.pathNormalization; a run goes through them one after the other."""
-ALIASES = ((), ("old.example",), (), ("old.example", "*.older.example"))
+ALIASES: tuple[tuple[str, ...], ...] = ((), ("old.example",), (), ("old.example", "older.example"))
 
 
 def rule(dice: Dice, drawer: Drawer) -> Object:

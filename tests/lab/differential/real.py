@@ -43,7 +43,7 @@ def spec(ground: Ground, ask: Ask, agent: str) -> Object:
         "tls": ask.tls,
         "method": ask.method,
         "path": ask.path,
-        "host": ask.authority,
+        "host": ask.authority.replace("%address%", address),
         "headers": headers,
     }
 

@@ -184,6 +184,14 @@ def test_port_entries_replace_all_that_stands_above() -> None:
     assert ruling(rule("shop", mode="SIMPLE", ports={8080: "DISABLE"})).level == "port"
 
 
+def test_endpoints_are_marked_by_the_mode_above_an_entry_without_tls() -> None:
+    # seen in the lab: the cluster falls back to auto mTLS, and its endpoints speak plaintext
+    assert ruling(rule("shop", mode="SIMPLE", ports={8080: ""})).endpoint_mode == "SIMPLE"
+    assert ruling(rule("shop", mode="SIMPLE", ports={8080: "DISABLE"})).endpoint_mode == "DISABLE"
+    assert ruling(rule("shop", mode="", ports={8080: ""})).endpoint_mode == ""
+    assert ruling(rule("shop")).endpoint_mode == ""
+
+
 def test_subsets_merge_over_the_top() -> None:
     base = rule("shop", mode="ISTIO_MUTUAL", subsets={"v1": "", "v2": "DISABLE"})
     assert ruling(base, subset="v1").mode == "ISTIO_MUTUAL"

@@ -67,6 +67,27 @@ ROWS: list[tuple[str, ClientSide, ServerSide, str, str]] = [
         "plaintext-unmeshed",
     ),
     (
+        "port entry without tls below SIMPLE (seen in the lab)",
+        ClientSide(rule=ClientTlsRuling(endpoint_mode="SIMPLE")),
+        ServerSide(mode=S),
+        "plaintext",
+        "!plaintext-strict",
+    ),
+    (
+        "port entry without tls below ISTIO_MUTUAL, server without proxy",
+        ClientSide(rule=ClientTlsRuling(endpoint_mode="ISTIO_MUTUAL"), endpoint_meshed=False),
+        ServerSide(has_proxy=False),
+        "mutual TLS",
+        "!mtls-unmeshed",
+    ),
+    (
+        "port entry without tls below ISTIO_MUTUAL, namespace DISABLE",
+        ClientSide(rule=ClientTlsRuling(endpoint_mode="ISTIO_MUTUAL"), cluster_mode=D),
+        ServerSide(mode=D),
+        "plaintext",
+        "plaintext-accepted",
+    ),
+    (
         "13 namespace DISABLE, workload STRICT",
         ClientSide(cluster_mode=D, endpoint_mode=S),
         ServerSide(mode=S),
