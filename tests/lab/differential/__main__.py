@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tests.lab import layout
 from tests.lab.api import Api
 from tests.lab.differential import authz_run, mtls_run
-from tests.lab.differential.case import SPACES
+from tests.lab.differential.case import JUDGES, SPACES
 from tests.lab.differential.ground import Ground
 
 
@@ -33,8 +33,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def replay(ground: Ground, name: str, mtls: bool) -> int:
     """One case, in the company of its round; 1 where the answers differ."""
     seed, index = (int(part) for part in name.split(":"))
-    first = index // len(SPACES) * len(SPACES)
-    indexes = range(first, first + len(SPACES))
+    size = len(SPACES) if mtls else len(JUDGES)
+    first = index // size * size
+    indexes = range(first, first + size)
     tally: authz_run.Tally | mtls_run.Tally
     tally = mtls_run.run(ground, seed, indexes) if mtls else authz_run.run(ground, seed, indexes)
     for one in tally.outcomes:

@@ -13,7 +13,7 @@ import yaml
 
 from tests.lab import layout
 from tests.lab.differential import offline, policies, real
-from tests.lab.differential.case import SPACES, Ask, Case, Object
+from tests.lab.differential.case import JUDGES, Ask, Case, Object
 from tests.lab.differential.ground import Ground
 from tests.lab.differential.offline import Said
 from tests.lab.differential.real import Answer
@@ -30,7 +30,7 @@ class Outcome:
     number: int
     answer: Answer
     said: Said
-    refused: tuple[str, ...] = ()
+    logged: str | None = None
 
     @property
     def ask(self) -> Ask:
@@ -46,10 +46,13 @@ class Outcome:
 
     @property
     def agrees(self) -> bool:
-        """Whether decision and status are the same; "not known" contradicts nothing."""
+        """Whether decision and status are the same, and the reason that the proxy logged;
+        "not known" contradicts nothing."""
         if self.said.decision == "unknown":
             return self.answer.decision != real.OTHER
         same = self.answer.decision == self.said.decision
+        if self.logged is not None and self.said.details and same:
+            same = self.logged == self.said.details
         return same and (not self.said.status or self.said.status == self.answer.status)
 
 
@@ -61,7 +64,7 @@ def agent(case: Case, number: int) -> str:
 def shown(outcome: Outcome) -> str:
     """A disagreement as a person reads it: the objects, the request, both answers."""
     case, ask = outcome.case, outcome.ask
-    specs = [*case.objects, *policies.everywhere(case.seed, case.index // len(SPACES))]
+    specs = [*case.objects, *policies.everywhere(case.seed, case.index // len(JUDGES))]
     text = yaml.safe_dump_all(specs, sort_keys=False, width=100)
     words = f"{ask.client} -> {ask.space}/server:{ask.port}{' (pod)' if ask.direct else ''}"
     if ask.http:
@@ -69,7 +72,8 @@ def shown(outcome: Outcome) -> str:
     reasons = "\n".join(f"    {line}" for line in outcome.said.reasoning)
     return (
         f"--- case {case.name} request {outcome.number}: {words}\n"
-        f"  real:    {outcome.answer}\n  offline: {outcome.said}\n{reasons}\n{text}"
+        f"  real:    {outcome.answer} {outcome.logged or ''}\n"
+        f"  offline: {outcome.said}\n{reasons}\n{text}"
     )
 
 
@@ -90,16 +94,19 @@ class Tally:
         cases = len({one.case.name for one in self.outcomes})
         kinds = Counter(f"{one.said.action or 'none'} {one.said.decision}" for one in self.outcomes)
         words = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        unknown = sum(one.said.decision == "unknown" for one in self.outcomes)
+        named = sum(bool(one.logged) for one in self.outcomes)
         return (
             f"authz: {cases} cases, {len(self.outcomes)} requests in {self.seconds:.0f} s, "
-            f"{len(self.disagreements)} disagreements; {len(self.refused)} objects refused by "
-            f"validation; offline: {words}"
+            f"{len(self.disagreements)} disagreements, {unknown} not known offline; {named} "
+            f"denials with the reason that the proxy logged; {len(self.refused)} objects refused "
+            f"by validation; offline: {words}"
         )
 
 
 def rounds(seed: int, indexes: Sequence[int]) -> Iterator[tuple[int, list[Case]]]:
     """Cases in rounds of one for each server; a case is always in the same round."""
-    for number, group in groupby(sorted(indexes), key=lambda index: index // len(SPACES)):
+    for number, group in groupby(sorted(indexes), key=lambda index: index // len(JUDGES)):
         yield number, [policies.draw(seed, index) for index in group]
 
 
@@ -126,8 +133,27 @@ def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
         write(FOLDER / "disagreements", wrong)
         words = " ".join(f"{one.case.name}.{one.number}" for one in wrong)
         print(f"round {number}: {len(fresh)} requests {words}", flush=True)
+    tally.outcomes = reasons(ground, tally.outcomes)
+    write(FOLDER / "disagreements", tally.disagreements)
     tally.seconds = time.monotonic() - begun
     return tally
+
+
+def reasons(ground: Ground, found: list[Outcome]) -> list[Outcome]:
+    """The outcomes with what the servers' proxies logged of each denied request."""
+    time.sleep(2)
+    lines = {
+        line.user_agent: line.details
+        for place in ground.pods
+        for line in real.log_lines(ground, place)
+        if line.is_inbound or not line.upstream_cluster
+    }
+    return [
+        replace(one, logged=lines.get(one.agent))
+        if one.ask.http and one.answer.decision == real.DENY
+        else one
+        for one in found
+    ]
 
 
 def one_round(
@@ -147,7 +173,12 @@ def one_round(
             case=case,
             number=at,
             answer=answer,
-            said=offline.authorized(folder, case.asks[at], agent(case, at)),
+            said=offline.authorized(
+                folder,
+                case.asks[at],
+                agent(case, at),
+                ground.addresses[case.asks[at].client],
+            ),
         )
         for (case, at), answer in zip(asks, answers, strict=True)
     ]

@@ -10,6 +10,9 @@ Object = dict[str, Any]
 ROOT = "istio-system"
 SPACES = tuple(f"dif-{letter}" for letter in "abcdefghijkl")
 """Namespaces with one server each: the policies of one do not reach the others."""
+GATE = "dif-gate"
+JUDGES = (*SPACES, GATE)
+"""The gateway is asked by a caller outside the mesh, and leads to a server without a proxy."""
 ALICE, BOB, NOBODY = "dif-east/alice", "dif-west/bob", "dif-bare/nobody"
 CLIENTS = (ALICE, BOB, NOBODY)
 SERVICE = "server"
@@ -39,12 +42,14 @@ class Ask:
     @property
     def target(self) -> int:
         """The server's own port."""
-        return self.port if self.direct else TARGETS[self.port]
+        same = self.direct or self.space == GATE
+        return self.port if same else TARGETS[self.port]
 
     @property
     def place(self) -> str:
         """The server's workload."""
-        return NOBODY if NOBODY.startswith(f"{self.space}/") else f"{self.space}/{SERVICE}"
+        odd = {GATE: f"{GATE}/ingress", NOBODY.split("/")[0]: NOBODY}
+        return odd.get(self.space, f"{self.space}/{SERVICE}")
 
     @property
     def authority(self) -> str:

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
-from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.lab import istio, layout
 from tests.lab.api import Api, Object, key_of
 from tests.lab.differential.case import (
     ALICE,
     BOB,
+    GATE,
     NOBODY,
     ROOT,
     SERVICE,
     SPACES,
-    TARGETS,
 )
+from tests.lab.differential.world import objects
 
-PORT_NAMES = {80: "http", 8081: "http-two", 7000: "odd", 9000: "tcp-echo", 443: "tls-app"}
 KINDS = {
     "AuthorizationPolicy": "security.istio.io/v1/authorizationpolicies",
     "RequestAuthentication": "security.istio.io/v1/requestauthentications",
@@ -47,8 +40,6 @@ SURROUNDINGS = (
 )
 OWN = "dif-"
 """How all names of a run begin."""
-APP_ARGUMENTS = ("--http=8080", "--http=8081", "--http=8090", "--tcp=9000", "--https=8443")
-CERTIFICATE = "var/tls"
 
 
 def place_of(item: Object) -> str:
@@ -61,99 +52,6 @@ def _near(item: Object) -> bool:
     """Whether an object can matter to a case: the run's own, and istiod's."""
     namespace, name = key_of(item)
     return (namespace or name).startswith((OWN, ROOT))
-
-
-def _namespace(name: str, injected: bool) -> Object:
-    labels = {"istio-injection": "enabled"} if injected else {}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-
-
-def _workload(namespace: str, name: str, labels: dict[str, str]) -> list[Object]:
-    here = {"name": name, "namespace": namespace}
-    labels = {"app": name, **labels}
-    container: Object = {
-        "name": name,
-        "image": "lab/app:1",
-        "args": [f"--name={namespace}/{name}", *APP_ARGUMENTS, f"--cert={CERTIFICATE}/both.pem"],
-        "volumeMounts": [{"name": "tls", "mountPath": f"/{CERTIFICATE}"}],
-        "ports": [{"containerPort": number} for number in sorted(set(TARGETS.values()))],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 5},
-    }
-    spec: Object = {
-        "selector": {"matchLabels": {"app": name}},
-        "template": {
-            "metadata": {"labels": labels},
-            "spec": {
-                "serviceAccountName": name,
-                "containers": [container],
-                "volumes": [{"name": "tls", "secret": {"secretName": "tls"}}],
-            },
-        },
-    }
-    return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": here},
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": here, "spec": spec},
-        _service(namespace, name),
-    ]
-
-
-def _service(namespace: str, name: str) -> Object:
-    ports = [
-        {"name": PORT_NAMES[port], "port": port, "targetPort": target}
-        for port, target in TARGETS.items()
-    ]
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"selector": {"app": name}, "ports": ports},
-    }
-
-
-def objects() -> list[Object]:
-    """Everything that stays for the whole run."""
-    found: list[Object] = []
-    for client in (ALICE, BOB, NOBODY):
-        namespace, name = client.split("/")
-        found += [_namespace(namespace, client != NOBODY), *_workload(namespace, name, {})]
-    for space in SPACES:
-        found += [_namespace(space, True), *_workload(space, SERVICE, {"dif": space})]
-    names = [item["metadata"]["name"] for item in found if item["kind"] == "Namespace"]
-    pem = base64.b64encode(_certificate()).decode()
-    found += [
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "tls", "namespace": name},
-            "data": {"both.pem": pem},
-        }
-        for name in names
-    ]
-    return sorted(found, key=lambda item: item["kind"] == "Deployment")
-
-
-@cache
-def _certificate() -> bytes:
-    """Certificate and key of the applications' own TLS, in one file; nobody verifies it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return made.public_bytes(serialization.Encoding.PEM) + private
 
 
 class Ground:
@@ -177,7 +75,7 @@ class Ground:
         istio.apply(objects())
         self._rest()
         istio.rollout(seconds=180)
-        istio.wait_synced(at_least=2 + len(SPACES))
+        istio.wait_synced(at_least=3 + len(SPACES))
         self._istiod = istio.istiod_pods()[0]
         self._surroundings = [
             {**item, "apiVersion": listed["apiVersion"], "kind": listed["kind"][: -len("List")]}
@@ -187,6 +85,7 @@ class Ground:
             if _near(item)
         ]
         wanted = {ALICE, BOB, NOBODY, *(f"{space}/{SERVICE}" for space in SPACES)}
+        wanted.add(f"{GATE}/ingress")
         for item in self._surroundings:
             labels = item["metadata"].get("labels") or {}
             place = f"{item['metadata'].get('namespace')}/{labels.get('app')}"

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from meshdoctor.cli.authz import authz
 from meshdoctor.cli.mtls import mtls
 from tests.lab.api import Object
-from tests.lab.differential.case import Ask
+from tests.lab.differential.case import GATE, Ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,11 @@ def record(folder: Path, items: Iterable[Object]) -> None:
     (folder / "bundle.yaml").write_text(f"observed_at: '{moment}'\n")
 
 
-def arguments(ask: Ask, agent: str) -> list[str]:
+def arguments(ask: Ask, agent: str, address: str) -> list[str]:
     """The options of `meshdoctor authz` for a request."""
     words = ["--from", ask.client, "--to", f"{ask.place}:{ask.port}"]
+    if ask.space == GATE:
+        words = ["--client-ip", address, "--to", f"{ask.place}:{ask.port}"]
     if not ask.http:
         return words
     words += ["--request", f"{ask.method} {ask.path}", "-H", f"host:{ask.authority}"]
@@ -52,9 +54,9 @@ def arguments(ask: Ask, agent: str) -> list[str]:
     return words
 
 
-def authorized(folder: Path, ask: Ask, agent: str) -> Said:
+def authorized(folder: Path, ask: Ask, agent: str, address: str) -> Said:
     """The verdict of the command on one request."""
-    argv = [*arguments(ask, agent), "--bundle", str(folder), "-o", "json"]
+    argv = [*arguments(ask, agent, address), "--bundle", str(folder), "-o", "json"]
     done = CliRunner().invoke(authz, argv)
     if done.exit_code not in (0, 1, 3) or not done.stdout.startswith("{"):
         text = f"exit {done.exit_code}: {done.output[-300:]} {done.exception!r}"

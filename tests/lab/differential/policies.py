@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.lab.differential import asks, tokens
-from tests.lab.differential.case import ROOT, SERVICE, SPACES, Ask, Case, Object, meta
+from tests.lab.differential.case import GATE, JUDGES, ROOT, SERVICE, SPACES, Ask, Case, Object, meta
 from tests.lab.differential.dice import Dice
 from tests.lab.differential.fields import Drawer
 
@@ -35,7 +35,8 @@ def _few(dice: Dice) -> int:
 
 def place(dice: Dice, space: str) -> tuple[str, Object]:
     """The namespace of a policy, and its selector or target."""
-    own, server = {"app": SERVICE}, {"app": SERVICE, "dif": space}
+    own = {"app": "ingress" if space == GATE else SERVICE}
+    server = {**own, "dif": space}
     kind = dice.weighted(
         {
             "own": 46,
@@ -89,7 +90,7 @@ def policy(dice: Dice, ask: Ask, said: Object, name: str) -> Object:
 def draw(seed: int, index: int) -> Case:
     """A case of a run, which the seed and its number decide alone."""
     dice = Dice("authz", seed, index)
-    space = SPACES[index % len(SPACES)]
+    space = JUDGES[index % len(JUDGES)]
     ask, said = asks.draw(dice, space)
     name = f"dif-{index}"
     objects = [
@@ -117,7 +118,7 @@ def everywhere(seed: int, number: int) -> list[Object]:
     dice = Dice("everywhere", seed, number)
     if not dice.chance(15):
         return []
-    ask, said = asks.draw(dice, dice.one(SPACES))
+    ask, said = asks.draw(dice, dice.one(JUDGES))
     found = policy(dice, ask, said, f"dif-round-{number}")
     found["metadata"]["namespace"] = ROOT
     for key in ("selector", "targetRefs"):
