@@ -4,10 +4,12 @@ Runs the probes of a playbook's steps; a probe whose evidence cannot be had leav
 unavailable, with the reason. Reads that all subjects share are made first, side by side.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from meshdoctor.engine.evidence import WIDE, Evidence, RecordingView
 from meshdoctor.engine.masking import masked_fact, masked_reason
@@ -15,7 +17,13 @@ from meshdoctor.engine.playbook import Playbook, Step
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Scalar
 from meshdoctor.model.kinds import BY_NAME
-from meshdoctor.model.subjects import EdgeSubject, MeshSubject, NamespaceSubject, Subject
+from meshdoctor.model.subjects import (
+    EdgeSubject,
+    MeshSubject,
+    NamespaceSubject,
+    Subject,
+    SubjectKind,
+)
 from meshdoctor.ports import EvidenceError
 
 
@@ -47,6 +55,7 @@ class Collector:
         self.evidence = evidence
         self.strict = strict
         self._names: dict[tuple[str, str], dict[str, str]] = {}
+        self._ran: dict[SubjectKind, set[str]] = defaultdict(set)
 
     def prefetch(self, playbooks: Iterable[Playbook], workers: int) -> None:
         """Read every declared kind of the scope side by side; failures are remembered."""
@@ -89,15 +98,25 @@ class Collector:
             )
             out.unavailable.update(dict.fromkeys(names.values(), why))
             return
+        self._ran[target.kind].add(step.probe.name)
         found = self.evidence.once(
             ("memo", "probe", step.probe.name, target), lambda: self._run(step, target)
         )
         out.commands[step.name] = found.commands
-        if found.why is not None:
-            out.unavailable.update(dict.fromkeys(names.values(), found.why))
-            return
-        out.bound.update((names[n], v) for n, v in found.bound)
-        out.unavailable.update((names[n], v) for n, v in found.unavailable)
+        if step.name not in found.named:
+            found.named[step.name] = (
+                {names[n]: v for n, v in found.bound.items()},
+                {names[n]: v for n, v in found.unavailable.items()},
+            )
+        bound, unavailable = found.named[step.name]
+        out.bound.update(bound)
+        if unavailable:
+            out.unavailable.update(unavailable)
+
+    def forget(self, subject: Subject) -> None:
+        """Drop what every probe said of a subject; it is asked again if need be."""
+        for probe in self._ran[subject.kind]:
+            self.evidence.forget(("memo", "probe", probe, subject))
 
     def _qualified(self, step: Step) -> dict[str, str]:
         """Fact -> `step.fact`, the same texts for every subject."""
@@ -111,7 +130,7 @@ class Collector:
         try:
             values = step.probe.run(view, target)
         except EvidenceError as error:
-            return _Answer(commands=tuple(view.commands), why=masked_reason(error.unavailable))
+            return _unanswered(step, view, error.unavailable)
         except Exception as error:
             if self.strict:
                 raise
@@ -121,21 +140,30 @@ class Collector:
                 detail=f"internal error: {type(error).__name__}: {error}"[:200],
                 remedy="please report this with the bundle (meshdoctor collect)",
             )
-            return _Answer(commands=tuple(view.commands), why=masked_reason(why))
-        facts = [(d.name, getattr(values, d.name)) for d in step.probe.declares]
-        return _Answer(
-            commands=tuple(view.commands),
-            bound=tuple((n, masked_fact(v)) for n, v in facts if not isinstance(v, Unavailable)),
-            unavailable=tuple(
-                (n, masked_reason(v)) for n, v in facts if isinstance(v, Unavailable)
-            ),
-        )
+            return _unanswered(step, view, why)
+        answer = _Answer(commands=tuple(view.commands))
+        for fact, value in zip(step.probe.declares, astuple(values), strict=True):
+            if isinstance(value, Unavailable):
+                answer.unavailable[fact.name] = masked_reason(value)
+            else:
+                answer.bound[fact.name] = masked_fact(value) if value else value
+        return answer
 
 
-class _Answer(Struct, frozen=True, kw_only=True):
-    """What one probe said of one subject, without secrets; `why`: it could say nothing."""
+def _unanswered(step: Step, view: RecordingView, why: Unavailable) -> "_Answer":
+    """Every fact of the probe is unavailable, for one reason."""
+    reason = masked_reason(why)
+    names = (fact.name for fact in step.probe.declares)
+    return _Answer(commands=tuple(view.commands), unavailable=dict.fromkeys(names, reason))
+
+
+class _Answer(Struct, kw_only=True):
+    """What one probe said of one subject, without secrets: fact -> value, or why there is none.
+
+    `named`: the same under the name of each step that asked, for steps of many playbooks share it.
+    """
 
     commands: tuple[str, ...]
-    bound: tuple[tuple[str, Scalar], ...] = ()
-    unavailable: tuple[tuple[str, Unavailable], ...] = ()
-    why: Unavailable | None = None
+    bound: dict[str, Scalar] = field(default_factory=dict)
+    unavailable: dict[str, Unavailable] = field(default_factory=dict)
+    named: dict[str, tuple[dict[str, Scalar], dict[str, Unavailable]]] = field(default_factory=dict)

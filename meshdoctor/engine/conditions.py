@@ -55,18 +55,18 @@ class Environment:
 class Condition:
     """One compiled condition. Results are remembered by the values of the facts it names."""
 
-    __slots__ = ("_expression", "_seen", "text", "uses")
+    __slots__ = ("_expression", "_seen", "steps", "text", "uses")
 
     def __init__(self, text: str, expression: cel.Expression, uses: tuple[str, ...]) -> None:
         self.text = text
         self.uses = uses
+        self.steps = frozenset(name.partition(".")[0] for name in uses)
         self._expression = expression
         self._seen: dict[tuple[Scalar | None, ...], bool | None] = {}
 
     def holds(self, facts: Mapping[str, Scalar]) -> bool | None:
         """True, false, or None: unknown because a fact it needs is not bound."""
-        get = facts.get
-        key = tuple([get(name) for name in self.uses])
+        key = tuple(map(facts.get, self.uses))
         try:
             return self._seen[key]
         except KeyError:

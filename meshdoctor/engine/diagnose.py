@@ -1,6 +1,6 @@
 """From a source and a scope to a report: the short story that calls the rest."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -17,14 +17,30 @@ from meshdoctor.engine.subjects import Resolved, resolve
 from meshdoctor.engine.tree import Judgement, judge, needs
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
-from meshdoctor.model.cause import Severity, Verdict
+from meshdoctor.model.cause import Severity
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.kubernetes import ConfigMap
 from meshdoctor.model.report import Report, Timing
-from meshdoctor.model.subjects import Subject
+from meshdoctor.model.subjects import Subject, SubjectKind
 from meshdoctor.ports import EvidenceError, Progress, Source
 
 ISTIO_NAMESPACE = "istio-system"
+
+
+Job = tuple[Playbook, Subject]
+_ORDER = (
+    SubjectKind.EDGE,
+    SubjectKind.MESH,
+    SubjectKind.WEBHOOK,
+    SubjectKind.NAMESPACE,
+    SubjectKind.WORKLOAD,
+    SubjectKind.SERVICE,
+    SubjectKind.PROXY,
+    SubjectKind.CONFIG,
+    SubjectKind.NODE,
+)
+_BY_ITSELF = _ORDER[_ORDER.index(SubjectKind.WORKLOAD) :]
+"""Kinds of which, once edges are judged, no other subject asks for the facts."""
 
 
 class Quiet:
@@ -101,10 +117,10 @@ def diagnose(
     ruled_out: Counter[str] = Counter()
     partial = False
     cut: Unavailable | None = None
-    jobs = [(b, s) for b in playbooks for s in resolved.subjects.get(b.subject, ())]
+    jobs = _jobs(playbooks, resolved)
     try:
-        for done, found in enumerate(_judge_all(collector, jobs, options, progress), 1):
-            _keep(found, judgements, ruled_out)
+        for done, (job, facts) in enumerate(_gather_all(collector, jobs, options, progress), 1):
+            judgements += judge(*job, facts, ruled_out)
             if end is not None and done < len(jobs) and stopwatch() > end:
                 partial, cut = True, _cut(done, len(jobs))
                 break
@@ -168,40 +184,46 @@ def _namespaces(source: Source, scope: Scope, options: Options) -> tuple[str, ..
     return tuple(sorted(spaces))
 
 
-def _judge_all(
-    collector: Collector,
-    jobs: list[tuple[Playbook, Subject]],
-    options: Options,
-    progress: Progress,
-) -> Iterator[list[Judgement]]:
+def _jobs(playbooks: tuple[Playbook, ...], resolved: Resolved) -> list[Job]:
+    """What is judged, failing edges first; all playbooks of one subject follow each other."""
+    books: dict[SubjectKind, list[Playbook]] = defaultdict(list)
+    for book in playbooks:
+        books[book.subject].append(book)
+    kinds = sorted(books, key=_ORDER.index)
+    return [(b, s) for kind in kinds for s in resolved.subjects.get(kind, ()) for b in books[kind]]
 
-    def collect(job: tuple[Playbook, Subject]) -> FactSet:
+
+def _gather_all(
+    collector: Collector, jobs: list[Job], options: Options, progress: Progress
+) -> Iterator[tuple[Job, FactSet]]:
+    """The facts of every job, in order; what was found about a subject is forgotten after its
+    last playbook, for a whole mesh would fill the memory."""
+    for number, (job, facts) in enumerate(_gathered(collector, jobs, options, progress), 1):
+        yield job, facts
+        subject = job[1]
+        if subject.kind in _BY_ITSELF and (number == len(jobs) or jobs[number][1] != subject):
+            collector.forget(subject)
+
+
+def _gathered(
+    collector: Collector, jobs: list[Job], options: Options, progress: Progress
+) -> Iterator[tuple[Job, FactSet]]:
+    def collect(job: Job) -> FactSet:
         return gather(collector, *job)
 
     if options.workers <= 1:
         for done, job in enumerate(jobs):
             if done % 50 == 0:
                 progress.step("judging", done, len(jobs))
-            yield judge(*job, collect(job))
+            yield job, collect(job)
         return
     pool = ThreadPoolExecutor(max_workers=options.workers)
     try:
         for done, (job, facts) in enumerate(zip(jobs, pool.map(collect, jobs), strict=True)):
             progress.step("judging", done, len(jobs))
-            yield judge(*job, facts)
+            yield job, facts
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _keep(found: list[Judgement], kept: list[Judgement], ruled_out: Counter[str]) -> None:
-    """All but causes ruled out: of those, how many, and the first to say why. On a whole mesh
-    nearly all are, and each would hold its subject's facts."""
-    for one in found:
-        if one.verdict is Verdict.RULED_OUT:
-            ruled_out[one.cause.code] += 1
-            if ruled_out[one.cause.code] > 1:
-                continue
-        kept.append(one)
 
 
 def gather(collector: Collector, playbook: Playbook, subject: Subject) -> FactSet:

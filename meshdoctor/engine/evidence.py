@@ -5,8 +5,7 @@ Each probe gets a recording view, so that every fact carries the commands that r
 """
 
 import threading
-from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -42,32 +41,46 @@ class Evidence:
         self.istio_namespace = istio_namespace
         self.now = source.now()
         self._lock = threading.Lock()
-        self._done: dict[Hashable, Future[Any]] = {}
         self._values: dict[Hashable, Any] = {}
-        self._commands: dict[Hashable, tuple[str, ...]] = {}
-        self._touched: dict[Hashable, str] = {}
+        self._errors: dict[Hashable, Exception] = {}
+        self._busy: dict[Hashable, threading.Lock] = {}
 
     def once(self, key: Hashable, read: Callable[[], T]) -> T:
-        """`read()` the first time, its value or EvidenceError ever after."""
-        if key in self._values:
-            return cast(T, self._values[key])
-        with self._lock:
+        """`read()` the first time, its value or its error ever after."""
+        while True:
             if key in self._values:
                 return cast(T, self._values[key])
-            future = self._done.get(key)
-            mine = future is None
-            if future is None:
-                future = self._done[key] = Future()
-        if mine:
-            try:
-                value = read()
-                self._values[key] = value
-                future.set_result(value)
-                if isinstance(key, tuple) and key[0] == "memo":
-                    del self._done[key]  # only failures of these are asked for again
-            except BaseException as error:
-                future.set_exception(error)
-        return cast(T, future.result())
+            if key in self._errors:
+                raise self._errors[key].with_traceback(None)
+            with self._lock:
+                if key in self._values or key in self._errors:
+                    continue
+                busy = self._busy.get(key)
+                if busy is None:
+                    mine = self._busy[key] = threading.Lock()
+                    mine.acquire()
+                    break
+            with busy:
+                """Another thread was reading it."""
+        try:
+            value = self._values[key] = read()
+            return value
+        except Exception as error:
+            self._errors[key] = error
+            raise
+        finally:
+            del self._busy[key]
+            mine.release()
+
+    def forget(self, key: Hashable) -> None:
+        """Make room: the value of a key that nobody asks for again."""
+        self._values.pop(key, None)
+
+    def _lists(self) -> Iterator[Answer]:
+        """Every list read so far."""
+        for key, value in list(self._values.items()):
+            if isinstance(key, tuple) and key[0] == "list":
+                yield value
 
     def answer(self, kind: str, namespace: str | None) -> Answer:
         """One kind in one namespace; a kind that the API does not serve has no objects."""
@@ -111,7 +124,7 @@ class Evidence:
         command = f"kubectl get {row.resource} {name} -o yaml"
         if row.namespaced:
             command = f"kubectl -n {namespace} get {row.resource} {name} -o yaml"
-        if key in self._done or whole:
+        if key in self._values or key in self._errors or whole:
             snapshot = self.snapshot(kind, None if whole else namespace)
             return snapshot.get(kind, namespace if row.namespaced else "", name), [command]
 
@@ -126,8 +139,7 @@ class Evidence:
     def failures(self) -> list[Unavailable]:
         """Every read that failed so far, each once."""
         out: dict[str, Unavailable] = {}
-        for future in list(self._done.values()):
-            error = future.exception() if future.done() else None
+        for error in list(self._errors.values()):
             if isinstance(error, EvidenceError):
                 out.setdefault(error.unavailable.what, error.unavailable)
         return [out[what] for what in sorted(out)]
@@ -135,34 +147,21 @@ class Evidence:
     def must_see(self) -> None:
         """Raises the first failure when reads failed and none showed an object: there is nothing
         to judge."""
-        failed: EvidenceError | None = None
-        for key, future in list(self._done.items()):
-            error = future.exception()
+        if any(answer.objects for answer in self._lists()):
+            return
+        for error in self._errors.values():
             if isinstance(error, EvidenceError):
-                failed = failed or error
-            elif isinstance(key, tuple) and key[0] == "list" and future.result().objects:
-                return
-        if failed is not None:
-            raise failed
+                raise error
 
     def set_aside(self) -> list[SetAside]:
         """Malformed objects of every list read so far."""
-        out: list[SetAside] = []
-        for key, future in list(self._done.items()):
-            if isinstance(key, tuple) and key[0] == "list" and future.exception() is None:
-                out += cast(Answer, future.result()).set_aside
-        return out
+        return [one for answer in self._lists() for one in answer.set_aside]
 
     def counts(self) -> tuple[int, int]:
         """(reads made, objects read)."""
-        reads = objects = 0
-        for key, future in list(self._done.items()):
-            if not isinstance(key, tuple) or key[0] in ("memo", "snapshot"):
-                continue
-            reads += 1
-            if key[0] == "list" and future.exception() is None:
-                objects += len(cast(Answer, future.result()).objects)
-        return reads, objects
+        made = [*list(self._values), *list(self._errors)]
+        reads = sum(isinstance(k, tuple) and k[0] not in ("memo", "snapshot") for k in made)
+        return reads, sum(len(answer.objects) for answer in self._lists())
 
     def known_object(self, ref: str) -> Object | None:
         """The object of a `Kind/ns/name` reference if a list or get already read it."""
@@ -170,14 +169,13 @@ class Evidence:
         namespace, _, name = rest.partition("/")
         for row in (kind, f"K8s{kind}"):
             for key in (("list", row, None), ("list", row, namespace)):
-                future = self._done.get(key)
-                if future is not None and future.done() and future.exception() is None:
+                if key in self._values:
                     found = self.snapshot(row, key[2]).get(row, namespace, name)
                     if found is not None:
                         return found
-            future = self._done.get(("get", row, namespace, name))
-            if future is not None and future.done() and future.exception() is None:
-                return cast("Object | None", future.result())
+            got = self._values.get(("get", row, namespace, name))
+            if got is not None:
+                return cast(Object, got)
         return None
 
 

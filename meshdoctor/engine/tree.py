@@ -4,6 +4,7 @@ Pure: facts in, judgements out. Every branch is walked; a tree orders questions,
 second cause.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -73,25 +74,41 @@ class Judgement(Struct, frozen=True, kw_only=True):
         return tuple(out.values())
 
 
-def judge(playbook: Playbook, subject: Subject, facts: FactSet) -> list[Judgement]:
-    """Every cause of a playbook on one subject."""
-    return [_judge(playbook, rule, subject, facts) for rule in playbook.rules]
+def judge(
+    playbook: Playbook, subject: Subject, facts: FactSet, ruled_out: Counter[str] | None = None
+) -> list[Judgement]:
+    """Every cause of a playbook on one subject.
+
+    With `ruled_out`, causes ruled out are counted there, and only the first to be so is returned:
+    on a whole mesh nearly all are, and each would hold its subject's facts.
+    """
+    out = []
+    for rule in playbook.rules:
+        holds = rule.whole.holds(facts.bound)
+        if holds is False and ruled_out is not None:
+            code = rule.cause.code
+            ruled_out[code] += 1
+            if ruled_out[code] > 1:
+                continue
+        out.append(_judgement(playbook, rule, subject, facts, holds))
+    return out
 
 
 def needs(playbook: Playbook, facts: FactSet) -> set[str]:
     """Pending (costly) steps that a still unknown cause asks for."""
     wanted: set[str] = set()
     for rule in playbook.rules:
-        if rule.whole.holds(facts.bound) is None:
-            wanted |= {n.partition(".")[0] for n in rule.whole.uses} & facts.pending
-    for rule in playbook.rules:
-        if rule.observed is not None and rule.whole.holds(facts.bound):
-            wanted |= {n.partition(".")[0] for n in rule.observed.uses} & facts.pending
+        if not facts.pending.isdisjoint(rule.whole.steps) and rule.whole.holds(facts.bound) is None:
+            wanted |= rule.whole.steps & facts.pending
+        seen = rule.observed
+        if seen is not None and not facts.pending.isdisjoint(seen.steps):
+            wanted |= (seen.steps & facts.pending) if rule.whole.holds(facts.bound) else set()
     return wanted
 
 
-def _judge(playbook: Playbook, rule: Rule, subject: Subject, facts: FactSet) -> Judgement:
-    holds = rule.whole.holds(facts.bound)
+def _judgement(
+    playbook: Playbook, rule: Rule, subject: Subject, facts: FactSet, holds: bool | None
+) -> Judgement:
     verdict = {
         True: Verdict.CONFIRMED,
         False: Verdict.RULED_OUT,
