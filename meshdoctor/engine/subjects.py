@@ -12,7 +12,6 @@ from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_ready
 from meshdoctor.mesh.xds import wrong_types
-from meshdoctor.mesh.xds_status import parse as parse_sync
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import (
     Namespace,
@@ -35,6 +34,7 @@ from meshdoctor.model.subjects import (
     WorkloadSubject,
 )
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.propagation_reading import sync_table
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 
@@ -173,7 +173,7 @@ def _odd_proxies(view: View) -> frozenset[str]:
     """`pod.namespace` of proxies with a type that is not in sync; empty when it cannot be told,
     for then the propagation playbook says so."""
     try:
-        table = parse_sync(view.proxy_status().text, view.now)
+        table = sync_table(view)
     except EvidenceError:
         return frozenset()
     return frozenset(p.id for p in table.proxies.values() if wrong_types(p, view.now))

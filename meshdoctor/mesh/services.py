@@ -55,12 +55,13 @@ def selected_pods(service: Service, pods: Iterable[Pod]) -> tuple[Pod, ...]:
     """Pods of the service's namespace that its selector selects; none without a selector."""
     if not service.spec.selector:
         return ()
+    wanted, namespace = service.spec.selector, service.namespace
     return tuple(
         pod
         for pod in pods
-        if pod.namespace == service.namespace
+        if selects(wanted, pod.metadata.labels)
+        and pod.metadata.namespace == namespace
         and pod.status.phase not in ("Succeeded", "Failed")
-        and selects(service.spec.selector, pod.labels)
     )
 
 

@@ -9,6 +9,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -59,17 +60,18 @@ def ca_bundle(encoded: str, roots: Iterable[str]) -> CaBundle:
     return CaBundle.MATCHES if trusted & signing else CaBundle.DIFFERS
 
 
-def authorities(pem: bytes) -> set[bytes]:
+@lru_cache(maxsize=128)
+def authorities(pem: bytes) -> frozenset[bytes]:
     """Subject and public key of every certificate in the text; empty when none is readable."""
     try:
         found = x509.load_pem_x509_certificates(pem)
-        return {
+        return frozenset(
             c.subject.public_bytes()
             + c.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             for c in found
-        }
+        )
     except (ValueError, TypeError):
-        return set()
+        return frozenset()
 
 
 def target_port(service: Service, called: WebhookService) -> IntOrString:

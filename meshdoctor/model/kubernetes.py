@@ -361,7 +361,13 @@ class Pod(Object, frozen=True):
 
     def container(self, name: str) -> Container | None:
         """The container of that name, init containers included."""
-        return next((c for c in self.all_containers if c.name == name), None)
+        for found in self.spec.containers:
+            if found.name == name:
+                return found
+        for found in self.spec.init_containers:
+            if found.name == name:
+                return found
+        return None
 
     def container_status(self, name: str) -> ContainerStatus | None:
         return next((c for c in self.all_statuses if c.name == name), None)

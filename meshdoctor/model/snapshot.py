@@ -55,4 +55,4 @@ class Snapshot:
 
 def selects(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     """Whether every wanted label is present with that value; empty wants nothing, so True."""
-    return all(labels.get(key) == value for key, value in wanted.items())
+    return wanted.items() <= labels.items()

@@ -9,7 +9,6 @@ from meshdoctor.mesh.authz_call import Judge
 from meshdoctor.mesh.authz_policies import GATEWAY_GROUP, in_force, target_refs
 from meshdoctor.mesh.capture import inbound_bypass
 from meshdoctor.mesh.workloads import has_proxy, proxy_type
-from meshdoctor.mesh.xds_status import parse as parse_status
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy, K8sGateway
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
@@ -19,6 +18,7 @@ from meshdoctor.probes.authz_denial import READS
 from meshdoctor.probes.authz_hops import Situation, situation
 from meshdoctor.probes.authz_settings import policies
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
+from meshdoctor.probes.propagation_reading import sync_table
 from meshdoctor.probes.view import View, probe
 
 
@@ -153,7 +153,7 @@ def authz_sync(view: View, edge: EdgeSubject) -> AuthzSync:
     judge = situation(view, edge).judge
     if judge is None or judge.pod is None:
         raise NotAskedError("sync state of the judging proxy", "no proxy judges this edge")
-    table = view.memo("proxy-status-table", lambda v: parse_status(v.proxy_status().text, v.now))
+    table = sync_table(view)
     for pod in judge.workload.pods:
         row = table.proxy(pod.namespace, pod.name)
         wrong = [t for t in xds.wrong_types(row, view.now) if t.type == "LDS"] if row else []

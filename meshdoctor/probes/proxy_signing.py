@@ -7,12 +7,11 @@ from msgspec import Struct
 from meshdoctor.mesh.ca import ca_address, is_external, root_bundle, token_audience
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of, proxy_type
-from meshdoctor.mesh.xds import SyncTable
-from meshdoctor.mesh.xds_status import parse as parse_status
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Pod
 from meshdoctor.model.subjects import ProxySubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.probes.propagation_reading import sync_table
 from meshdoctor.probes.view import View, probe
 
 
@@ -83,16 +82,12 @@ def _proxy_ready(pod: Pod) -> bool:
 def _listed(view: View, pod: Pod) -> bool | None:
     """Whether istiod's list names the proxy; None when no list could be read."""
     try:
-        table = view.memo("proxy-status-table", _table)
+        table = sync_table(view)
     except EvidenceError:
         return None
     if not table.proxies:
         return None
     return any(table.proxy(space, pod.name) is not None for space in (pod.namespace, ""))
-
-
-def _table(view: View) -> SyncTable:
-    return parse_status(view.proxy_status().text, view.now)
 
 
 def _before_root(view: View, pod: Pod) -> bool:
