@@ -1,17 +1,13 @@
-"""What does a pod see that makes many calls? One line of JSON for each, in their order.
+"""What does a caller in a pod see? To be called by a thread that is in the pod's network.
 
-Runs inside a pod's network namespace; reads the calls from standard input; standard library only.
 Requests are written byte by byte, so that paths and hosts arrive as they were drawn.
 """
 
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import ssl
-import sys
-import time
 from typing import Any
 
 
@@ -50,16 +46,3 @@ def call(spec: dict[str, Any]) -> dict[str, Any]:
         return {"code": 0, "error": "refused", "body": ""}
     except (OSError, http.client.HTTPException) as error:
         return {"code": 0, "error": "reset", "body": str(error)}
-
-
-def main() -> None:
-    """Answer each call read from standard input."""
-    for spec in json.load(sys.stdin):
-        begun = time.monotonic()
-        found = call(spec)
-        found["seconds"] = round(time.monotonic() - begun, 3)
-        print(json.dumps(found), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -40,6 +40,7 @@ HEADERS = (
     *(("x-claim", "forged"), ("x-payload", "forged"), ("x-envoy-external-address", "203.0.113.7")),
     *(("x-forwarded-proto", "https"), ("accept", "text/html"), ("origin", "https://o.example")),
     *(("x-forwarded-for", "[2001:db8::1]"), ("x-forwarded-for", "2001:db8::1")),
+    *(("x-deny", "1"), ("x-deny", "yes")),
     *(("x-real-ip", "203.0.113.7"), ("x-forwarded-for", "203.0.113.7:443")),
 )
 

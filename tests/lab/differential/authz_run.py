@@ -18,6 +18,7 @@ from tests.lab.differential.ground import Ground
 from tests.lab.differential.offline import Said
 from tests.lab.differential.real import Answer
 from tests.lab.differential.rounds import Round, close
+from tests.lab.differential.world import authorizers
 
 FOLDER = layout.STATE / "differential"
 
@@ -47,8 +48,11 @@ class Outcome:
     @property
     def agrees(self) -> bool:
         """Whether decision and status are the same, and the reason that the proxy logged;
-        "not known" contradicts nothing."""
+        "not known" contradicts nothing but the one answer that the external authorizer has."""
         if self.said.decision == "unknown":
+            asked = any("external authorizer" in need for need in self.said.needs)
+            if asked and self.ask.header("x-deny"):
+                return self.answer.decision == real.DENY
             return self.answer.decision != real.OTHER
         same = self.answer.decision == self.said.decision
         if self.logged is not None and self.said.details and same:
@@ -124,8 +128,10 @@ def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
     for number, cases in rounds(seed, indexes):
         mode = mode_of(number)
         if mode != last:
-            changes = {"pathNormalization": {"normalization": mode[0]}}
-            ground.configure({**changes, "trustDomainAliases": list(mode[1])})
+            changes: Object = {"pathNormalization": {"normalization": mode[0]}}
+            changes["extensionProviders"] = authorizers()
+            changes["trustDomainAliases"] = list(mode[1])
+            ground.configure(changes)
             last = mode
         fresh = one_round(ground, seed, number, cases, tally)
         tally.outcomes += fresh
@@ -168,19 +174,14 @@ def one_round(
     answers = real.ask_all(ground, [(case.asks[at], agent(case, at)) for case, at in asks])
     folder = FOLDER / "authz"
     offline.record(folder, ground.recorded())
+    jobs = [
+        (folder, case.asks[at], agent(case, at), ground.addresses[case.asks[at].client])
+        for case, at in asks
+    ]
+    said = offline.every(offline.authorized, jobs)
     found = [
-        Outcome(
-            case=case,
-            number=at,
-            answer=answer,
-            said=offline.authorized(
-                folder,
-                case.asks[at],
-                agent(case, at),
-                ground.addresses[case.asks[at].client],
-            ),
-        )
-        for (case, at), answer in zip(asks, answers, strict=True)
+        Outcome(case=case, number=at, answer=answer, said=word)
+        for (case, at), answer, word in zip(asks, answers, said, strict=True)
     ]
     return _again(ground, found)
 

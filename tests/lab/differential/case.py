@@ -20,6 +20,8 @@ HTTP, SECOND, ODD, TCP, TLS = 80, 8081, 7000, 9000, 443
 """Ports of each server's Service: HTTP, HTTP again, without a protocol in its name, TCP, and one
 where the application itself speaks TLS."""
 TARGETS = {HTTP: 8080, SECOND: 8081, ODD: 8090, TCP: 9000, TLS: 8443}
+CHECK, MISSING = "dif-check", "dif-missing"
+"""External authorizers: one that denies where a request has the header x-deny, and none."""
 TRUST_DOMAIN = "cluster.local"
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from tests.lab import istio, layout
 from tests.lab.api import Api, Object, key_of
+from tests.lab.differential import inside
 from tests.lab.differential.case import (
     ALICE,
     BOB,
@@ -52,6 +53,13 @@ def _near(item: Object) -> bool:
     """Whether an object can matter to a case: the run's own, and istiod's."""
     namespace, name = key_of(item)
     return (namespace or name).startswith((OWN, ROOT))
+
+
+def _holds(seen: Any, wanted: Any) -> bool:
+    """Whether a value of the mesh config is in force; istiod adds list items of its own."""
+    if isinstance(wanted, list) and wanted and isinstance(seen, list):
+        return all(item in seen for item in wanted)
+    return bool((seen or None) == (wanted or None))
 
 
 class Ground:
@@ -109,7 +117,7 @@ class Ground:
 
     def debug(self, page: str) -> Any:
         """A debug page of istiod as data; None when it does not answer."""
-        text = istio.get_inside(self._istiod, f"http://127.0.0.1:15014/debug/{page}")
+        text = inside.get(self._istiod, 15014, f"/debug/{page}")
         try:
             return json.loads(text)
         except ValueError:
@@ -134,7 +142,7 @@ class Ground:
 
         def read() -> bool:
             seen = self.debug("mesh") or {}
-            return all((seen.get(key) or None) == (value or None) for key, value in changes.items())
+            return all(_holds(seen.get(key), value) for key, value in changes.items())
 
         istio.until("istiod's mesh config", 90, read)
         time.sleep(0.3)

@@ -24,7 +24,7 @@ from tests.lab.differential.dice import Dice
 
 MODES = {"STRICT": 36, "PERMISSIVE": 26, "DISABLE": 26, "UNSET": 12}
 CLIENT_MODES = {"DISABLE": 33, "ISTIO_MUTUAL": 33, "SIMPLE": 12, "": 22}
-ASKS = 4
+ASKS = 3
 BARE = NOBODY.split("/")[0]
 AUTO = (True, True, True, False)
 """meshConfig.enableAutoMtls of a run's rounds, one after the other."""

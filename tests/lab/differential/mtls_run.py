@@ -131,15 +131,11 @@ def one_round(
     seen = look(ground, [case.asks[at] for case, at in asks])
     folder = FOLDER / "mtls"
     offline.record(folder, ground.recorded())
+    jobs = [(folder, case.asks[at], ground.addresses) for case, at in asks]
+    said = offline.every(offline.spoken, jobs)
     found = [
-        Outcome(
-            case=case,
-            number=at,
-            seen=word,
-            answer=answer,
-            said=offline.spoken(folder, case.asks[at], ground.addresses),
-        )
-        for (case, at), (word, answer) in zip(asks, seen, strict=True)
+        Outcome(case=case, number=at, seen=word, answer=answer, said=words)
+        for (case, at), (word, answer), words in zip(asks, seen, said, strict=True)
     ]
     doubtful = [one for one in found if not one.agrees]
     if not doubtful:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from click.testing import CliRunner
 
@@ -15,6 +17,8 @@ from meshdoctor.cli.authz import authz
 from meshdoctor.cli.mtls import mtls
 from tests.lab.api import Object
 from tests.lab.differential.case import GATE, Ask
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,16 @@ class Said:
 
     def __str__(self) -> str:
         return f"{self.decision} {self.status} {self.details}"
+
+
+@cache
+def _workers() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(2)
+
+
+def every(judge: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> list[T]:
+    """The judgements of many requests, in their order, by processes of their own."""
+    return list(_workers().map(judge, *zip(*jobs, strict=True), chunksize=8))
 
 
 def record(folder: Path, items: Iterable[Object]) -> None:

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from tests.lab.differential import asks, tokens
-from tests.lab.differential.case import GATE, JUDGES, ROOT, SERVICE, SPACES, Ask, Case, Object, meta
+from tests.lab.differential.case import (
+    CHECK,
+    GATE,
+    JUDGES,
+    MISSING,
+    ROOT,
+    SERVICE,
+    SPACES,
+    Ask,
+    Case,
+    Object,
+    meta,
+)
 from tests.lab.differential.dice import Dice
 from tests.lab.differential.fields import Drawer
 
@@ -97,6 +109,8 @@ def draw(seed: int, index: int) -> Case:
         policy(dice, ask, said, f"{name}-{number}")
         for number in range(dice.weighted({1: 34, 2: 34, 3: 20, 4: 12}))
     ]
+    if dice.chance(14):
+        objects.append(custom(dice, ask, said, f"{name}-custom"))
     if dice.chance(55 if said else 12):
         for number in range(dice.weighted({1: 80, 2: 20})):
             where, selector = place(dice, space)
@@ -111,6 +125,23 @@ def draw(seed: int, index: int) -> Case:
         asks=(ask, *others),
         claims=said,
     )
+
+
+def custom(dice: Dice, ask: Ask, said: Object, name: str) -> Object:
+    """A policy that asks an external authorizer; it cannot look at callers."""
+    drawer = Drawer(dice, ask, said)
+    where, target = place(dice, ask.space)
+    rules: list[Object] = []
+    for _ in range(_few(dice)):
+        found: Object = {"to": [{"operation": drawer.operation()}]} if dice.chance(80) else {}
+        if dice.chance(30):
+            key, values = drawer.header()
+            found["when"] = [{"key": key, "values": values}]
+        rules.append(found)
+    provider = {"name": dice.weighted({CHECK: 80, MISSING: 20})}
+    spec: Object = {**target, "action": "CUSTOM", "provider": provider, "rules": rules}
+    notes = {"istio.io__dry-run": "true"} if dice.chance(12) else {}
+    return meta("AuthorizationPolicy", name, where, spec, **notes)
 
 
 def everywhere(seed: int, number: int) -> list[Object]:

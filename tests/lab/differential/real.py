@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from meshdoctor.mesh.access_log import Line, parse
-from tests.lab import layout, netns
 from tests.lab.api import Object
+from tests.lab.differential import asker, inside
 from tests.lab.differential.case import Ask
 from tests.lab.differential.ground import Ground
-from tests.lab.processes import LabError, run
 
 ALLOW, DENY, OTHER = "allow", "deny", "other"
 
@@ -67,19 +64,12 @@ def ask_all(ground: Ground, asks: Sequence[tuple[Ask, str]]) -> list[Answer]:
 
     def of_one(client: str) -> list[Object]:
         specs = [spec(ground, ask, agent) for ask, agent in asks if ask.client == client]
-        argv = netns.as_user(layout.APP_UID, [sys.executable, str(_ASKER)])
-        done = run(netns.inside(ground.net(client), argv), stdin=json.dumps(specs), timeout=120)
-        found = [json.loads(line) for line in done.stdout.splitlines()]
-        if len(found) != len(specs):
-            raise LabError(f"{client}: {len(found)} of {len(specs)} answers: {done.stderr[-300:]}")
-        return found
+        with inside.within(ground.net(client)):
+            return [asker.call(one) for one in specs]
 
     with ThreadPoolExecutor(4) as pool:
         answers = dict(zip(clients, map(iter, pool.map(of_one, clients)), strict=True))
     return [judged(next(answers[ask.client]), ask.http) for ask, _ in asks]
-
-
-_ASKER = layout.HERE / "differential" / "asker.py"
 
 
 def log_lines(ground: Ground, place: str) -> tuple[Line, ...]:

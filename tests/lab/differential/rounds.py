@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterable
 from functools import partial
 
-from tests.lab import istio, netns
+from tests.lab import istio
 from tests.lab.api import ApiError, Object
+from tests.lab.differential import inside
 from tests.lab.differential.case import NOBODY, ROOT, meta
 from tests.lab.differential.ground import KINDS, OWN, Ground
 from tests.lab.processes import run
@@ -71,11 +72,11 @@ class Round:
         return found
 
     def _has(self, place: str) -> bool:
-        base = "http://127.0.0.1:15000/config_dump?resource="
-        text = istio.get_inside(self._ground.net(place), f"{base}dynamic_listeners")
+        net, page = self._ground.net(place), "/config_dump?resource="
+        text = inside.get(net, 15000, f"{page}dynamic_listeners")
         if f"policy[{MARKER}-{self._number}]" not in text or '"warming_state"' in text:
             return False
-        text = istio.get_inside(self._ground.net(place), f"{base}dynamic_warming_clusters")
+        text = inside.get(net, 15000, f"{page}dynamic_warming_clusters")
         return "transport_socket" not in text
 
 
@@ -85,4 +86,5 @@ def close(ground: Ground) -> None:
     argv += ["and", "sport", "!=", ":15012"]
     for place in ground.pods:
         if place != NOBODY:
-            run(netns.inside(ground.net(place), argv), check=False)
+            with inside.within(ground.net(place)):
+                run(argv, check=False)

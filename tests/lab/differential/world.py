@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.lab.api import Object
-from tests.lab.differential.case import ALICE, BOB, GATE, NOBODY, SERVICE, SPACES, TARGETS
+from tests.lab.differential.case import ALICE, BOB, CHECK, GATE, NOBODY, SERVICE, SPACES, TARGETS
 
 PORT_NAMES = {80: "http", 8081: "http-two", 7000: "odd", 9000: "tcp-echo", 443: "tls-app"}
 HOPS = 1
@@ -77,7 +77,7 @@ def objects() -> list[Object]:
         found += [_namespace(namespace, client != NOBODY), *_workload(namespace, name, {})]
     for space in SPACES:
         found += [_namespace(space, True), *_workload(space, SERVICE, {"dif": space})]
-    found += [_namespace(GATE, True), *_gateway()]
+    found += [_namespace(GATE, True), *_gateway(), *_authorizer()]
     names = [item["metadata"]["name"] for item in found if item["kind"] == "Namespace"]
     pem = base64.b64encode(_certificate()).decode()
     found += [
@@ -90,6 +90,24 @@ def objects() -> list[Object]:
         for name in names
     ]
     return sorted(found, key=lambda item: item["kind"] == "Deployment")
+
+
+def _authorizer() -> list[Object]:
+    """The external authorizer, outside the mesh."""
+    found = _workload(NOBODY.split("/")[0], "check", {})
+    container = found[1]["spec"]["template"]["spec"]["containers"][0]
+    container["args"] = ["--name=check", "--check", "--http=8080"]
+    return found
+
+
+def authorizers() -> list[Object]:
+    """The external authorizer as the mesh config names it."""
+    service = {
+        "service": f"check.{NOBODY.split('/')[0]}.svc.cluster.local",
+        "port": 80,
+        "includeRequestHeadersInCheck": ["x-deny"],
+    }
+    return [{"name": CHECK, "envoyExtAuthzHttp": service}]
 
 
 def _gateway() -> list[Object]:
