@@ -2,8 +2,8 @@
 
 Mirrors Envoy's jwt_authn extractor (locations, prefixes, the run of token characters) and
 jwt_verify (sections, base64url, times with 60 s of clock skew, audiences). Signatures are never
-checked here; a token without one (`alg: none`) is refused, as Envoy does. Of a token nothing but
-its claims is kept.
+checked here; a token without one (`alg: none`) is refused as malformed, as Envoy does. Of a token
+nothing but its claims is kept.
 """
 
 import base64
@@ -113,8 +113,7 @@ def parse(text: str) -> Parsed:
     """A token's header and claims, or why Envoy refuses to read it."""
     sections = text.split(".")
     if len(sections) != 3 or not all(sections) or len(text) > MAX_TOKEN:
-        algorithm = _algorithm_of_unsigned(sections)
-        return Parsed(claims={}, error=BAD_FORM if algorithm != "none" else BAD_ALGORITHM)
+        return Parsed(claims={}, error=BAD_FORM)
     header = _section(sections[0])
     if not isinstance(header, dict):
         return Parsed(claims={}, error=BAD_HEADER if header is None else BAD_HEADER_JSON)
@@ -126,13 +125,6 @@ def parse(text: str) -> Parsed:
         error = BAD_PAYLOAD if claims is None else BAD_PAYLOAD_JSON
         return Parsed(claims={}, kid=kid, algorithm=algorithm, error=error)
     return Parsed(claims=claims, kid=kid, algorithm=algorithm)
-
-
-def _algorithm_of_unsigned(sections: list[str]) -> str:
-    if len(sections) == 3 and sections[0] and sections[1] and not sections[2]:
-        header = _section(sections[0])
-        return str(header.get("alg", "")).lower() if isinstance(header, dict) else ""
-    return ""
 
 
 def _section(text: str) -> Any:

@@ -20,6 +20,8 @@ from tests.lab.differential.real import Answer
 from tests.lab.differential.rounds import Round, close
 from tests.lab.differential.world import authorizers
 
+RUN = f"{time.time():.0f}"
+"""Tells the log lines of this run from those of others."""
 FOLDER = layout.STATE / "differential"
 
 
@@ -62,7 +64,7 @@ class Outcome:
 
 def agent(case: Case, number: int) -> str:
     """The user agent of one request of a case."""
-    return f"dif/{case.seed}.{case.index}.{number}"
+    return f"dif/{case.seed}.{case.index}.{number}.{RUN}"
 
 
 def shown(outcome: Outcome) -> str:
@@ -149,13 +151,12 @@ def reasons(ground: Ground, found: list[Outcome]) -> list[Outcome]:
     """The outcomes with what the servers' proxies logged of each denied request."""
     time.sleep(2)
     lines = {
-        line.user_agent: line.details
-        for place in ground.pods
+        (place, line.user_agent): line.details
+        for place in sorted({one.ask.place for one in found})
         for line in real.log_lines(ground, place)
-        if line.is_inbound or not line.upstream_cluster
     }
     return [
-        replace(one, logged=lines.get(one.agent))
+        replace(one, logged=lines.get((one.ask.place, one.agent)))
         if one.ask.http and one.answer.decision == real.DENY
         else one
         for one in found

@@ -66,7 +66,8 @@ def test_one_rule(rule: str, claims: dict[str, Any], text: str, status: int) -> 
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        (token(GOOD, alg="none"), "Jwt header [alg] is not supported"),
+        # an empty signature is no third section (seen in the lab)
+        (token(GOOD, alg="none"), "Jwt is not in the form"),
         (token(GOOD, alg="none") + "c2ln", "Jwt header [alg] is not supported"),
         (token(GOOD, alg="XX1"), "Jwt header [alg] is not supported"),
         ("opaque", "Jwt is not in the form of"),
