@@ -15,7 +15,7 @@
 Probes see these Protocols only; implementations live in `sources/`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -190,4 +190,39 @@ class Source(Cluster, Logs, Istioctl, Metrics, Clock, Protocol):
 
     def failed_reads(self) -> Sequence[Unavailable]:
         """What a recording could not see (errors.json); empty when live."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A write of one object, as a live source saw it: made after `after` (None: not known) and by
+    `seen`. `object` is what was there last when it was deleted."""
+
+    object: Object
+    seen: datetime
+    after: datetime | None = None
+    deleted: bool = False
+
+
+class Following(Protocol):
+    """What only a live source can do: see a change happen, and its arrival in a proxy."""
+
+    def changes(self, kind: str, namespace: str, name: str) -> Iterator[Change | None]:
+        """First None, as soon as nothing can be missed any more, then every write of the object.
+
+        Raises EvidenceError.
+        """
+        ...
+
+    def updates(self, namespace: str, pod: str, types: Sequence[str]) -> tuple[datetime, ...]:
+        """When the pod's Envoy last took each of its resources of these types (CDS, LDS, RDS), by
+        its own clock. Raises EvidenceError."""
+        ...
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Wait between two looks."""
         ...

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from meshdoctor.model.kubernetes import Object
+from meshdoctor.model.kubernetes import Meta, Object
 
 _CONTROLLERS = (
     "argocd",
@@ -19,6 +20,7 @@ _CONTROLLERS = (
     "controller",
 )
 _PEOPLE = ("kubectl", "k9s", "lens", "kiali", "node-fetch", "octant", "headlamp", "rancher", "curl")
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SOON = timedelta(minutes=15)
 
 
@@ -43,6 +45,25 @@ def last_change(obj: Object) -> datetime | None:
     """The newest write, or the creation; None when neither is known."""
     found = writes(obj)
     return found[-1].at if found else obj.metadata.creation_timestamp
+
+
+def same_but_status(one: Object, other: Object) -> bool:
+    """Whether nothing but status and bookkeeping differs between two readings of an object."""
+    return _essence(one) == _essence(other)
+
+
+def _essence(obj: Object) -> Object:
+    meta = obj.metadata
+    notes = {k: v for k, v in meta.annotations.items() if k != _LAST_APPLIED}
+    kept = Meta(
+        name=meta.name,
+        namespace=meta.namespace,
+        labels=meta.labels,
+        annotations=notes,
+        generation=meta.generation,
+    )
+    bare = {"status": None} if "status" in obj.__struct_fields__ else {}
+    return replace(obj, metadata=kept, **bare)
 
 
 class Reverted(Struct, frozen=True, kw_only=True):

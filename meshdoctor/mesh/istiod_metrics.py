@@ -14,16 +14,19 @@ from meshdoctor.mesh.metrics import Page
 from meshdoctor.mesh.xds import short_type
 
 CONVERGENCE = "pilot_proxy_convergence_time"
+_LAST_BUCKET = 30.0
 
 
 class Quantiles(Struct, frozen=True, kw_only=True):
-    """Seconds; None where the page has no usable buckets or no observations."""
+    """Seconds; None where the page has no usable buckets or no observations. No observation was
+    above `most` (30 s of the convergence time stands for that and more)."""
 
     p50: float | None
     p90: float | None
     p99: float | None
     mean: float | None
     count: int
+    most: float | None = None
 
 
 NONE = Quantiles(p50=None, p90=None, p99=None, mean=None, count=0)
@@ -70,6 +73,7 @@ def quantiles(page: Page, name: str) -> Quantiles:
         p99=found.quantile(0.99),
         mean=found.mean,
         count=int(found.count),
+        most=found.quantile(1.0),
     )
 
 
@@ -106,6 +110,14 @@ def slowest(deliveries: Iterable[Delivery]) -> Delivery | None:
     """The istiod with the highest convergence p99 (mean, where it has no buckets)."""
     measured = [d for d in deliveries if seconds(d.convergence) is not None]
     return max(measured, key=lambda d: (seconds(d.convergence) or 0.0, d.istiod), default=None)
+
+
+def never_longer(deliveries: Iterable[Delivery]) -> float | None:
+    """Seconds that no push of these istiods exceeded from change to sent, since they started;
+    None where that is not known."""
+    most = [d.convergence.most for d in deliveries]
+    known = [m for m in most if m is not None]
+    return max(known) if known and len(known) == len(most) and max(known) < _LAST_BUCKET else None
 
 
 def seconds(found: Quantiles) -> float | None:

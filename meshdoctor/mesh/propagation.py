@@ -14,10 +14,11 @@ from msgspec import Struct, field
 from meshdoctor.mesh import routes, rules
 from meshdoctor.mesh.exports import audience, sees
 from meshdoctor.mesh.hosts import service_of
+from meshdoctor.mesh.propagation_time import Took
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.mesh.visibility import Scope
 from meshdoctor.mesh.workloads import proxy_type
-from meshdoctor.mesh.xds import ProxySync, State, is_false_alarm
+from meshdoctor.mesh.xds import ProxySync, State, TypeSync, is_false_alarm
 from meshdoctor.model.istio import (
     AuthorizationPolicy,
     DestinationRule,
@@ -36,6 +37,8 @@ from meshdoctor.model.kubernetes import Object, Pod
 from meshdoctor.model.snapshot import selects
 
 SLOW = timedelta(seconds=10)
+QUIET = timedelta(seconds=60)
+"""When nothing was sent for so long, nothing is to be sent."""
 _CHANGE_GRAIN = timedelta(seconds=1)
 TYPES: Mapping[str, tuple[str, ...]] = {
     "AuthorizationPolicy": ("LDS",),
@@ -52,6 +55,7 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "WasmPlugin": ("LDS", "ECDS"),
 }
 _ALL = ("CDS", "LDS", "RDS", "EDS")
+_WITH_EDS = frozenset(_ALL)
 
 
 class Hold(StrEnum):
@@ -70,7 +74,8 @@ class Hold(StrEnum):
 
 
 class ProxyHold(Struct, frozen=True, kw_only=True):
-    """One proxy. `sent` is the push after the change that it took last."""
+    """One proxy. `sent` is the push after the change that it took last, or, while it is waiting,
+    the one that it has not acknowledged; `dated`, its pushes are dated."""
 
     namespace: str
     pod: str
@@ -78,6 +83,7 @@ class ProxyHold(Struct, frozen=True, kw_only=True):
     istiod: str = ""
     detail: str = ""
     sent: datetime | None = None
+    dated: bool = False
 
     @property
     def done(self) -> bool:
@@ -178,7 +184,8 @@ def hold(
     """What one proxy has, by its row of the sync table (None: no istiod lists it)."""
     if row is None:
         return ProxyHold(namespace=pod.namespace, pod=pod.name, hold=Hold.ABSENT)
-    wanted = [t for t in row.types if t.type in set(types) and t.state is not State.IGNORED]
+    asked = set(types)
+    wanted = [t for t in row.types if t.type in asked and t.state is not State.IGNORED]
 
     def as_(found: Hold, detail: str = "", sent: datetime | None = None) -> ProxyHold:
         return ProxyHold(
@@ -188,6 +195,7 @@ def hold(
             istiod=row.istiod,
             detail=detail,
             sent=sent,
+            dated=any(t.sent is not None for t in wanted),
         )
 
     if not row.types:
@@ -195,18 +203,32 @@ def hold(
     bad = next((t for t in wanted if t.state is State.ERROR), None)
     if bad is not None:
         return as_(Hold.REFUSED, f"{bad.type}: {bad.error}" if bad.error else bad.type)
-    late = [t.type for t in wanted if t.state is State.STALE and not is_false_alarm(row, t)]
+    late = [t for t in wanted if t.state is State.STALE and not is_false_alarm(row, t)]
     if late:
-        return as_(Hold.WAITING, ", ".join(late))
-    after = [t.sent for t in wanted if t.sent is not None and changed is not None]
-    after = [s for s in after if changed is not None and s >= changed]
+        oldest = min((t.sent for t in late if t.sent is not None), default=None)
+        return as_(Hold.WAITING, ", ".join(t.type for t in late), oldest)
+    telling = [t for t in wanted if t.type != "EDS" or asked >= _WITH_EDS]
+    after = [t.sent for t in telling if t.sent is not None and _holds(t, changed)]
     if after:
         return as_(Hold.HAS, sent=max(after))
     return as_(Hold.IN_STEP)
 
 
+def _holds(one: TypeSync, changed: datetime | None) -> bool:
+    """Whether a push was put together and sent after the change: what istiod read earlier and
+    sent late, because it is busy, does not hold it. (Endpoints are pushed all the time: their
+    pushes tell only of kinds that make endpoints.)"""
+    if changed is None or one.sent is None or one.sent < changed:
+        return False
+    return one.made is None or one.made + _CHANGE_GRAIN > changed
+
+
 class Spread(Struct, frozen=True, kw_only=True):
-    """One object (`ref` "": everything) over the proxies that it concerns."""
+    """One object (`ref` "": everything) over the proxies that it concerns.
+
+    `took` is how long it took where that can be told; `moved` says why it cannot: what may have
+    moved the dates of the pushes since.
+    """
 
     ref: str
     changed: datetime | None
@@ -214,6 +236,8 @@ class Spread(Struct, frozen=True, kw_only=True):
     proxies: tuple[ProxyHold, ...]
     not_concerned: int
     now: datetime
+    took: Took | None = None
+    moved: str = ""
 
     @property
     def done(self) -> int:
@@ -231,26 +255,30 @@ class Spread(Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def took(self) -> timedelta | None:
-        """From the change to the last push that a proxy took; None: no such push is dated."""
-        sent = [p.sent for p in self.proxies if p.sent is not None]
-        if self.changed is None or not sent:
-            return None
-        return max(sent) - self.changed
-
-    @property
     def slow(self) -> bool:
         """Ten seconds have passed and a proxy is without it, or it took longer than that."""
         age = self.now - self.changed if self.changed is not None else None
         waiting = any(not p.done and p.hold is not Hold.UNKNOWN for p in self.proxies)
         if waiting and (age is None or age > SLOW + _CHANGE_GRAIN):
             return True
-        return self.took is not None and self.took > SLOW + _CHANGE_GRAIN
+        return self.took is not None and self.took.best > SLOW
+
+    @property
+    def has(self) -> int:
+        """Proxies that took a push sent after the change."""
+        return sum(p.hold is Hold.HAS for p in self.proxies)
+
+    @property
+    def quiet(self) -> bool:
+        """istiod has sent nothing since the change: it is late, or nothing comes of the change."""
+        held = all(p.hold is Hold.IN_STEP and p.dated for p in self.proxies)
+        return bool(self.proxies) and self.changed is not None and held
 
     @property
     def complete(self) -> bool:
-        """Every proxy took a push sent after the change, or had its ten seconds and is in step."""
+        """Every proxy took a push sent after the change, or had its time and is in step."""
         if not self.proxies or self.done < len(self.proxies):
             return False
-        settled = self.changed is None or self.now - self.changed > SLOW
-        return settled or all(p.hold is Hold.HAS for p in self.proxies)
+        if self.changed is None or self.has == len(self.proxies):
+            return True
+        return self.now - self.changed > (QUIET if self.quiet else SLOW)

@@ -28,7 +28,8 @@ class State(StrEnum):
 
 
 class TypeSync(Struct, frozen=True, kw_only=True):
-    """One type of one proxy. `sent` is when istiod last sent it (istiod 1.23 and later);
+    """One type of one proxy. `sent` is when istiod last sent it (istiod 1.23 and later), `made` the
+    second in which istiod put together what it sent (the nonce begins with it);
     `never_acknowledged` is known from nonces and old tables only; `error` is Envoy's refusal."""
 
     type: str
@@ -36,6 +37,7 @@ class TypeSync(Struct, frozen=True, kw_only=True):
     sent: datetime | None = None
     never_acknowledged: bool = False
     error: str = ""
+    made: datetime | None = None
 
 
 class ProxySync(Struct, frozen=True, kw_only=True):

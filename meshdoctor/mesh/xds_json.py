@@ -8,7 +8,7 @@ array around them. `internal-debug syncz --all`: an object keyed by istiod. All 
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -31,6 +31,7 @@ from meshdoctor.model.ready import ready
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS = frozenset(state.value for state in State)
+_SECOND = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z/")
 _COMMENT = re.compile(r"^\s*(?:#|//)\s*(\S*)[^\n]*\n?")
 
 
@@ -213,7 +214,21 @@ def _from_resource(url: str, one: _Resource) -> TypeSync:
         sent=sent,
         never_acknowledged=never,
         error=error_text(one.last_error),
+        made=_made(one.sent),
     )
+
+
+def _made(nonce: str) -> datetime | None:
+    """The second in a nonce such as `2026-11-24T20:15:02Z/43a3f48366-bfec-...`.
+
+    >>> _made("2026-11-24T20:15:02Z/43a3f4"), _made("a3f4")
+    (datetime.datetime(2026, 11, 24, 20, 15, 2, tzinfo=datetime.timezone.utc), None)
+    """
+    found = _SECOND.match(nonce)
+    try:
+        return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
 
 
 def _from_nonces(one: _Syncz, name: str) -> TypeSync:

@@ -21,7 +21,7 @@ _RED, _YELLOW, _DIM, _BOLD = "bold red", "yellow", "dim", "bold"
 
 def text(report: Report, *, width: int, color: bool, verbose: bool, trail: bool) -> str:
     """The report as lines of at most `width` columns, commands excepted."""
-    sheet = _Sheet(width, color)
+    sheet = Sheet(width, color)
     _header(sheet, report)
     _findings(sheet, report, verbose)
     if trail:
@@ -34,7 +34,7 @@ def text(report: Report, *, width: int, color: bool, verbose: bool, trail: bool)
     return sheet.done()
 
 
-class _Sheet:
+class Sheet:
     """Lines written so far."""
 
     def __init__(self, width: int, color: bool) -> None:
@@ -107,7 +107,7 @@ def _stripped(line: Text) -> Text:
     return line
 
 
-def _header(sheet: _Sheet, report: Report) -> None:
+def _header(sheet: Sheet, report: Report) -> None:
     left, middle, right = wording.headline(report)
     style = _RED if report.exit == 1 else _YELLOW if report.exit else "bold green"
     parts = (Text(left, _BOLD), Text(middle), Text(right, style))
@@ -124,7 +124,7 @@ def _header(sheet: _Sheet, report: Report) -> None:
         sheet.wrapped(Text(), said, 0, _BOLD)
 
 
-def _findings(sheet: _Sheet, report: Report, verbose: bool) -> None:
+def _findings(sheet: Sheet, report: Report, verbose: bool) -> None:
     main = report.main
     full = main if verbose else main[:FULL]
     for finding in full:
@@ -137,7 +137,7 @@ def _findings(sheet: _Sheet, report: Report, verbose: bool) -> None:
             _brief(sheet, f"{finding.rank:<3}{finding.code}", finding)
 
 
-def _finding(sheet: _Sheet, report: Report, finding: Finding, verbose: bool) -> None:
+def _finding(sheet: Sheet, report: Report, finding: Finding, verbose: bool) -> None:
     sheet.line()
     style = _YELLOW if finding.severity in ("degraded", "hygiene") else _RED
     verdict = wording.verdict(finding)
@@ -160,14 +160,14 @@ def _finding(sheet: _Sheet, report: Report, finding: Finding, verbose: bool) -> 
         sheet.command("docs", finding.docs)
 
 
-def _brief(sheet: _Sheet, lead: str, finding: Finding) -> None:
+def _brief(sheet: Sheet, lead: str, finding: Finding) -> None:
     at = wording.counted((wording.thing(o) for o in finding.objects), 1)
     where = finding.subject + (f" (+{len(finding.also_on)})" if finding.also_on else "")
     body = f"{finding.severity}: {finding.title}" + (f"; {at}" if at else f"; {where}")
     sheet.wrapped(Text(f"{INDENT}{lead:<{LABEL}}"), body, len(INDENT) + LABEL)
 
 
-def _trails(sheet: _Sheet, report: Report) -> None:
+def _trails(sheet: Sheet, report: Report) -> None:
     for finding in (*report.main, *report.of("undecided")):
         sheet.line()
         for line in explain.trail(finding):
@@ -177,7 +177,7 @@ def _trails(sheet: _Sheet, report: Report) -> None:
                 sheet.wrapped(Text(" " * line.indent), line.text, line.indent + 2)
 
 
-def _symptoms(sheet: _Sheet, report: Report) -> None:
+def _symptoms(sheet: Sheet, report: Report) -> None:
     found = wording.unexplained(report)
     if not found:
         return
@@ -189,7 +189,7 @@ def _symptoms(sheet: _Sheet, report: Report) -> None:
             sheet.wrapped(Text(" " * 5), f"look at {one.look_next}", 7)
 
 
-def _undecided(sheet: _Sheet, report: Report, verbose: bool) -> None:
+def _undecided(sheet: Sheet, report: Report, verbose: bool) -> None:
     groups = wording.needs(report)
     if not groups:
         return
@@ -210,7 +210,7 @@ def _undecided(sheet: _Sheet, report: Report, verbose: bool) -> None:
         sheet.line(Text(f"{INDENT}and {left} more that need other evidence (-v lists them)", _DIM))
 
 
-def _missing(sheet: _Sheet, missing: Missing, lead: str, indent: int) -> None:
+def _missing(sheet: Sheet, missing: Missing, lead: str, indent: int) -> None:
     sheet.wrapped(Text(" " * indent + lead), wording.lacking(missing), indent + len(lead))
     remedy = wording.remedy(missing)
     if remedy:
@@ -219,7 +219,7 @@ def _missing(sheet: _Sheet, missing: Missing, lead: str, indent: int) -> None:
             sheet.line(Text.assemble(" " * (indent + len(lead)), (line, _BOLD)))
 
 
-def _ruled_out(sheet: _Sheet, report: Report, verbose: bool) -> None:
+def _ruled_out(sheet: Sheet, report: Report, verbose: bool) -> None:
     every = report.ruled_out
     if not every:
         return
@@ -242,7 +242,7 @@ def _names(lead: str, names: list[str], width: int) -> str:
     return line
 
 
-def _noticed(sheet: _Sheet, report: Report, verbose: bool) -> None:
+def _noticed(sheet: Sheet, report: Report, verbose: bool) -> None:
     found = report.of("also_noticed")
     if not found:
         return
@@ -253,7 +253,7 @@ def _noticed(sheet: _Sheet, report: Report, verbose: bool) -> None:
         sheet.line(Text(f"{INDENT}and {len(found) - SHORT} more (-v lists them)", _DIM))
 
 
-def _unseen(sheet: _Sheet, report: Report, verbose: bool) -> None:
+def _unseen(sheet: Sheet, report: Report, verbose: bool) -> None:
     found = wording.unseen(report)
     aside = report.coverage.set_aside
     if not found and not aside:

@@ -5,7 +5,7 @@ Overload, server errors and broken connections are tried again, as long as the d
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -90,6 +90,40 @@ class Transport:
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
         call = _Call("GET", url, path, {"Accept": accept}, None, limit, seconds)
         return self._until(call, tries)
+
+    def lines(self, path: str, query: Mapping[str, str | int]) -> Iterator[bytes]:
+        """The lines of an answer that does not end by itself (a watch), as they come.
+
+        Raises Refused or an EvidenceError, also when the connection breaks.
+        """
+        import urllib3
+
+        url = f"{self._host}{path}?{urlencode(query)}"
+        headers = {"Accept": "application/json", "User-Agent": "meshdoctor", **self._credentials()}
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=self.deadline.share(3600, path))
+        try:
+            reply = self._pool.request(
+                "GET",
+                url,
+                headers=headers,
+                timeout=timeout,
+                preload_content=False,
+                redirect=False,
+                retries=False,
+            )
+            try:
+                if reply.status != 200:
+                    raise _refused(reply.status, reply.read(1 << 16))
+                rest = b""
+                for chunk in reply.stream(_CHUNK):
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    yield from whole
+                    if len(rest) > BODY_LIMIT:
+                        raise TooLargeError(path, f"a line larger than {BODY_LIMIT >> 20} MB")
+            finally:
+                reply.close()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnreachableError(path, _plain(error)) from None
 
     def review(self, path: str, body: bytes) -> bytes:
         """POST of an access review: the one kind of request that is no GET; it stores nothing."""

@@ -4,9 +4,10 @@ Lists come in pages of 500, each decoded while the next one travels. A continue 
 (410) starts the list again, the second time without pages. Refusals name the permission.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -38,13 +39,21 @@ LOG_BYTES = 16 << 20
 
 class _ListMeta(msgspec.Struct, frozen=True):
     continue_: str = msgspec.field(default="", name="continue")
+    resource_version: str = msgspec.field(default="", name="resourceVersion")
 
 
 class _PageHead(msgspec.Struct, frozen=True):
     metadata: _ListMeta = _ListMeta()
 
 
+class _Event(msgspec.Struct, frozen=True):
+    type: str = ""
+    object: msgspec.Raw = msgspec.Raw(b"{}")
+
+
 _PAGE_HEAD = msgspec.json.Decoder(_PageHead)
+_EVENT = msgspec.json.Decoder(_Event)
+_WRITES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,30 @@ class KubernetesApi:
         if isinstance(found, SetAside):
             raise UnparsableError(command, found.problem)
         return found
+
+    def watch(self, kind: str, namespace: str, name: str) -> Iterator[tuple[str, Object] | None]:
+        """None once the watch is open, then ("ADDED" | "MODIFIED" | "DELETED", object) for every
+        write of one object. Ends when the server ends it (with ERROR: its memory is too short);
+        raises EvidenceError, also without the right to watch."""
+        row = BY_NAME[kind]
+        scope = namespace if row.namespaced else ""
+        command = f"{reads.get_command(kind, scope, name)} --watch"
+        path = self._path(row, scope or None)
+        only: dict[str, str | int] = {"fieldSelector": f"metadata.name={name}"}
+        try:
+            body = self._transport.get(path, only)
+            head = _decoded(lambda: _PAGE_HEAD.decode(body), command).metadata
+            start = {**only, "watch": 1, "resourceVersion": head.resource_version}
+            yield None
+            for line in self._transport.lines(path, start):
+                event = _decoded(partial(_EVENT.decode, line), command)
+                if event.type not in _WRITES:
+                    return
+                found = _decoded(partial(item, event.object, row, command), command)
+                if not isinstance(found, SetAside):
+                    yield event.type, found
+        except Refused as refused:
+            raise _evidence(refused, row, "watch", scope, name, command) from None
 
     def _path(self, kind: Kind, namespace: str | None) -> str:
         version = self._discovery.version(kind)

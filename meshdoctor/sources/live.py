@@ -139,6 +139,10 @@ class Live:
 
     # --- proxies
 
+    def read_pod(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """One page that a pod answers on a port of its own. Raises EvidenceError."""
+        return self._forward.get(namespace, pod, port, path)
+
     def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
         command = reads.config_command(what, namespace, pod)
         if self.istioctl.found:

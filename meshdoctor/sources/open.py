@@ -6,7 +6,7 @@ Imports happen inside the functions: a bundle never pays for the Kubernetes clie
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from meshdoctor.ports import Source
+from meshdoctor.ports import Following, Source
 from meshdoctor.sources.check import Check
 
 
@@ -37,6 +37,14 @@ def open_live(
         since_seconds=since_seconds,
         deadline_seconds=deadline_seconds,
     )
+
+
+def following(source: Source) -> Following | None:
+    """What sees changes happen in the cluster; None for a recording or a proposed change."""
+    from meshdoctor.sources.follow import LiveFollowing
+    from meshdoctor.sources.live import Live
+
+    return LiveFollowing(source) if isinstance(source, Live) else None
 
 
 def with_overlay(source: Source, change: Path) -> Source:

@@ -27,6 +27,7 @@ INNER = {
     "environment": "environment",
     "readonly": "readonly",
     "differential": "differential",
+    "watch": "watch",
 }
 
 
@@ -185,6 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("environment", "break the mesh's surroundings"),
         ("readonly", "prove by the audit log that a diagnosis only reads"),
         ("differential", "compare offline verdicts with the real proxies' answers"),
+        ("watch", "compare measured propagation times with what really happened"),
     ):
         commands.add_parser(name, help=text, add_help=False)
     words = list(sys.argv[1:] if argv is None else argv)

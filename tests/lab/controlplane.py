@@ -49,6 +49,12 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "Metadata", "users": ["meshdoctor"]},
+        # The true time of every change of Istio's configuration.
+        {
+            "level": "Metadata",
+            "verbs": ["create", "update", "patch", "delete"],
+            "resources": [{"group": "networking.istio.io"}, {"group": "security.istio.io"}],
+        },
         {"level": "None"},
     ],
 }

@@ -1,7 +1,7 @@
 # Targets of the lab: a real Istio mesh on this machine (see tests/lab/README.md).
 LAB_PYTHON ?= $(if $(PYTHON),$(PYTHON),python3)
 
-.PHONY: lab-build lab-up lab-down lab-status lab-test lab-environment lab-readonly lab-differential lab-ci bench-live
+.PHONY: lab-build lab-up lab-down lab-status lab-test lab-environment lab-readonly lab-differential lab-watch lab-ci bench-live
 
 lab-build: ## build the lab's binaries into a cache outside the checkout
 	$(LAB_PYTHON) -m tests.lab.build
@@ -26,6 +26,9 @@ lab-readonly: ## prove by the audit log that a diagnosis only reads, with the le
 
 lab-differential: ## compare offline verdicts with what real proxies answer to random cases
 	$(LAB_PYTHON) -m tests.lab differential
+
+lab-watch: ## compare measured propagation times with the audit log and the proxies' own logs
+	$(LAB_PYTHON) -m tests.lab watch
 
 bench-live: ## measure on a large mesh in the lab's API server
 	$(LAB_PYTHON) -m tests.lab bench

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from meshdoctor.cli.propagation import parse_reference, propagation
-from meshdoctor.report import propagation as text
+from meshdoctor.report import propagation_json as text
 
 OBJECTS = """
 apiVersion: v1
@@ -57,7 +57,8 @@ def test_a_change_that_arrived(tmp_path: Path) -> None:
     found = run("-b", str(bundle(tmp_path)), "--object", "virtualservices/shop/pay", "-o", "json")
     data = json.loads(found.stdout)
     assert data["schema"] == text.SCHEMA and data["states"] == {"has it": 1}
-    assert (data["took_seconds"], data["changed_by"], data["slow"]) == (1.5, "kubectl-edit", False)
+    assert (data["took_seconds"], data["changed_by"], data["slow"]) == (1.0, "kubectl-edit", False)
+    assert data["took"]["within_seconds"] == 0.5  # managedFields date to the second
     assert found.exit_code == 3  # istiod's metrics were not recorded
 
 
@@ -71,7 +72,41 @@ def test_a_change_that_was_refused(tmp_path: Path) -> None:
 def test_a_change_that_took_long(tmp_path: Path) -> None:
     path = bundle(tmp_path, sent="2026-08-22T03:10:20Z")
     found = run("-b", str(path), "--object", "VirtualService/shop/pay")
-    assert found.exit_code == 1 and "20.0 s" in found.stdout
+    assert found.exit_code == 1 and "19.5 s is more than 10 s" in found.stdout
+
+
+METRICS = """\
+pilot_proxy_convergence_time_bucket{{le="0.1"}} 8
+pilot_proxy_convergence_time_bucket{{le="30"}} {slow}
+pilot_proxy_convergence_time_bucket{{le="+Inf"}} {slow}
+pilot_proxy_convergence_time_sum 1
+pilot_proxy_convergence_time_count {slow}
+"""
+
+
+@pytest.mark.parametrize("how", ["other", "metrics", "hour", "restart"])
+def test_dates_that_later_changes_have_moved(tmp_path: Path, how: str) -> None:
+    """Long after the change, the last push says nothing about the first."""
+    sent = "2026-08-22T04:10:20Z" if how == "hour" else "2026-08-22T03:10:20Z"
+    path = bundle(tmp_path, sent=sent)
+    if how == "other":
+        other = (
+            OBJECTS.split("---")[3].replace("name: pay", "name: other").replace("10:00", "10:19")
+        )
+        (path / "objects.yaml").write_text(f"{OBJECTS}---{other}")
+    if how == "metrics":
+        (path / "metrics").mkdir()
+        (path / "metrics" / "istio-system_istiod-1.prom").write_text(METRICS.format(slow=8))
+    if how == "restart":
+        status = (
+            "{phase: Running, containerStatuses: [{name: istio-proxy, "
+            'state: {running: {startedAt: "2026-08-22T03:10:19Z"}}}]}'
+        )
+        before, after = OBJECTS.split("status: {phase: Running}\n---\napiVersion: networking")
+        text_ = f"{before}status: {status}\n---\napiVersion: networking{after}"
+        (path / "objects.yaml").write_text(text_)
+    found = run("-b", str(path), "--object", "VirtualService/shop/pay")
+    assert "not told: " in found.stdout and "SLOW" not in found.stdout
 
 
 def test_everything(tmp_path: Path) -> None:

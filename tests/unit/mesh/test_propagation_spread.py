@@ -1,6 +1,7 @@
 # ruff: noqa: E501
 """Whom an object concerns, and who holds it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from meshdoctor.mesh.propagation import (
     hold,
     types_of,
 )
+from meshdoctor.mesh.propagation_time import Arrival, Began, took
 from meshdoctor.mesh.visibility import scope
 from meshdoctor.mesh.xds import ProxySync, State, TypeSync
 from meshdoctor.model.istio import Gateway, MeshConfig, Sidecar
@@ -140,10 +142,12 @@ def proxy(found: Hold, sent: datetime | None = None) -> ProxyHold:
     return ProxyHold(namespace="web", pod="cart", hold=found, sent=sent)
 
 
-def test_how_long_it_took_and_when_that_is_slow() -> None:
+def test_what_is_slow_and_what_is_complete() -> None:
     quick = spread(CHANGED, proxy(Hold.HAS, AFTER), proxy(Hold.HAS, CHANGED))
-    assert quick.took == timedelta(seconds=2) and quick.complete and not quick.slow
-    slow = spread(CHANGED, proxy(Hold.HAS, CHANGED + timedelta(seconds=12)))
+    assert quick.complete and not quick.slow
+    began = Began(at=CHANGED)
+    late = Arrival(namespace="web", pod="cart", after=CHANGED, by=CHANGED + timedelta(seconds=12))
+    slow = replace(quick, took=took(began, [replace(late, taken=late.by)]))
     assert slow.slow
     stuck = spread(CHANGED, proxy(Hold.HAS, AFTER), proxy(Hold.REFUSED))
     assert stuck.slow and not stuck.complete and stuck.missing[0].hold is Hold.REFUSED
@@ -152,10 +156,30 @@ def test_how_long_it_took_and_when_that_is_slow() -> None:
     early = spread(NOW - timedelta(seconds=3), proxy(Hold.IN_STEP))
     assert not early.complete  # its push may not have been sent yet
     assert spread(CHANGED, proxy(Hold.IN_STEP)).complete
-    assert spread(CHANGED, proxy(Hold.IN_STEP)).took is None
     assert not spread(CHANGED).complete
+    dated = replace(proxy(Hold.IN_STEP), dated=True)
+    silent = spread(CHANGED, dated)
+    assert silent.quiet and not silent.complete  # nothing was sent for half a minute
+    assert not spread(CHANGED, dated, proxy(Hold.HAS, AFTER)).quiet
+    assert spread(NOW - timedelta(minutes=2), dated).complete
     hidden = spread(CHANGED, proxy(Hold.UNKNOWN))
     assert not hidden.slow
+
+
+def test_what_istiod_read_before_the_change_does_not_hold_it() -> None:
+    """A busy istiod sends what it put together long ago; endpoints alone tell of no rule."""
+    pod, changed = many(Pod, PODS)[0], NOW - timedelta(seconds=9.4)
+    after = changed + timedelta(seconds=3)
+
+    def of(type_: str, made: float) -> Hold:
+        when = NOW - timedelta(seconds=made)
+        one = TypeSync(type=type_, state=State.SYNCED, sent=after, made=when)
+        return hold(
+            row(one), pod, types_of(obj("DestinationRule", "shop", "{host: a}")), changed
+        ).hold
+
+    assert [of("CDS", 12), of("CDS", 10), of("CDS", 8)] == [Hold.IN_STEP, Hold.HAS, Hold.HAS]
+    assert of("EDS", 8) is Hold.IN_STEP
 
 
 def test_the_object_helper_takes_one() -> None:
