@@ -8,8 +8,10 @@ dates only say where between two looks they took it.
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.changes import last_change, same_but_status
 from meshdoctor.mesh.propagation import SLOW, Hold, ProxyHold, Spread, types_of
@@ -29,8 +31,7 @@ _SKEW = timedelta(minutes=5)
 Key = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
+class Followed(Struct, frozen=True, kw_only=True):
     """How a change was followed. `seen`: it was seen as it was made; `none`: it was waited for
     and did not come; `looks` were taken, one every `every` seconds."""
 

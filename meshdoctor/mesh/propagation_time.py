@@ -6,8 +6,9 @@ milliseconds) says where between them, and is not believed outside of them: cloc
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 _NONE = timedelta(0)
 _ONE_UPDATE = timedelta(seconds=0.5)
@@ -15,16 +16,14 @@ ACKNOWLEDGING = timedelta(seconds=1)
 """A look may still miss an acknowledgement that is on its way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Began:
+class Began(Struct, frozen=True, kw_only=True):
     """The change was written in the span from `at` on, `grain` long."""
 
     at: datetime
     grain: timedelta = _NONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(Struct, frozen=True, kw_only=True):
     """One proxy took the change after `after` (still without it) and by `by` (seen with it)."""
 
     namespace: str
@@ -42,8 +41,7 @@ class Arrival:
         return at, at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Took:
+class Took(Struct, frozen=True, kw_only=True):
     """`best` lies between `low` and `high`; `half` is until half of the proxies had it."""
 
     low: timedelta

@@ -48,6 +48,7 @@ from meshdoctor.probes.injection_refusal import injection_refusal
 from meshdoctor.probes.istiod_ca_log import istiod_ca_log
 from meshdoctor.probes.istiod_health import istiod_health
 from meshdoctor.probes.istiod_log import istiod_log
+from meshdoctor.probes.istiod_settings import istiod_settings
 from meshdoctor.probes.mesh_ca import mesh_ca
 from meshdoctor.probes.multicluster import multicluster
 from meshdoctor.probes.namespace_discovery import namespace_discovery
@@ -120,6 +121,7 @@ PROBES: tuple[Probe, ...] = (
     istiod_ca_log,
     istiod_health,
     istiod_log,
+    istiod_settings,
     mesh_ca,
     multicluster,
     namespace_discovery,

@@ -12,7 +12,7 @@ from meshdoctor.mesh.sync_judgement import in_words, is_absent
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import injectors, matching, namespace_labels
 from meshdoctor.mesh.workloads import has_proxy, is_sidecar, proxy_type
-from meshdoctor.mesh.xds import ProxySync, SyncTable, wrong_types
+from meshdoctor.mesh.xds import ProxySync, State, SyncTable, wrong_types
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Namespace, Pod, WebhookConfiguration, Workload
@@ -38,6 +38,9 @@ class WorkloadSync(Struct, frozen=True, kw_only=True):
     wrong_proxies: Annotated[Fact[int], "proxies of this workload out of step", OBSERVED]
     others_wrong: Annotated[Fact[int], "proxies of other workloads out of step", OBSERVED]
     lag_seen: Annotated[Fact[bool], "a proxy of it is out of step, in the table if one was read"]
+    unanswered_seconds: Annotated[
+        Fact[int], "age of the oldest push that the pod did not acknowledge; 0: none", OBSERVED
+    ]
     revision: Annotated[Fact[str], "the revision that the proxy was injected by; empty: unknown"]
     revision_runs: Annotated[Fact[bool], "an istiod of that revision runs"]
     wanted_revision: Annotated[
@@ -82,6 +85,7 @@ def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
         wrong_proxies=seen[2],
         others_wrong=seen[3],
         lag_seen=not isinstance(seen[2], Unavailable) and seen[2] > 0,
+        unanswered_seconds=_unanswered(view, pod, table),
         revision=clean(revision, 63),
         revision_runs=revision in revisions.running(reading.istiod_pods(view)),
         wanted_revision=attempt(lambda: _wanted(view, pod, workload.controller)),
@@ -114,6 +118,17 @@ def _seen(
     wrong = view.memo("wrong-proxies", _all_wrong)
     own = [p for p in wrong if p.id in mine]
     return absent, in_words(own[0], view.now) if own else "", len(own), len(wrong) - len(own)
+
+
+def _unanswered(view: View, pod: Pod | None, table: SyncTable | Unavailable) -> Fact[int]:
+    """Of pushes that are dated (istiod 1.23 and later); what is not dated counts as none."""
+    if pod is None:
+        return 0
+    if isinstance(table, Unavailable):
+        return table
+    row = table.proxy(pod.namespace, pod.name)
+    late = [t.sent for t in row.types if t.state is State.STALE and t.sent] if row else []
+    return int((view.now - min(late)).total_seconds()) if late else 0
 
 
 def _all_wrong(view: View) -> list[ProxySync]:

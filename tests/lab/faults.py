@@ -10,9 +10,13 @@ inject:                                # steps, in order:
 - kubectl: [-n, shop, ...]             #   any kubectl command
 - restart: shop/web                    #   new pods of a Deployment
 - renew: shop/web                      #   new pods, without waiting until they are Ready
+- rollout: istio-system                #   wait until a namespace's Deployments are complete
+- freeze: shop/web                     #   its proxy (agent and Envoy) stands still; thaw: goes on
+- inside: {pod: shop/web, run: [...]}  #   a program in the network of its pod (replaced later)
 call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`)
 shows: {code: 503}                     # code, error, body, slow; or run + contains/lacks
 cured: {code: 200}                     # the same once the fault is gone
+propagation: {state: waiting}          # what `meshdoctor propagation` says of it (watch.py)
 by_hand:                               # what a person would do where the printed fix is a
 - kubectl: [...]                       #   decision; steps as above
 """
@@ -36,6 +40,7 @@ KEYS = frozenset(
     {
         *("fault", "summary", "cause", "or_cause", "healthy", "strength", "from", "to", "scope"),
         *("inject", "settle", "call", "shows", "cured", "by_hand", "after_fix"),
+        "propagation",
     }
 )
 # The public half of a key nobody has: Envoy judges issuer, time and audience before signatures.
@@ -46,7 +51,12 @@ _MODULUS = (
     "_f3QVwld1WQqgRJia-KWt7WiHDfbDj5u22fvxyVRgM0ssytnvYE9rX4N2DeEQis4uIB0rZ6RfZZ_hycX"
     "7IjYIhIenXgNtdjerbJIzQ"
 )
-STEPS = frozenset({"apply", "kubectl", "restart", "renew", "wait", "stop", "signal", "create"})
+STEPS = frozenset(
+    {
+        *("apply", "create", "kubectl", "restart", "renew", "rollout", "wait"),
+        *("freeze", "thaw", "inside"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +80,7 @@ class Fault:
     after_fix: tuple[Step, ...] = ()
     scope: tuple[str, ...] = ()
     settle: float = 0.0
+    propagation: Step = field(default_factory=dict)
 
     @property
     def question(self) -> list[str]:
@@ -138,6 +149,7 @@ def load(wanted: Sequence[str] = ()) -> list[Fault]:
                     after_fix=tuple(raw.get("after_fix") or ()),
                     scope=tuple(raw.get("scope") or ()),
                     settle=float(raw.get("settle") or 0),
+                    propagation=raw.get("propagation") or {},
                 )
             )
     names = [fault.name for fault in found]

@@ -150,6 +150,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in layout.PIDS.glob("*.json"))
 
 
+def tell(name: str, number: signal.Signals) -> None:
+    """Send a signal to the process of this name and all below it."""
+    found = known(name)
+    for pid, begun in tree(found[0]) if found else ():
+        if start_time(pid) == begun:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
 def stop(name: str, grace: float = 2.0) -> None:
     """End the process of this name with all below it, and forget it."""
     found = known(name)

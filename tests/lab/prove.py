@@ -12,13 +12,14 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from tests.lab import baseline, istio, layout, netns, printed, table
+from tests.lab import baseline, istio, layout, netns, printed, processes, table
 from tests.lab.api import Api, Object, key_of
 from tests.lab.controlplane import kubectl
 from tests.lab.faults import Fault, Step, load
@@ -132,10 +133,36 @@ def do(api: Api, step: Step) -> None:
             istio.rollout(namespace)
         else:
             time.sleep(2)
+    elif kind == "rollout":
+        istio.rollout(value)
     elif kind == "wait":
         time.sleep(float(value))
+    elif kind in ("freeze", "thaw"):
+        for name in proxies_of(api, value):
+            processes.tell(name, signal.SIGSTOP if kind == "freeze" else signal.SIGCONT)
+    elif kind == "inside":
+        place = layout.pod_namespace(*key_of(pod_of(api, value["pod"])))
+        run(netns.inside(place, value["run"]))
     else:
         raise LabError(f"unknown step {kind}")
+
+
+def proxies_of(api: Api, workload: str) -> list[str]:
+    """The proxy's process of a workload's newest pod."""
+    namespace, name = key_of(pod_of(api, workload))
+    wanted = f"{namespace}_{name}_istio-proxy"
+    return [known for known in processes.names() if known == wanted]
+
+
+def undo(api: Api, steps: Sequence[Step]) -> None:
+    """What no object tells: thaw what is frozen, replace pods in whose network something was
+    done."""
+    for step in steps:
+        if "freeze" in step:
+            do(api, {"thaw": step["freeze"]})
+        if "inside" in step:
+            namespace, name = key_of(pod_of(api, step["inside"]["pod"]))
+            api.call("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}")
 
 
 class Diagnosis:
@@ -239,6 +266,7 @@ def prove(api: Api, fault: Fault, before: baseline.State, first_only: bool = Fal
     except LabError as error:
         row.problems.append(str(error))
     try:
+        undo(api, fault.inject)
         notes = baseline.settle(api, before, moment)
         (folder / "restored.txt").write_text("\n".join(notes))
     except LabError as error:
@@ -419,6 +447,7 @@ def symptom_only(api: Api, fault: Fault, before: baseline.State) -> table.Row:
     except LabError as error:
         row.problems.append(str(error))
     try:
+        undo(api, fault.inject)
         baseline.settle(api, before, moment)
         if fault.call and not usual:
             wait_gone(api, fault)

@@ -3,7 +3,8 @@
 An object is changed. The truth is the API server's audit log (when the change was stored) and the
 logs of the proxies (when Envoy accepted what came of it, in milliseconds). The time that is told
 must be within half a second of it: for a change that is waited for, for one that was made before
-the command was started, and afterwards, without a watch.
+the command was started, and afterwards, without a watch. Then what the command says of proxies
+that hang, are cut off or refuse, and of an istiod that waits (`propagation:` in faults/).
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.lab import baseline, layout, netns
+from tests.lab import baseline, layout, netns, prove
 from tests.lab.api import Api, ApiError, Object
+from tests.lab.faults import Fault, load
 from tests.lab.processes import LabError, run
 
 MOST_OFF = 0.5
@@ -145,6 +147,7 @@ class Command:
     def __init__(self, *options: str) -> None:
         own, theirs = pty.openpty()
         argv = [sys.executable, "-m", "meshdoctor", "propagation", "-o", "json", *options]
+        self._begun = time.monotonic()
         self._process = subprocess.Popen(
             netns.inside(layout.CONTROL, ["env", "-C", str(layout.CHECKOUT), *argv]),
             stdin=subprocess.DEVNULL,
@@ -179,7 +182,8 @@ class Command:
         if not text.startswith("{"):
             raise LabError(f"no answer (exit {self._process.returncode}): {self.shown[-300:]!r}")
         answer: Object = json.loads(text)
-        return {**answer, "exit": self._process.returncode}
+        seconds = time.monotonic() - self._begun
+        return {**answer, "exit": self._process.returncode, "seconds": seconds}
 
 
 def next_change(api: Api, case: Case, number: int) -> Object:
@@ -206,6 +210,57 @@ def afterwards(api: Api, case: Case, number: int) -> Object:
     return Command("--object", case.reference).done()
 
 
+def judged(api: Api, fault: Fault, number: int) -> tuple[bool, str]:
+    """What the command says of a fault of the control plane, against what its file says."""
+    wanted = fault.propagation
+    if wanted.get("change"):
+        case = CASES[1]
+        good, text, answer = measured(api, "next-change", case, number)
+    else:
+        good, text = True, ""
+        answer = Command("--object", wanted["object"]).done()
+    wrong = []
+    if "state" in wanted and not answer["states"].get(wanted["state"]):
+        wrong.append(f"no proxy is {wanted['state']!r}: {answer['states']}")
+    if "slow" in wanted and answer["slow"] is not wanted["slow"]:
+        wrong.append(f"slow: {answer['slow']}")
+    if answer["exit"] != wanted["exit"]:
+        wrong.append(f"exit {answer['exit']}")
+    named = [finding["code"] for finding in answer["findings"]]
+    if named[:1] != [wanted["cause"]]:
+        wrong.append(f"causes {named}")
+    if not good:
+        wrong.append("not measured")
+    told = f"{answer['states']}, causes {named}, in {answer['seconds']:.1f} s"
+    return not wrong, "; ".join([*wrong, told, text]).rstrip("; ")
+
+
+def faults(api: Api, before: baseline.State, number: Iterator[int]) -> list[bool]:
+    """Every fault whose file says what the command must say of it."""
+    results = []
+    for fault in load():
+        if not fault.propagation:
+            continue
+        since = baseline.timestamp()
+        try:
+            for step in fault.inject:
+                prove.do(api, step)
+            if fault.settle:
+                time.sleep(fault.settle)
+            if fault.propagation.get("change"):
+                prepare(api, CASES[1], next(number))
+                set_level("debug")
+            good, text = judged(api, fault, next(number))
+        except (LabError, subprocess.TimeoutExpired) as error:
+            good, text = False, str(error)
+        finally:
+            prove.undo(api, fault.inject)
+            baseline.settle(api, before, since)
+        results.append(good)
+        print(f"{'ok  ' if good else 'FAIL'} {fault.name}: {text}", flush=True)
+    return results
+
+
 WAYS = {"next-change": next_change, "watch": after_change, "afterwards": afterwards}
 
 
@@ -214,7 +269,14 @@ def numbers() -> Iterator[int]:
     return itertools.count(int(time.time()) % 100_000)
 
 
-def tried(api: Api, way: str, case: Case, number: int) -> tuple[bool, str]:
+def prepare(api: Api, case: Case, number: int) -> None:
+    """The object must be there before it can be changed."""
+    if api.find(f"{case.collection}/lab-watch") is None:
+        write(api, case, number)
+        time.sleep(3)
+
+
+def measured(api: Api, way: str, case: Case, number: int) -> tuple[bool, str, Object]:
     """One change measured, and what is to be said about it."""
     answer = WAYS[way](api, case, number)
     time.sleep(0.3)
@@ -222,19 +284,35 @@ def tried(api: Api, way: str, case: Case, number: int) -> tuple[bool, str]:
     found = accepted(case, start - 0.05)
     told = answer["took_seconds"]
     if not found:
-        return False, f"no proxy logged that it accepted {case.type}"
+        return False, f"no proxy logged that it accepted {case.type}", answer
     truth = max(found.values()) - start
     if told is None:
-        return False, f"took {truth:.3f} s, nothing told: {answer['not_told_because']}"
+        return False, f"took {truth:.3f} s, not told: {answer['not_told_because']}", answer
     off, within = told - truth, answer["took"]["within_seconds"]
     text = f"took {truth:.3f} s, told {told:.3f} s (±{within:.2f}), off by {off:+.3f} s"
-    return abs(off) <= MOST_OFF, f"{text}, {len(found)} proxies, exit {answer['exit']}"
+    text += f", {len(found)} proxies, exit {answer['exit']}"
+    return abs(off) <= MOST_OFF, text, answer
+
+
+def changes(api: Api, way: str, tries: int, number: Iterator[int]) -> list[bool]:
+    """Measure changes of several kinds in turn."""
+    results = []
+    for turn in range(tries):
+        case = CASES[turn % len(CASES)]
+        try:
+            prepare(api, case, next(number))
+            good, text, _ = measured(api, way, case, next(number))
+        except (LabError, subprocess.TimeoutExpired) as error:
+            good, text = False, str(error)
+        results.append(good)
+        print(f"{'ok  ' if good else 'FAIL'} {way} {case.kind}: {text}", flush=True)
+    return results
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Change objects in every way and compare."""
     parser = argparse.ArgumentParser(prog="tests.lab watch")
-    parser.add_argument("ways", nargs="*", help=f"of {', '.join(WAYS)} [default: all]")
+    parser.add_argument("ways", nargs="*", choices=(*WAYS, "faults"), help="[default: all]")
     parser.add_argument("--tries", type=int, default=10)
     chosen = parser.parse_args(argv)
     os.environ["PYTHONPATH"] = str(layout.CHECKOUT)
@@ -243,21 +321,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = Api()
     before = baseline.load_or_remember(api)
     number = numbers()
-    set_level("debug")
-    failed = total = 0
+    results: list[bool] = []
     try:
-        for way in chosen.ways or WAYS:
-            for turn in range(chosen.tries):
-                case = CASES[turn % len(CASES)]
-                if api.find(f"{case.collection}/lab-watch") is None:
-                    write(api, case, next(number))
-                    time.sleep(3)
-                try:
-                    good, text = tried(api, way, case, next(number))
-                except (LabError, subprocess.TimeoutExpired) as error:
-                    good, text = False, str(error)
-                total, failed = total + 1, failed + (not good)
-                print(f"{'ok  ' if good else 'FAIL'} {way} {case.kind}: {text}", flush=True)
+        for way in chosen.ways or (*WAYS, "faults"):
+            if way == "faults":
+                results += faults(api, before, number)
+                continue
+            set_level("debug")
+            results += changes(api, way, chosen.tries, number)
     finally:
         set_level("warning")
         for case in CASES:
@@ -267,8 +338,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if error.code != 404:
                     raise
         baseline.settle(api, before, baseline.timestamp())
-    print(f"{total - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":

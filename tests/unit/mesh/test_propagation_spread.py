@@ -1,10 +1,10 @@
 # ruff: noqa: E501
 """Whom an object concerns, and who holds it."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from meshdoctor.mesh.propagation import (
     Hold,
