@@ -119,7 +119,8 @@ def _pair(view: View, scope: Scope) -> Resolved:
     client = _workload(view, found, scope.from_, "--from") if scope.from_ else None
     edges = tuple(_edges(view, found, scope, client)) if scope.to else ()
     ends = {e.server for e in edges if e.server} | ({client} if client else set())
-    near = [found[(w.namespace, w.name)] for w in ends if (w.namespace, w.name) in found]
+    keys = sorted((w.namespace, w.name) for w in ends)
+    near = [found[key] for key in keys if key in found]
     subjects = _surroundings(view, near)
     services = {e.service for e in edges if e.service}
     if client is not None and not edges:
