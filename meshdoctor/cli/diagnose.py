@@ -54,10 +54,11 @@ def diagnose(**options: Any) -> None:
 
     Without --from and --to the whole mesh is judged, starting from what is observably failing.
     """
-    from meshdoctor.sources.clock import judging_time, reading_time
+    from meshdoctor.sources.clock import judging_time, reading_time, running
     from meshdoctor.sources.clock import monotonic as stopwatch
 
-    begun = stopwatch()
+    ours = (click.get_current_context().obj or {}).get("ours", False)
+    begun = stopwatch() - (running() if ours else 0.0)
     from meshdoctor.engine.diagnose import Options
     from meshdoctor.engine.diagnose import diagnose as run
     from meshdoctor.engine.playbook import load_all

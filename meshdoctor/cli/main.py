@@ -80,7 +80,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     gc.disable()  # a run is short, and its object graph is large and free of cycles
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = cli.main(args=arguments, prog_name="meshdoctor", standalone_mode=False)
+        code = cli.main(
+            args=arguments,
+            prog_name="meshdoctor",
+            standalone_mode=False,
+            obj={"ours": argv is None},
+        )
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.Abort:

@@ -1,7 +1,9 @@
 """What time is it, and how much of it is left? The only wall clock of the program."""
 
+import os
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from meshdoctor.ports import DeadlineError
 
@@ -22,13 +24,26 @@ def monotonic() -> float:
 
 
 def reading_time(deadline: float, spent: float) -> float:
-    """How much of a run's time is for reading: the rest is for judging what was read."""
-    return max(0.5, 0.7 * (deadline - spent))
+    """How much of a run's time is for reading: the rest is for judging what was read.
+
+    A fifth even where starting took all of it, or nothing at all could be said.
+    """
+    return max(0.2 * deadline, 0.7 * (deadline - spent))
 
 
 def judging_time(deadline: float, spent: float) -> float:
     """How much of a run's time is left for reading and judging: the rest is for the report."""
-    return 0.9 * deadline - spent
+    return max(0.3 * deadline, 0.9 * deadline - spent)
+
+
+def running() -> float:
+    """For how long this process has been running: its start counts towards a deadline."""
+    try:
+        stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        begun = int(stat[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
+    except (AttributeError, IndexError, OSError, ValueError):
+        return time.process_time()
 
 
 class Deadline:
@@ -48,7 +63,7 @@ class Deadline:
         left = self.left()
         if left <= 0:
             raise DeadlineError(
-                what, f"the deadline of {self.seconds:g} s passed", "Give a longer --deadline."
+                what, f"the {self.seconds:.3g} s for reading passed", "Give a longer --deadline."
             )
         return min(most, max(left / 2, min(left, _LEAST)))
 
@@ -57,7 +72,7 @@ class Deadline:
         if seconds >= self.left():
             raise DeadlineError(
                 what,
-                f"the deadline of {self.seconds:g} s leaves no time to try again",
+                f"the {self.seconds:.3g} s for reading leave no time to try again",
                 "Give a longer --deadline.",
             )
         time.sleep(seconds)
