@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ISTIO = "1.31.0"
@@ -103,13 +104,15 @@ class Builder:
             lines = "\n".join(tail)
             raise BuildError(f"{' '.join(argv)} failed ({self.log}):\n{lines}")
 
-    def step(self, name: str, work: Callable[[], None], stamp: str) -> None:
-        """Do one step unless its stamp says that it was done for the same versions."""
-        done = self.root / "stamps" / name
-        if done.exists() and done.read_text() == stamp:
-            print(f"  {name:<16} already there", flush=True)
-            return
+    def step(self, name: str, work: Callable[[], None], stamp: str, makes: Sequence[str]) -> None:
+        """Do one step unless its stamp says that it was done for the same versions, and all that
+        it makes is there."""
         begun = time.monotonic()
+        done = self.root / "stamps" / name
+        there = all((self.root / path).exists() for path in makes)
+        if there and done.exists() and done.read_text() == stamp:
+            print(f"  {name:<16} {time.monotonic() - begun:6.1f} s  already there", flush=True)
+            return
         print(f"  {name:<16} ...", flush=True)
         work()
         done.parent.mkdir(parents=True, exist_ok=True)
@@ -261,12 +264,23 @@ def take_envoy(builder: Builder) -> None:
     shutil.rmtree(target)
 
 
-STEPS: tuple[tuple[str, Callable[[Builder], None], str], ...] = (
-    ("envoy", take_envoy, ENVOY),
-    ("etcd", build_etcd, ETCD),
-    ("kwok", build_kwok, KWOK),
-    ("istio", build_istio, f"{ISTIO} {ISTIO_MODULE}"),
-    ("kubernetes", build_kubernetes, KUBERNETES),
+# Name, work, versions, and what is there when it is done.
+STEPS: tuple[tuple[str, Callable[[Builder], None], str, tuple[str, ...]], ...] = (
+    ("envoy", take_envoy, ENVOY, ("bin/envoy",)),
+    ("etcd", build_etcd, ETCD, ("bin/etcd",)),
+    ("kwok", build_kwok, KWOK, ("bin/kwok", "share/kwok-crds")),
+    (
+        "istio",
+        build_istio,
+        f"{ISTIO} {ISTIO_MODULE}",
+        ("bin/pilot-discovery", "bin/pilot-agent", "bin/istioctl", "share/envoy_bootstrap.json"),
+    ),
+    (
+        "kubernetes",
+        build_kubernetes,
+        KUBERNETES,
+        ("bin/kube-apiserver", "bin/kube-controller-manager"),
+    ),
 )
 
 
@@ -280,20 +294,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.check:
         print(f"missing from {root}: {', '.join(absent)}" if absent else f"complete: {root}")
         return 1 if absent else 0
-    if not absent:
-        print(f"nothing to build: {root} is complete")
-        return 0
-    for tool in ("go", "nice"):
+    print(f"building the lab into {root}\ncost, from nothing: {COST}", flush=True)
+    print(f"missing now: {', '.join(absent) or 'nothing'}", flush=True)
+    for tool in ("go", "nice") if absent else ():
         if shutil.which(tool) is None:
             print(f"error: {tool} is not installed (the lab needs Go 1.26)", file=sys.stderr)
             return 1
-    print(f"building the lab into {root}\ncost, from nothing: {COST}", flush=True)
     root.mkdir(parents=True, exist_ok=True)
     builder = Builder(root)
     begun = time.monotonic()
     try:
-        for name, work, stamp in STEPS:
-            builder.step(name, lambda work=work: work(builder), stamp)  # type: ignore[misc]
+        for name, work, stamp, makes in STEPS:
+            builder.step(name, partial(work, builder), stamp, makes)
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

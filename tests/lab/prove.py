@@ -393,6 +393,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prove all faults, or those named."""
     parser = argparse.ArgumentParser(prog="tests.lab test")
     parser.add_argument("names", nargs="*", help="faults by name, code or file")
+    parser.add_argument("--only", nargs="+", default=[], help="these faults, in this order")
     parser.add_argument("--symptoms", action="store_true", help="only see that they happen")
     parser.add_argument("--first", action="store_true", help="only see what is named first")
     parser.add_argument("--until", type=float, default=3600, help="start no fault after SECONDS")
@@ -410,8 +411,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not chosen.symptoms and not chosen.names:
         rows.append(healthy(api))
         print(rows[-1].line(), flush=True)
-    for fault in load(chosen.names):
+    faults = load(chosen.names)
+    if chosen.only:
+        known_by_name = {fault.name: fault for fault in faults}
+        faults = [known_by_name[name] for name in chosen.only]
+    for index, fault in enumerate(faults):
         if time.monotonic() - begun > chosen.until:
+            left = [one.name for one in faults[index:]]
+            print(f"no time left for {len(left)}: {', '.join(left)}"[:400], flush=True)
             break
         if chosen.symptoms:
             row = symptom_only(api, fault, before)
