@@ -15,6 +15,8 @@ from meshdoctor.engine.tree import plain
 
 # What names, hosts, ports, paths, labels, selectors and JSON pointers are made of.
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9._:/@=,+%*~^-]+")
+# What stands between single quotes as a word of its own (a JSON patch) means nothing to a shell.
+_QUOTED = re.compile(r"[ -&(-~]+")
 
 
 def fill_command(template: str, facts: FactSet) -> tuple[str, tuple[str, ...]]:
@@ -24,12 +26,18 @@ def fill_command(template: str, facts: FactSet) -> tuple[str, tuple[str, ...]]:
     def value(match: "re.Match[str]") -> str:
         name = match.group(1)
         text = plain(facts.bound[name]) if name in facts.bound else ""
-        if _PLAIN_WORD.fullmatch(text):
+        if (_QUOTED if _is_quoted(template, match) else _PLAIN_WORD).fullmatch(text):
             return text
         holes.append(f"<{name.partition('.')[2].upper()}>")
         return holes[-1]
 
     return PLACEHOLDER.sub(value, template), tuple(dict.fromkeys(holes))
+
+
+def _is_quoted(template: str, match: "re.Match[str]") -> bool:
+    """Whether the placeholder alone fills a pair of single quotes."""
+    before, after = template[: match.start()], template[match.end() :]
+    return before.endswith("'") and before.count("'") % 2 == 1 and after.startswith("'")
 
 
 def completed_by_hand(by_hand: str, holes: Iterable[str]) -> str:

@@ -43,11 +43,7 @@ def victims(
 
     `clients`: one workload with a sidecar is tried, the first that the rule is meant for.
     """
-    root = base.root
-    client = next(
-        (c for c in clients if rule.namespace == root or c.subject.namespace == rule.namespace),
-        None,
-    )
+    client = client_of(rule, clients, base.root)
     if client is None:
         return ()
     found = []
@@ -68,6 +64,14 @@ def victims(
                 found.append(Victim(service=service, port=port.port, symptom=symptom))
                 break
     return tuple(found)
+
+
+def client_of(
+    rule: DestinationRule, clients: Iterable[WorkloadPods], root: str
+) -> WorkloadPods | None:
+    """The first workload whose proxy the rule is meant for."""
+    home = rule.namespace
+    return next((c for c in clients if home in (root, c.subject.namespace)), None)
 
 
 def _control_plane(service: Service) -> bool:

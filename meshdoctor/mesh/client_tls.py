@@ -299,7 +299,8 @@ def ruling(chosen: Merged | None, client: Client, port: int, subset: str = "") -
 
 
 def tls_path(rule: DestinationRule, level: str, port: int, subset: str = "") -> str:
-    """JSON pointer to remove so that a ruling's tls block is gone; "" when it is not there.
+    """JSON pointer to remove so that a ruling's tls block is gone, or to add it where a port entry
+    lacks it; "" when there is no place for it.
 
     istiod's validation refuses a policy without any field, so the pointer climbs to the block
     that would be left empty.
@@ -319,7 +320,7 @@ def tls_path(rule: DestinationRule, level: str, port: int, subset: str = "") -> 
     for index, entry in enumerate(policy.port_level_settings):
         if entry.port.number == port:
             here = f"{base}/portLevelSettings/{index}"
-            if entry != PortTrafficPolicy(port=entry.port, tls=entry.tls):
+            if entry.tls is None or entry != PortTrafficPolicy(port=entry.port, tls=entry.tls):
                 return f"{here}/tls"
             only = TrafficPolicy(port_level_settings=policy.port_level_settings)
             alone = len(policy.port_level_settings) == 1 and policy == only

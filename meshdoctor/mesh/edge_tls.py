@@ -37,6 +37,14 @@ from meshdoctor.model.kubernetes import Pod
 REDIRECTION = "ambient.istio.io/redirection"
 
 
+class BadSubset(Struct, frozen=True, kw_only=True):
+    """A subset whose own tls fails; `rule` is the DestinationRule that states it."""
+
+    name: str
+    mode: str
+    rule: DestinationRule
+
+
 class Judged(Struct, frozen=True, kw_only=True):
     """What was found. `applies` False: the truth table has no say (ambient, no server pod)."""
 
@@ -65,12 +73,12 @@ class Judged(Struct, frozen=True, kw_only=True):
     works_without_port: bool
     hidden_rule: Merged | None
     works_unshadowed: bool
-    bad_subset: str
-    bad_subset_mode: str
-    bad_subset_rule: DestinationRule | None
+    bad_subsets: tuple[BadSubset, ...]
     app_tls: bool
     client_pod: str
     server_pod: str
+    client_target: str
+    server_target: str
 
     @property
     def top_mode(self) -> str:
@@ -121,7 +129,6 @@ def judge(given: Given) -> Judged:
     side = replace(side, rule=ruling if side.has_proxy else ClientTlsRuling())
     outcome = mtls.predict(side, server)
     hidden = _hidden_rule(given, client, chosen)
-    subset, subset_mode, subset_rule = _bad_subset(chosen, client, given.port, side, server)
     meshed, unmeshed = _endpoints(given)
     return Judged(
         host=host_of(given),
@@ -155,12 +162,12 @@ def judge(given: Given) -> Judged:
         works_unshadowed=mtls.predict(
             replace(side, rule=client_tls.ruling(hidden, client, given.port)), server
         ).works,
-        bad_subset=subset,
-        bad_subset_mode=subset_mode,
-        bad_subset_rule=subset_rule,
+        bad_subsets=_bad_subsets(chosen, client, given.port, side, server),
         app_tls=server_pod is not None and serves_tls(server_pod, port),
         client_pod=client_pod.name if client_pod is not None else "",
         server_pod=server_pod.name if server_pod is not None else "",
+        client_target=given.client.target if given.client is not None else "",
+        server_target=given.server.target if given.server is not None else "",
     )
 
 
@@ -270,16 +277,17 @@ def _without_port(
     return mtls.predict(replace(side, rule=found), server).works
 
 
-def _bad_subset(
+def _bad_subsets(
     chosen: Merged | None, client: Client, port: int, side: ClientSide, server: ServerSide
-) -> tuple[str, str, DestinationRule | None]:
-    """The first subset that cannot talk to the server, though the rule without subset can."""
+) -> tuple[BadSubset, ...]:
+    """Subsets that cannot talk to the server, though the rule without subset can."""
     if chosen is None or not mtls.predict(side, server).works:
-        return "", "", None
+        return ()
+    out = []
     for one, owner in chosen.subsets:
         found = client_tls.ruling(chosen, client, port, one.name)
         if found.level != client_tls.SUBSET:
             continue
         if not mtls.predict(replace(side, rule=found), server).works:
-            return one.name, found.mode, owner
-    return "", "", None
+            out.append(BadSubset(name=one.name, mode=found.mode, rule=owner))
+    return tuple(out)

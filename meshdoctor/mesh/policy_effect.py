@@ -6,6 +6,7 @@ peer_authentication.py names the istiod functions).
 """
 
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 from msgspec import Struct
 
@@ -14,6 +15,8 @@ from meshdoctor.mesh.services import selected_pods, target_port
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.istio import PeerAuthentication
 from meshdoctor.model.kubernetes import Service
+
+ALIKE = 0.8
 
 
 class DeadPort(Struct, frozen=True, kw_only=True):
@@ -27,14 +30,29 @@ class DeadPort(Struct, frozen=True, kw_only=True):
     in_force: str = ""
 
 
+class Meant(Struct, frozen=True, kw_only=True):
+    """The workload whose labels a selector misses by one misspelt value."""
+
+    workload: WorkloadPods
+    label: str
+    has: str
+
+
 class Effect(Struct, frozen=True, kw_only=True):
-    """What becomes of one policy."""
+    """What becomes of one policy.
+
+    `suffering` are the workloads that go without what it asks for, `in_force` the mode that the
+    first of them really has: on the port behind a dead key, else on ports without a rule.
+    """
 
     scope: str
     selected: tuple[WorkloadPods, ...]
     candidates: int
     older: PeerAuthentication | None
     dead: DeadPort
+    meant: Meant | None
+    suffering: tuple[WorkloadPods, ...]
+    in_force: str
 
 
 def effect(
@@ -48,13 +66,49 @@ def effect(
     everyone = tuple(policies)
     local = tuple(w for w in workloads if w.subject.namespace == policy.namespace)
     chosen = tuple(w for w in local if pa.selected(policy, w.labels, root))
+    dead = _dead_port(policy, everyone, chosen, services, root)
+    meant = None if chosen else meant_by(policy, local)
+    suffering = (meant.workload,) if meant is not None else chosen
+    if not dead.key:
+        suffering = tuple(w for w in suffering if _source(everyone, w, root) != policy.ref)
+    first = suffering[0].labels if suffering else {}
+    mode = pa.effective(everyone, policy.namespace, first, root).mode if suffering else ""
     return Effect(
         scope=pa.scope_of(policy, root),
         selected=chosen,
         candidates=len(local),
         older=_older(policy, everyone, chosen, root),
-        dead=_dead_port(policy, everyone, chosen, services, root),
+        dead=dead,
+        meant=meant,
+        suffering=suffering,
+        in_force=dead.in_force or mode,
     )
+
+
+def _source(policies: tuple[PeerAuthentication, ...], workload: WorkloadPods, root: str) -> str:
+    return pa.effective(policies, workload.subject.namespace, workload.labels, root).source
+
+
+def meant_by(policy: PeerAuthentication, workloads: Iterable[WorkloadPods]) -> Meant | None:
+    """The one workload that has every label the selector asks for but one, and under that key a
+    value that reads alike; None for none or for several."""
+    wanted = policy.spec.selector.wanted if policy.spec.selector is not None else {}
+    found = []
+    for one in workloads:
+        wrong = [key for key, value in wanted.items() if one.labels.get(key) != value]
+        if len(wrong) == 1 and reads_alike(wanted[wrong[0]], one.labels.get(wrong[0], "")):
+            found.append(Meant(workload=one, label=wrong[0], has=one.labels[wrong[0]]))
+    return found[0] if len(found) == 1 else None
+
+
+def reads_alike(one: str, other: str) -> bool:
+    """Whether one text may be a slip of the other: case, a swapped or a wrong letter, an ending."""
+    left, right = one.lower(), other.lower()
+    if min(len(left), len(right)) < 2 or left == right:
+        return bool(left) and left == right
+    if left.startswith(right) or right.startswith(left) or sorted(left) == sorted(right):
+        return True
+    return SequenceMatcher(None, left, right).ratio() >= ALIKE
 
 
 def _older(

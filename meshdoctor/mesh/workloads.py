@@ -17,6 +17,7 @@ from meshdoctor.model.subjects import WorkloadSubject
 PROXY = "istio-proxy"
 _POD_HASH = re.compile(r"-[a-z0-9]{5,10}$")
 _RS_HASH = re.compile(r"-[a-z0-9]{6,10}$")
+_TARGETS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 CONTROLLERS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet", "CronJob")
 
 
@@ -44,6 +45,15 @@ class WorkloadPods:
         if self.pod is not None:
             return self.pod.labels
         return self.controller.spec.template.metadata.labels if self.controller else {}
+
+    @property
+    def target(self) -> str:
+        """The workload as `kubectl logs` and `istioctl` take it: `deployment/cart` outlives a
+        restart, a pod's name does not. A pod where its controller is of a kind they do not know;
+        "" without pods."""
+        if self.subject.owner in _TARGETS:
+            return f"{self.subject.owner.lower()}/{self.subject.name}"
+        return f"pod/{self.pod.name}" if self.pod is not None else ""
 
     @property
     def service_account(self) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh import policy_effect
+from meshdoctor.mesh import edge_evidence, policy_effect
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import SERVER
 from meshdoctor.mesh.policy_effect import Effect
@@ -17,6 +17,7 @@ from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, probe
 
+MOST_WORKLOADS = 20
 READS = (
     "ConfigMap",
     "DaemonSet",
@@ -45,12 +46,21 @@ class PolicyEffect(Struct, frozen=True, kw_only=True):
     selected: Annotated[Fact[int], "workloads that it selects"]
     workloads: Annotated[Fact[int], "workloads of its namespace"]
     older: Annotated[Fact[Ref], "the older policy that takes its place; empty: none"]
+    older_name: Annotated[Fact[str], "its name"]
     older_mode: Annotated[Fact[str], "the mode of that one"]
     dead_port: Annotated[Fact[int], "a port key that is no workload port; 0: none"]
     dead_mode: Annotated[Fact[str], "the mode asked for under it"]
     meant_port: Annotated[Fact[int], "the workload port that the Service maps it to"]
-    in_force: Annotated[Fact[str], "the mode really in force on that workload port"]
+    in_force: Annotated[
+        Fact[str],
+        "the mode really in force on that port, else on a workload that goes without this policy",
+    ]
     service: Annotated[Fact[Ref], "the Service whose port was taken for it"]
+    meant: Annotated[Fact[Ref], "the workload that a misspelt selector was meant for; empty: none"]
+    wrong_label: Annotated[Fact[str], "the label whose value is misspelt"]
+    right_value: Annotated[Fact[str], "the value that this workload has"]
+    suffering: Annotated[Fact[Ref], "the first workload that goes without this policy"]
+    pod: Annotated[Fact[str], "a pod of it"]
 
 
 @probe("policy-effect", subject=SubjectKind.CONFIG, reads=READS)
@@ -84,6 +94,8 @@ def _facts(policy: PeerAuthentication | None, found: Effect | None, root: str) -
     wanted = policy.spec.selector.wanted if policy is not None and policy.spec.selector else {}
     older = found.older if found is not None else None
     dead = found.dead if found is not None else policy_effect.DeadPort()
+    meant = found.meant if found is not None else None
+    first = found.suffering[0] if found is not None and found.suffering else None
     return PolicyEffect(
         is_policy=policy is not None,
         policy=Ref(policy.ref if policy else ""),
@@ -97,33 +109,38 @@ def _facts(policy: PeerAuthentication | None, found: Effect | None, root: str) -
         selected=len(found.selected) if found else 0,
         workloads=found.candidates if found else 0,
         older=Ref(older.ref if older else ""),
+        older_name=older.name if older else "",
         older_mode=older.spec.mtls.mode if older else "",
         dead_port=dead.key,
         dead_mode=dead.mode,
         meant_port=dead.meant,
-        in_force=dead.in_force,
+        in_force=found.in_force if found else "",
         service=Ref(dead.service.ref if dead.service else ""),
+        meant=Ref(meant.workload.subject.ref if meant else ""),
+        wrong_label=clean(meant.label) if meant else "",
+        right_value=clean(meant.has) if meant else "",
+        suffering=Ref(first.subject.ref if first else ""),
+        pod=first.pod.name if first and first.pod else "",
     )
 
 
 class PolicySeen(Struct, frozen=True, kw_only=True):
-    """What the logs of the selected workloads show on the port that a dead key was meant for."""
+    """What the logs of workloads show that go without the policy: on the port that a dead key was
+    meant for, else on every port."""
 
-    plaintext: Annotated[Fact[int], "calls accepted as plaintext on that port", OBSERVED]
-    refused: Annotated[Fact[int], "connections refused on that port", OBSERVED]
+    plaintext: Annotated[Fact[int], "calls accepted as plaintext there", OBSERVED]
+    refused: Annotated[Fact[int], "plaintext connections refused there", OBSERVED]
 
 
 @probe("policy-seen", subject=SubjectKind.CONFIG, reads=(*READS, "Telemetry", "log"), costly=True)
 def policy_seen(view: View, subject: ConfigSubject) -> PolicySeen:
-    """What do the logs show on the port that a dead port key was meant for?"""
+    """What do the logs show where the policy was meant to be in force?"""
     if subject.config_kind != "PeerAuthentication":
         return PolicySeen(plaintext=0, refused=0)
     _, found = _judged(view, subject)
-    if not found.dead.meant:
-        return PolicySeen(plaintext=0, refused=0)
     lines: list[Line] = []
     failed: EvidenceError | None = None
-    for workload in found.selected:
+    for workload in found.suffering[:MOST_WORKLOADS]:
         try:
             logs = proxy_logs.read(view, workload, SERVER)
         except EvidenceError as error:
@@ -132,12 +149,15 @@ def policy_seen(view: View, subject: ConfigSubject) -> PolicySeen:
         lines += logs.lines(lambda log: log.lines)
     if failed is not None and not lines:
         raise failed
-    mine = [x for x in lines if found.dead.meant in (x.cluster_port, x.local_port)]
+    port = found.dead.meant
+    mine = [x for x in lines if port in (0, x.cluster_port, x.local_port)]
     return PolicySeen(
         plaintext=sum(
             1
             for x in mine
             if x.upstream_cluster.startswith("inbound|") and x.server_name_kind == "plaintext"
         ),
-        refused=sum(1 for x in mine if x.is_listener and "NR" in x.flags),
+        refused=sum(
+            1 for x in mine if edge_evidence.refused(x) and x.server_name_kind == "plaintext"
+        ),
     )

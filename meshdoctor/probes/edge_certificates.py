@@ -208,7 +208,7 @@ def _facts(
         mesh_config=Ref(reading.mesh_config_ref(view)),
         client_workload=_ref(ends.client),
         server_workload=_ref(ends.server),
-        client_target=_target(ends.client),
+        client_target=ends.client.target if ends.client else "",
         client_pod=_pod(ends.client),
         client_namespace=ends.client.subject.namespace if ends.client else "",
         server_pod=_pod(ends.server),
@@ -267,11 +267,6 @@ def _account(workload: WorkloadPods | None, domain: str) -> str:
 
 def _ref(workload: WorkloadPods | None) -> Ref:
     return Ref(workload.subject.ref if workload is not None else "")
-
-
-def _target(workload: WorkloadPods | None) -> str:
-    """`deployment/cart`: survives a restart, as a pod's name does not."""
-    return f"{_kind(workload)}/{workload.subject.name}" if workload is not None else ""
 
 
 def _kind(workload: WorkloadPods | None) -> str:

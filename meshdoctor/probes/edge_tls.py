@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.client_tls import SUBSET, tls_path
-from meshdoctor.mesh.edge_tls import Judged
+from meshdoctor.mesh.edge_tls import BadSubset, Judged
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import owner_of
 from meshdoctor.model.facts import Fact, Ref
@@ -54,11 +54,12 @@ class EdgeTls(Struct, frozen=True, kw_only=True):
     chosen_name: Annotated[Fact[str], "its name"]
     chosen_namespace: Annotated[Fact[str], "its namespace"]
     subset: Annotated[Fact[str], "a subset whose own tls fails while the rule itself works"]
+    subsets: Annotated[Fact[str], "all such subsets of the same DestinationRule"]
     subset_mode: Annotated[Fact[str], "the tls mode of that subset"]
     subset_rule: Annotated[Fact[Ref], "the DestinationRule that states the subset"]
     subset_rule_name: Annotated[Fact[str], "its name"]
     subset_rule_namespace: Annotated[Fact[str], "its namespace"]
-    subset_path: Annotated[Fact[str], "JSON pointer of the subset's tls block"]
+    subset_patch: Annotated[Fact[str], "JSON patch that takes the tls blocks of those subsets away"]
     passthrough: Annotated[
         Fact[str],
         "why the client's proxy does not know the host: pod-ip, unknown-host, exportTo, sidecar",
@@ -101,6 +102,8 @@ class EdgeTls(Struct, frozen=True, kw_only=True):
     client_name: Annotated[Fact[str], "its name"]
     client_namespace: Annotated[Fact[str], "its namespace"]
     client_pod: Annotated[Fact[str], "a pod of it"]
+    client_target: Annotated[Fact[str], "the client as kubectl and istioctl take it, kind/name"]
+    server_target: Annotated[Fact[str], "the server as kubectl and istioctl take it, kind/name"]
 
 
 @probe("edge-tls", subject=SubjectKind.EDGE, reads=edge_objects.READS)
@@ -120,10 +123,10 @@ def _hider(j: Judged, edge: EdgeSubject) -> Ref:
     return _service(edge) if j.passthrough == "exportTo" else Ref("")
 
 
-def _subset_path(j: Judged, edge: EdgeSubject) -> str:
-    if j.bad_subset_rule is None:
-        return ""
-    return tls_path(j.bad_subset_rule, SUBSET, edge.port, j.bad_subset)
+def _subset_patch(bad: tuple[BadSubset, ...], edge: EdgeSubject) -> str:
+    paths = [tls_path(one.rule, SUBSET, edge.port, one.name) for one in bad]
+    steps = [f'{{"op":"remove","path":"{path}"}}' for path in paths if path]
+    return f"[{','.join(steps)}]" if steps else ""
 
 
 def _service(edge: EdgeSubject) -> Ref:
@@ -135,6 +138,7 @@ def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref) -> EdgeTls:
     rule, policy, chosen = j.ruling.rule, j.policy.policy, j.ruling.chosen
     cluster = j.cluster_policy.policy
     fails = j.applies and not j.outcome.works
+    bad = tuple(one for one in j.bad_subsets if one.rule.ref == j.bad_subsets[0].rule.ref)
     return EdgeTls(
         named=edge.client is not None,
         applies=j.applies,
@@ -166,12 +170,13 @@ def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref) -> EdgeTls:
         chosen=_ref(chosen.first if chosen else None),
         chosen_name=chosen.first.name if chosen else "",
         chosen_namespace=chosen.first.namespace if chosen else "",
-        subset=j.bad_subset,
-        subset_mode=j.bad_subset_mode,
-        subset_rule=_ref(j.bad_subset_rule),
-        subset_rule_name=j.bad_subset_rule.name if j.bad_subset_rule else "",
-        subset_rule_namespace=j.bad_subset_rule.namespace if j.bad_subset_rule else "",
-        subset_path=_subset_path(j, edge),
+        subset=bad[0].name if bad else "",
+        subsets=", ".join(one.name for one in bad),
+        subset_mode=bad[0].mode if bad else "",
+        subset_rule=_ref(bad[0].rule if bad else None),
+        subset_rule_name=bad[0].rule.name if bad else "",
+        subset_rule_namespace=bad[0].rule.namespace if bad else "",
+        subset_patch=_subset_patch(bad, edge),
         passthrough=j.passthrough,
         outbound_policy=j.scope.outbound_policy(j.mesh),
         scope=Ref(j.scope.source),
@@ -211,4 +216,6 @@ def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref) -> EdgeTls:
         client_name=edge.client.name if edge.client else "",
         client_namespace=edge.client.namespace if edge.client else "",
         client_pod=j.client_pod,
+        client_target=j.client_target,
+        server_target=j.server_target,
     )

@@ -9,8 +9,8 @@ from typing import TypeVar
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import AccessLog, Line, parse
-from meshdoctor.mesh.access_logging import Logging, in_force
-from meshdoctor.mesh.workloads import PROXY, WorkloadPods, has_proxy
+from meshdoctor.mesh.access_logging import CLIENT, Logging, in_force
+from meshdoctor.mesh.workloads import PROXY, WorkloadPods, has_proxy, proxy_type
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.istio import Telemetry
 from meshdoctor.model.kubernetes import Pod
@@ -76,11 +76,11 @@ def read(view: View, workload: WorkloadPods, mode: str) -> ProxyLogs:
         raise missing
     return ProxyLogs(
         pods=tuple(found),
-        missing=missing.unavailable if missing is not None else _silence(view, found, mode),
+        missing=missing.unavailable if missing is not None else silence(view, found, mode),
     )
 
 
-def _silence(view: View, found: list[PodLines], mode: str) -> Unavailable | None:
+def silence(view: View, found: list[PodLines], mode: str) -> Unavailable | None:
     """Why logs without any access line prove nothing; None when they do."""
     if not found or any(one.log.lines for one in found):
         return None
@@ -106,6 +106,34 @@ def _silence(view: View, found: list[PodLines], mode: str) -> Unavailable | None
 
 
 FIX = "set meshConfig.accessLogFile: /dev/stdout, or a Telemetry with provider envoy"
+
+
+MOST_CALLERS = 24
+
+
+def of_callers(view: View) -> ProxyLogs:
+    """Access logs of the scope's sidecars and gateways, one pod of each of at most MOST_CALLERS
+    workloads: for what has many clients and no one in particular. Raises EvidenceError when there
+    are such pods and none of their logs can be read."""
+    return view.memo("callers-logs", _of_callers)
+
+
+def _of_callers(view: View) -> ProxyLogs:
+    pods = [w.pod for w in reading.workloads(view).values() if w.pod is not None]
+    clients = [pod for pod in pods if proxy_type(pod) in ("sidecar", "router")][:MOST_CALLERS]
+    found: list[PodLines] = []
+    missing: EvidenceError | None = None
+    for pod in clients:
+        try:
+            found.append(PodLines(pod=pod, log=pod_log(view, pod.namespace, pod.name)))
+        except EvidenceError as error:
+            missing = error
+    if missing is not None and not found:
+        raise missing
+    return ProxyLogs(
+        pods=tuple(found),
+        missing=missing.unavailable if missing is not None else silence(view, found, CLIENT),
+    )
 
 
 def logging_of(view: View, pod: Pod, mode: str) -> Logging:

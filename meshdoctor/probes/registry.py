@@ -14,7 +14,7 @@ from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
-from meshdoctor.probes.config_catch_all import catch_all_rule
+from meshdoctor.probes.config_catch_all import catch_all_rule, catch_all_seen
 from meshdoctor.probes.config_destination_rule import config_destination_rule
 from meshdoctor.probes.config_gateway_api import config_gateway_api
 from meshdoctor.probes.config_ingested import config_ingested
@@ -69,6 +69,7 @@ from meshdoctor.probes.signing_requests import signing_requests
 from meshdoctor.probes.sync_overview import sync_overview
 from meshdoctor.probes.validation import validation
 from meshdoctor.probes.view import Probe
+from meshdoctor.probes.workload_callers import workload_callers
 from meshdoctor.probes.workload_refused import workload_refused, workload_seen
 from meshdoctor.probes.workload_sync import workload_sync
 from meshdoctor.probes.workload_tls import probe_failures, workload_tls
@@ -90,6 +91,7 @@ PROBES: tuple[Probe, ...] = (
     authz_verdict,
     caller,
     catch_all_rule,
+    catch_all_seen,
     client_app_log,
     client_log,
     config_destination_rule,
@@ -145,6 +147,7 @@ PROBES: tuple[Probe, ...] = (
     signing_requests,
     sync_overview,
     validation,
+    workload_callers,
     workload_refused,
     workload_seen,
     workload_sync,

@@ -27,6 +27,7 @@ class WorkloadRefused(Struct, frozen=True, kw_only=True):
     node_lines: Annotated[Fact[int], "of them from addresses of nodes", OBSERVED]
     node_ports: Annotated[Fact[str], "the ports that nodes called", OBSERVED]
     other_lines: Annotated[Fact[int], "of them from pods without a sidecar", OBSERVED]
+    meshed_lines: Annotated[Fact[int], "of them from pods with a proxy", OBSERVED]
 
 
 READS = (
@@ -100,6 +101,7 @@ def _facts(
     scraped = [(x, p) for x in refused if (p := pod(x)) is not None and callers.is_scraper(p)]
     knocked = [line for line in refused if line.peer_ip in nodes]
     bare = [x for x in refused if (p := pod(x)) is not None and not has_proxy(p)]
+    meshed = [x for x in refused if (p := pod(x)) is not None and has_proxy(p)]
     ports = sorted({line.local_port for line in knocked if line.local_port})
     return WorkloadRefused(
         lines=logs.seen(len(refused)),
@@ -109,4 +111,5 @@ def _facts(
         node_lines=logs.seen(len(knocked)),
         node_ports=logs.seen(", ".join(str(p) for p in ports)),
         other_lines=logs.seen(len(bare)),
+        meshed_lines=logs.seen(len(meshed)),
     )

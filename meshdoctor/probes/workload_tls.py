@@ -43,6 +43,7 @@ class WorkloadTls(Struct, frozen=True, kw_only=True):
     workload: Annotated[Fact[Ref], "the workload itself"]
     name: Annotated[Fact[str], "its name"]
     namespace: Annotated[Fact[str], "its namespace"]
+    target: Annotated[Fact[str], "the workload as kubectl takes it, kind/name"]
     pod: Annotated[Fact[str], "the pod that was judged"]
     label: Annotated[Fact[str], "label security.istio.io/tlsMode; empty: absent"]
     has_proxy: Annotated[Fact[bool], "the pod has an istio-proxy container"]
@@ -115,6 +116,7 @@ def _facts(
         workload=Ref(found.subject.ref),
         name=found.subject.name,
         namespace=found.subject.namespace,
+        target=found.target,
         pod=pod.name,
         label=clean(tls_mode_label(pod)),
         has_proxy=has_proxy(pod),

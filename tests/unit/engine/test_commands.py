@@ -10,6 +10,31 @@ from meshdoctor.engine.collect import FactSet
 from meshdoctor.engine.commands import completed_by_hand, fill_command
 from meshdoctor.model.evidence import Reason, Unavailable
 
+QUOTED = "kubectl patch x -p '{rule.patch}' -o yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ('[{"op":"remove","path":"/spec/tls"}]', '[{"op":"remove","path":"/spec/tls"}]'),
+        ("$(reboot) `reboot`", "$(reboot) `reboot`"),
+        ("x' ; reboot '", "<PATCH>"),
+        ("two\nlines", "<PATCH>"),
+        ("", "<PATCH>"),
+    ],
+)
+def test_what_fills_single_quotes_may_be_anything_that_cannot_leave_them(
+    text: str, printed: str
+) -> None:
+    facts = FactSet(bound={"rule.patch": text})
+    assert fill_command(QUOTED, facts)[0] == f"kubectl patch x -p '{printed}' -o yaml"
+
+
+def test_between_two_quoted_words_a_value_is_not_quoted() -> None:
+    facts = FactSet(bound={"rule.patch": "$(reboot)"})
+    assert fill_command("x 'a'{rule.patch}'b'", facts)[0] == "x 'a'<PATCH>'b'"
+
+
 PATCH = "kubectl -n {rule.namespace} delete pod {rule.name}"
 
 

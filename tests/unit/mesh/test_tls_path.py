@@ -21,6 +21,10 @@ OTHER = {"port": {"number": 81}, "tls": TLS}
         ({"tls": TLS, "connectionPool": POOL}, "/spec/trafficPolicy/tls"),
         ({"tls": TLS, "tunnel": {"protocol": "CONNECT"}}, "/spec/trafficPolicy/tls"),
         ({"portLevelSettings": [PORT]}, "/spec/trafficPolicy"),
+        (
+            {"tls": TLS, "portLevelSettings": [{"port": {"number": 80}}]},
+            "/spec/trafficPolicy/portLevelSettings/0/tls",
+        ),
         ({"portLevelSettings": [PORT, OTHER]}, "/spec/trafficPolicy/portLevelSettings/0"),
         (
             {"portLevelSettings": [{**PORT, "connectionPool": POOL}]},

@@ -102,6 +102,24 @@ def test_a_rule_of_the_clients_namespace_shadows_another() -> None:
     assert f.rule == "DestinationRule/web/pay-web"
 
 
+def test_one_patch_mends_all_subsets_with_tls_of_their_own() -> None:
+    more = """
+  subsets:
+  - {name: v0}
+  - {name: v1, trafficPolicy: {tls: {mode: DISABLE}}}
+  - name: v2
+    trafficPolicy: {tls: {mode: DISABLE}, connectionPool: {tcp: {maxConnections: 5}}}
+"""
+    f = facts(BOTH + STRICT + rule("shop", "ISTIO_MUTUAL") + more)
+    assert (f.subset, f.subsets, f.subset_mode) == ("v1", "v1, v2", "DISABLE")
+    assert f.subset_patch == (
+        '[{"op":"remove","path":"/spec/subsets/1/trafficPolicy"},'
+        '{"op":"remove","path":"/spec/subsets/2/trafficPolicy/tls"}]'
+    )
+    assert (f.client_target, f.server_target) == ("pod/cart-1", "pod/pay-1")
+    assert facts(BOTH + STRICT).subset_patch == ""
+
+
 def test_a_port_entry_by_service_port() -> None:
     more = ", portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]"
     f = facts(BOTH + STRICT + rule("shop", "ISTIO_MUTUAL", more=more))

@@ -1,7 +1,11 @@
 """Do labels, redirection, probes, scrapes and callbacks fit the mTLS mode in force?"""
 
+import pytest
+
 from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
+from meshdoctor.ports import EvidenceError, ForbiddenError
 from meshdoctor.probes.service_callback import ServiceCallback, service_callback
+from meshdoctor.probes.workload_callers import WorkloadCallers, workload_callers
 from meshdoctor.probes.workload_refused import (
     WorkloadRefused,
     WorkloadSeen,
@@ -150,6 +154,33 @@ status: {phase: Running, podIP: 10.0.1.7}
     assert (found.lines, found.scraper_lines, found.node_lines) == (3, 1, 2)
     assert (found.scraper_port, found.node_ports) == (8080, "8080")
     assert found.scraper == "Pod/monitoring/prometheus-0"
+
+
+def test_callers_whose_tls_ends_at_a_pod_without_a_proxy() -> None:
+    caller = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: cart-1, namespace: web, labels: {app: cart}}
+spec: {containers: [{name: istio-proxy, args: [proxy, sidecar]}]}
+status: {phase: Running, podIP: 10.0.1.9}
+"""
+    text = (
+        '[2026-11-18T09:24:00.487Z] "GET / HTTP/1.1" 503 UF,URX upstream_reset_before_response_'
+        "started{remote_connection_failure|TLS_error:|268435703:SSL_routines:OPENSSL_internal:"
+        'WRONG_VERSION_NUMBER:TLS_error_end} - "TLS_error:|268435703:SSL_routines:OPENSSL_internal:'
+        'WRONG_VERSION_NUMBER:TLS_error_end" 0 95 3 - "-" "c" "i" "pay:80" "10.0.1.2:8080" '
+        "outbound|80||pay.shop.svc.cluster.local - 10.96.0.5:80 10.0.1.9:2 - default"
+    )
+    objects = pod(proxy=False) + caller
+    log = ("web", "cart-1", "istio-proxy")
+    assert workload_callers.run(world(objects, logs={log: text}), PAY) == WorkloadCallers(
+        tls_failures=1
+    )
+    elsewhere = world(objects, logs={log: text.replace("10.0.1.2", "10.0.1.3")})
+    assert workload_callers.run(elsewhere, PAY) == WorkloadCallers(tls_failures=0)
+    with pytest.raises(EvidenceError):
+        workload_callers.run(world(objects, failing={"log": ForbiddenError("log")}), PAY)
 
 
 SERVICE = """
