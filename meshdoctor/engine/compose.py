@@ -135,7 +135,7 @@ def _finding(one: Ranked, position: int, changes: Changes, failing: Sequence[See
         title=cause.title,
         verdict=lead.verdict.value,
         strength=lead.strength.value,
-        severity=cause.severity.value,
+        severity=one.severity.value,
         subject_kind=lead.subject.kind.value,
         subject=str(lead.subject),
         group=one.group,

@@ -1,7 +1,8 @@
 """In which order do causes explain what is seen, and which are consequences?
 
 Pure. Sort key: verdict, strength of evidence, whether it concerns the subject asked about,
-severity, nearness of the last change to the objects at fault, code.
+severity, nearness of the last change to the objects at fault, code. Strength and severity are
+also those of the consequences that are folded under a cause.
 """
 
 from collections import defaultdict
@@ -33,13 +34,30 @@ class Ranked(Struct):
         return frozenset(ref for member in self.members for ref in member.concerned)
 
     @property
+    def severity(self) -> Severity:
+        """Its own, or that of the worst failure it brought about."""
+        return min((r.lead.cause.severity for r in self.explained()), key=lambda s: s.rank)
+
+    @property
+    def strength(self) -> Strength:
+        """Its own, or that of the best seen failure it brought about."""
+        return min((r.lead.strength for r in self.explained()), key=lambda s: s.rank)
+
+    def explained(self) -> Iterable["Ranked"]:
+        """Itself and all that is folded under it."""
+        yield self
+        for one in self.folded:
+            yield from one.explained()
+
+    @property
     def key(self) -> tuple[object, ...]:
         cause = self.lead.cause
         return (
             self.lead.verdict.rank,
-            self.lead.strength.rank,
+            self.strength.rank,
             not self.asked,
-            cause.severity.rank,
+            self.severity.rank,
+            self.lead.strength.rank,
             -(self.changed.timestamp() if self.changed else 0.0),
             cause.code,
             str(self.lead.subject),
@@ -98,7 +116,11 @@ def _name(ref: str) -> str:
 
 
 def _fold(confirmed: list[Ranked]) -> None:
-    """A finding that another one explains, on related subjects, goes under it."""
+    """A finding that another one explains, on related subjects, goes under it.
+
+    Advice that explains a failure is its cause: it is no mere advice any more, and ranks as what
+    it brought about.
+    """
     for one in confirmed:
         parents = [
             p
@@ -106,7 +128,7 @@ def _fold(confirmed: list[Ranked]) -> None:
             if p is not one
             and one.lead.cause.code in p.lead.cause.explains
             and not _below(p, one)
-            and not _advice_over_failure(p, one)
+            and not _guess_over_failure(p, one)
             and _related(p, one)
         ]
         if parents:
@@ -114,10 +136,10 @@ def _fold(confirmed: list[Ranked]) -> None:
             parents[0].folded.append(one)
 
 
-def _advice_over_failure(parent: Ranked, child: Ranked) -> bool:
-    """Advice is only noticed, so a failure folded under it would vanish from the findings."""
-    hygiene = Severity.HYGIENE
-    return parent.lead.cause.severity is hygiene and child.lead.cause.severity is not hygiene
+def _guess_over_failure(parent: Ranked, child: Ranked) -> bool:
+    """A correlation hides no failure that is known better."""
+    guess = Strength.SUSPECTED
+    return parent.lead.strength is guess and child.lead.strength is not guess
 
 
 def _below(child: Ranked, ancestor: Ranked) -> bool:
@@ -155,13 +177,10 @@ def _demote(main: list[Ranked]) -> None:
     """Advice, and derived causes beside an observed one on the same subject: also noticed."""
     observed: set[str] = set()
     for one in main:
-        if (
-            one.lead.strength is Strength.OBSERVED
-            and one.lead.cause.severity is not Severity.HYGIENE
-        ):
+        if one.strength is Strength.OBSERVED and one.severity is not Severity.HYGIENE:
             observed |= _ends(one)
     for one in main:
-        advice = one.lead.cause.severity is Severity.HYGIENE
-        seen = one.lead.strength is Strength.OBSERVED
+        advice = one.severity is Severity.HYGIENE
+        seen = one.strength is Strength.OBSERVED
         if advice or (not seen and _ends(one) & observed):
             one.group = "also_noticed"

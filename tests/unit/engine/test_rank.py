@@ -165,11 +165,56 @@ def test_advice_never_outranks_a_failure() -> None:
     assert ranked(advice) == [("MD1", "also_noticed")]
 
 
-def test_a_failure_never_folds_under_advice() -> None:
-    advice = judgement("MD1", PAY, explains=("MD2",), severity=Severity.HYGIENE)
-    found = rank([advice, judgement("MD2")], frozenset(), never)
-    groups = {r.lead.cause.code: r.group for r in found}
-    assert groups == {"MD1": "also_noticed", "MD2": "main"}
+def test_advice_that_explains_a_failure_is_its_cause() -> None:
+    """A failure folded under mere advice would vanish from the findings."""
+    for strength in (Strength.OBSERVED, Strength.DERIVED):
+        advice = judgement(
+            "MD1",
+            PAY,
+            explains=("MD2", "MD3"),
+            severity=Severity.HYGIENE,
+            strength=Strength.DERIVED,
+        )
+        failure = judgement("MD2", strength=strength, severity=Severity.PARTIAL)
+        found = rank([advice, failure, judgement("MD3")], frozenset(), never)
+        groups = {r.lead.cause.code: r.group for r in found}
+        assert groups == {"MD1": "main", "MD2": "folded", "MD3": "folded"}
+        assert (found[0].severity, found[0].strength) == (Severity.OUTAGE, Strength.OBSERVED)
+
+
+def test_advice_that_explains_advice_is_still_advice() -> None:
+    some = [
+        judgement("MD1", severity=Severity.HYGIENE, explains=("MD2",)),
+        judgement("MD2", severity=Severity.HYGIENE),
+    ]
+    assert ranked(*some) == [("MD2", "folded"), ("MD1", "also_noticed")]
+
+
+def test_a_guess_hides_no_failure() -> None:
+    guess = judgement("MD1", explains=("MD2",), strength=Strength.SUSPECTED)
+    assert ranked(guess, judgement("MD2", strength=Strength.DERIVED)) == [
+        ("MD2", "main"),
+        ("MD1", "main"),
+    ]
+
+
+def test_a_cause_of_something_observed_is_not_only_noticed() -> None:
+    """Its consequence was seen; another observed finding beside it makes it no bystander."""
+    cause = judgement("MD3", CART, strength=Strength.DERIVED, explains=("MD4",))
+    found = ranked(cause, judgement("MD4"), judgement("MD1"))
+    assert found == [("MD1", "main"), ("MD3", "main"), ("MD4", "folded")]
+    alone = ranked(cause, judgement("MD1"))
+    assert alone == [("MD1", "main"), ("MD3", "also_noticed")]
+
+
+def test_a_chain_of_consequences_ranks_as_its_worst() -> None:
+    some = [
+        judgement("MD1", severity=Severity.DEGRADED, strength=Strength.DERIVED, explains=("MD2",)),
+        judgement("MD2", severity=Severity.PARTIAL, strength=Strength.DERIVED, explains=("MD3",)),
+        judgement("MD3"),
+        judgement("MD0", OTHER, severity=Severity.PARTIAL),
+    ]
+    assert [code for code, group in ranked(*some) if group == "main"] == ["MD1", "MD0"]
 
 
 def test_one_object_that_breaks_many_subjects_is_one_finding() -> None:
