@@ -10,7 +10,7 @@ from meshdoctor.mesh.workloads import principal
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_ambient import waypoint_of
-from meshdoctor.probes.authz_hops import Hop, Situation, situation, unseen_by_caller
+from meshdoctor.probes.authz_hops import Hop, Situation, counted, situation
 from meshdoctor.probes.reading import mesh_config
 from meshdoctor.probes.view import View, probe
 
@@ -82,13 +82,6 @@ def authz_denial(view: View, edge: EdgeSubject) -> AuthzDenial:
     return _facts(view, found, judge)
 
 
-def _seen(found: Situation, judge: Hop | None, value: int) -> Fact[int]:
-    """Zero refusals are a fact only when the log could be read, or the caller's shows none."""
-    if judge is None or value or judge.log is None or unseen_by_caller(found):
-        return value
-    return judge.log
-
-
 def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
     summary = judge.summary if judge is not None else None
     denial = summary.denial if summary is not None else None
@@ -96,7 +89,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
     subject = judge.workload.subject if judge is not None else None
 
     def count(kind: str) -> Fact[int]:
-        return _seen(found, judge, summary.count(kind) if summary is not None else 0)
+        return counted(found, judge, summary.count(kind) if summary is not None else 0)
 
     tcp = sum(1 for one in judge.lines if one.is_tcp and ev.of_line(one)) if judge else 0
     pod = judge.pod if judge is not None else None
@@ -108,8 +101,8 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         judge_name=subject.name if subject is not None else "",
         judge_pod=pod.name if pod is not None else "",
         egress=judge is not None and judge.kind == "gateway" and found.server is None,
-        refused=_seen(found, judge, judge.refused if judge is not None else 0),
-        passed=_seen(found, judge, summary.passed if summary is not None else 0),
+        refused=counted(found, judge, judge.refused if judge is not None else 0),
+        passed=counted(found, judge, summary.passed if summary is not None else 0),
         default=count(ev.DEFAULT),
         matched=count(ev.MATCHED),
         bad_custom=count(ev.BAD_CUSTOM),
@@ -120,8 +113,8 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         ext_error=count(ev.EXT_ERROR),
         too_large=count(ev.TOO_LARGE),
         other=count(ev.OTHER),
-        tcp=_seen(found, judge, tcp),
-        plaintext=_seen(found, judge, summary.plaintext if summary is not None else 0),
+        tcp=counted(found, judge, tcp),
+        plaintext=counted(found, judge, summary.plaintext if summary is not None else 0),
         text=denial.text if denial is not None else "",
         client=Ref(found.client.subject.ref if found.client is not None else ""),
         policy=Ref(denial.ref if denial is not None else ""),
@@ -132,10 +125,10 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         path=clean(line.path.partition("?")[0], 200) if line is not None else "",
         host=clean(line.authority, 200) if line is not None else "",
         peer=clean(line.peer_ip, 60) if line is not None else "",
-        ztunnel_default=_seen(found, judge, default),
-        ztunnel_denied=_seen(found, judge, denied),
-        ztunnel_anonymous=_seen(found, judge, anonymous),
-        ztunnel_waypoint=_seen(found, judge, waypoint),
+        ztunnel_default=counted(found, judge, default),
+        ztunnel_denied=counted(found, judge, denied),
+        ztunnel_anonymous=counted(found, judge, anonymous),
+        ztunnel_waypoint=counted(found, judge, waypoint),
         identity=identity,
     )
 

@@ -15,7 +15,8 @@ from meshdoctor.mesh import authz_evidence, protocols, ztunnel_log
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.authorization import Inputs, decide
 from meshdoctor.mesh.authz_call import Call, Judge, Settings
-from meshdoctor.mesh.authz_evidence import Summary
+from meshdoctor.mesh.authz_evidence import DEFAULT, MATCHED, Summary
+from meshdoctor.mesh.authz_inference import NO_TOKEN, lacked_token
 from meshdoctor.mesh.authz_request import Expected, call_of
 from meshdoctor.mesh.authz_verdict import Decision, Verdict
 from meshdoctor.mesh.services import (
@@ -31,7 +32,8 @@ from meshdoctor.mesh.workloads import (
     principal,
     proxy_type,
 )
-from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import Fact
 from meshdoctor.model.istio import MeshConfig, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, Request, WorkloadSubject
@@ -70,7 +72,21 @@ class Hop(Struct, frozen=True, kw_only=True):
     def pod(self) -> Pod | None:
         return self.workload.pod
 
+    @property
+    def token_not_told(self) -> bool:
+        """Whether policies refused a request, and whether it had a token decides and is not known:
+        nobody described the request, and the log does not tell."""
+        rbac = self.summary.count(DEFAULT) + self.summary.count(MATCHED)
+        unknown = self.verdict.decision is Decision.UNKNOWN
+        return rbac > 0 and unknown and self.verdict.jwt.claims.values is None
 
+
+TOKEN_NOT_TOLD = Unavailable(
+    reason=Reason.NOT_ASKED,
+    what="the request's headers",
+    detail="no request was described, and no log holds tokens",
+    remedy="diagnose again with --request 'METHOD PATH' and its headers (-H)",
+)
 REFUSALS = ("strict", "denied", "not_allowed")
 
 
@@ -229,12 +245,16 @@ def _judged(
         settings=base.settings,
         now=view.now,
     )
+    verdict = decide(inputs)
+    if lacked_token(inputs, verdict, summary.denial):
+        inputs = replace(inputs, claims=NO_TOKEN)
+        verdict = decide(inputs)
     return Hop(
         kind=judge.kind,
         workload=found,
         expected=expected,
         inputs=inputs,
-        verdict=decide(inputs),
+        verdict=verdict,
         summary=summary,
         lines=lines,
         log=log,
@@ -449,6 +469,13 @@ def _ztunnel(
         tunnels=mine,
         log=lines if isinstance(lines, Unavailable) else None,
     )
+
+
+def counted(found: Situation, judge: Hop | None, value: int) -> Fact[int]:
+    """Zero refusals are a fact only when the log could be read, or the caller's shows none."""
+    if judge is None or value or judge.log is None or unseen_by_caller(found):
+        return value
+    return judge.log
 
 
 REFUSAL_CODES = frozenset({401, 403, 413, 429})

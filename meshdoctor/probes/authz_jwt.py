@@ -1,11 +1,13 @@
 """What do the RequestAuthentications say of this edge's token, and where are they?"""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Struct
 
 from meshdoctor.mesh import jwt_tokens
 from meshdoctor.mesh.authz_call import Call
+from meshdoctor.mesh.authz_inference import NO_TOKEN
 from meshdoctor.mesh.authz_policies import in_force
 from meshdoctor.mesh.request_authentication import authenticate
 from meshdoctor.mesh.text import clean
@@ -13,7 +15,7 @@ from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy, JwtRule, RequestAuthentication
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, Situation, situation
+from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, Hop, Situation, situation
 from meshdoctor.probes.authz_settings import REMOTE_JWKS, istiod_env
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.view import View, probe
@@ -82,7 +84,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         audience=clean(", ".join(rule.audiences), 200) if rule is not None else "",
         jwks_uri=clean(rule.jwks_uri, 200) if rule is not None else "",
         has_token=has,
-        no_token=not has and all(p is not None for p in places) and call.headers_known,
+        no_token=_no_token(judge, places, call),
         token_elsewhere=_other_place(call) if not has else "",
         one_good=_one_good(judge, mine),
         proxy_fetches=istiod_env(view).get(REMOTE_JWKS, "false").lower() not in ("false", "istiod"),
@@ -96,6 +98,19 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         stripped_by_name=name_of(strips),
         stripped_by_namespace=namespace_of(strips),
     )
+
+
+def _no_token(
+    judge: Hop | None, places: Sequence[tuple[jwt_tokens.Token, ...] | None], call: Call
+) -> Fact[bool]:
+    """Headers that nobody told of are not headers without a token."""
+    if any(places):
+        return False
+    if judge is not None and judge.inputs.claims == NO_TOKEN:
+        return True
+    if None in places:
+        return TOKEN_NOT_TOLD
+    return call.headers_known
 
 
 def _in_force(judge: Hop | None, found: Situation) -> tuple[RequestAuthentication, ...]:

@@ -23,7 +23,7 @@ from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, Situation, situation
+from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, Hop, Situation, situation
 from meshdoctor.probes.authz_verdict import contradicted, name_of, namespace_of
 from meshdoctor.probes.view import View, probe
 
@@ -177,7 +177,7 @@ def _facts(
         source_ip=Hint.SOURCE_IP in named,
         remote_ip=Hint.REMOTE_IP in named,
         header=Hint.HEADER in named,
-        no_token=Hint.NO_TOKEN in named,
+        no_token=Hint.NO_TOKEN in named or _not_told(found),
         claim=Hint.CLAIM in named,
         unknown_key=skipped is not None,
         http_on_tcp=bool(http) and len(http) == len(misses),
@@ -188,6 +188,11 @@ def _facts(
         skipped_rule=left_out.rule if left_out is not None else -1,
         target_port=found.workload_port,
     )
+
+
+def _not_told(found: Situation) -> Fact[bool]:
+    judge = found.judge
+    return TOKEN_NOT_TOLD if judge is not None and judge.token_not_told else False
 
 
 def _lead(hints: list[tuple[Miss, Clause, Hint]]) -> tuple[Miss, Clause, Hint] | None:
