@@ -1,26 +1,40 @@
-"""Which configuration adds the filter that refused, when no policy did?"""
+"""Which filter that is no policy, token rule or authorizer refused, at which proxy, and why?"""
 
 from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.authz_evidence import OTHER
+from meshdoctor.mesh.authz_evidence import OTHER, Denial, relevant, summarise
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.mesh.services import fqdn, host_matches, resolve_short_name
-from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, VirtualService, WasmPlugin
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, Situation, situation
+from meshdoctor.probes.authz_hops import Situation, counted, situation
+from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.view import View, probe
 
 _FAULTS = ("FI", "DI", "fault_filter")
+_DIRECT = "direct_response"
 
 
 class AuthzOther(Struct, frozen=True, kw_only=True):
-    """The likeliest source of a filter that is neither RBAC, JWT nor ext_authz."""
+    """A filter that is neither RBAC, JWT nor ext_authz: at the judge, or at the caller's own proxy,
+    where faults and direct responses of VirtualServices answer."""
 
-    source: Annotated[Fact[Ref], "VirtualService, EnvoyFilter or WasmPlugin; else the judge"]
+    refused: Annotated[Fact[int], "requests that such a filter refused", OBSERVED]
+    by: Annotated[Fact[Ref], "the workload whose proxy refused them"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    pod: Annotated[Fact[str], "one of its pods"]
+    text: Annotated[Fact[str], "code, flags and details, as logged"]
+    details: Annotated[Fact[str], "the details alone"]
+    source: Annotated[Fact[Ref], "VirtualService, EnvoyFilter or WasmPlugin; else that workload"]
+    source_kind: Annotated[Fact[str], "its kind, as kubectl takes it"]
+    source_name: Annotated[Fact[str], "its name"]
+    source_namespace: Annotated[Fact[str], "its namespace"]
 
 
 @probe(
@@ -29,19 +43,67 @@ class AuthzOther(Struct, frozen=True, kw_only=True):
     reads=(*READS, "EnvoyFilter", "WasmPlugin"),
 )
 def authz_other(view: View, edge: EdgeSubject) -> AuthzOther:
-    """Which configuration adds the filter that refused?"""
+    """Which filter that is no policy refused, and which configuration adds it?"""
     found = situation(view, edge)
     judge = found.judge
-    denial = judge.summary.denial if judge is not None else None
-    if judge is None or denial is None or denial.kind != OTHER:
-        return AuthzOther(source=Ref(""))
+    if judge is not None and judge.summary.denial and judge.summary.denial.kind == OTHER:
+        count = judge.summary.count(OTHER)
+        return _facts(view, found, judge.workload, count, judge.summary.denial)
+    own = _at_caller(found)
+    if own is not None and found.client is not None:
+        return _facts(view, found, found.client, *own)
+    return _facts(view, found, None, counted(found, judge, 0), None)
+
+
+def _at_caller(found: Situation) -> tuple[int, Denial] | None:
+    """What the caller's sidecar refused itself; a calling gateway is a judge already."""
+    pod = found.client.pod if found.client is not None else None
+    if pod is None or proxy_type(pod) == "router":
+        return None
+    asked = found.request
+    lines = relevant(found.client_lines, method=asked.method, path=asked.path, host=asked.host)
+    summary = summarise(lines)
+    if summary.denial is None or summary.denial.kind != OTHER:
+        return None
+    return summary.count(OTHER), summary.denial
+
+
+def _facts(
+    view: View,
+    found: Situation,
+    by: WorkloadPods | None,
+    count: Fact[int],
+    denial: Denial | None,
+) -> AuthzOther:
+    ref = by.subject.ref if by is not None else ""
+    source = _source(view, found, by, denial) if by is not None and denial is not None else ""
+    text = denial.text if denial is not None else ""
+    return AuthzOther(
+        refused=count,
+        by=Ref(ref),
+        namespace=by.subject.namespace if by is not None else "",
+        pod=by.pod.name if by is not None and by.pod is not None else "",
+        text=text,
+        details=clean(text.rpartition(" ")[2], 100),
+        source=Ref(source),
+        source_kind=source.partition("/")[0].lower(),
+        source_name=name_of(source),
+        source_namespace=namespace_of(source),
+    )
+
+
+def _source(view: View, found: Situation, by: WorkloadPods, denial: Denial) -> str:
     if any(word in denial.text for word in _FAULTS):
-        return AuthzOther(source=Ref(_fault(view, found) or judge.workload.subject.ref))
-    return AuthzOther(source=Ref(_filter(view, judge) or judge.workload.subject.ref))
+        return _rule(view, found, fault=True) or by.subject.ref
+    if _DIRECT in denial.text:
+        answered = _rule(view, found, fault=False)
+        if answered:
+            return answered
+    return _filter(view, found, by) or by.subject.ref
 
 
-def _fault(view: View, found: Situation) -> str:
-    """A VirtualService with a fault for this service."""
+def _rule(view: View, found: Situation, *, fault: bool) -> str:
+    """A VirtualService for this service with a fault, or with an answer of its own."""
     name = fqdn(found.service) if found.service is not None else found.edge.host
     for rule in view.objects("VirtualService", VirtualService):
         hosts = (resolve_short_name(h, rule.namespace) for h in rule.spec.hosts)
@@ -52,20 +114,21 @@ def _fault(view: View, found: Situation) -> str:
         )
         if not routed and not any(host_matches(h, name) for h in hosts):
             continue
-        if any(route.fault is not None for route in rule.spec.http):
+        if any(
+            (route.fault if fault else route.direct_response) is not None
+            for route in rule.spec.http
+        ):
             return rule.ref
     return ""
 
 
-def _filter(view: View, judge: Hop) -> str:
-    """An EnvoyFilter or WasmPlugin that selects the judge, its own namespace's first."""
-    space = judge.workload.subject.namespace
-    root = judge.inputs.settings.root_namespace
-    for namespace in dict.fromkeys((space, root)):
+def _filter(view: View, found: Situation, by: WorkloadPods) -> str:
+    """An EnvoyFilter or WasmPlugin that selects that proxy, its own namespace's first."""
+    for namespace in dict.fromkeys((by.subject.namespace, found.settings.root_namespace)):
         for one in view.objects("EnvoyFilter", EnvoyFilter, namespace):
-            if workload_selected(one.spec.workload_selector, judge.workload.labels):
+            if workload_selected(one.spec.workload_selector, by.labels):
                 return one.ref
         for plugin in view.objects("WasmPlugin", WasmPlugin, namespace):
-            if workload_selected(plugin.spec.selector, judge.workload.labels):
+            if workload_selected(plugin.spec.selector, by.labels):
                 return plugin.ref
     return ""

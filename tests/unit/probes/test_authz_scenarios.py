@@ -288,6 +288,57 @@ def test_token_absent() -> None:
     assert outcome(*SHOP, RA, deny, request=GET) == ["MD2101", "(MD2018)"]
 
 
+NO_PRINCIPAL = "{action: DENY, rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "details"),
+    [
+        (source("requestPrincipals: ['*']"), "none"),
+        (source(f"requestPrincipals: ['{IDP}/*']"), "none"),
+        (
+            rule(
+                "{when: [{key: request.auth.principal, values: ['*']}], to: [{operation: {methods: [GET]}}]}"
+            ),
+            "none",
+        ),
+        (NO_PRINCIPAL, "ns[shop]-policy[needs-token]-rule[0]"),
+    ],
+)
+def test_a_refusal_tells_that_there_was_no_token(spec: str, details: str) -> None:
+    """Nobody described the request; every token that is accepted would have been let in."""
+    log = {"shop/pay-1": line(details=f"rbac_access_denied_matched_policy[{details}]")}
+    found = report(*SHOP, RA, policy(spec, "needs-token"), logs=log).findings
+    assert (found[0].code, found[0].strength) == ("MD2101", "observed")
+    assert {f.group for f in found[1:]} <= {"folded"}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        source(f"requestPrincipals: ['{IDP}/bob']"),
+        rule("{when: [{key: 'request.auth.claims[group]', values: [dev]}]}"),
+        rule(
+            "{from: [{source: {requestPrincipals: ['*']}}], when: [{key: 'request.headers[x-a]', values: [b]}]}"
+        ),
+    ],
+)
+def test_a_refusal_that_another_token_may_meet_as_well(spec: str) -> None:
+    """Headers that were not told of are neither a token nor none."""
+    found = report(*SHOP, RA, policy(spec, "needs-token"), logs=DENIED).findings
+    by_code = {f.code: f.verdict for f in found}
+    assert by_code["MD2002"] == "confirmed"
+    assert by_code["MD2101"] == "undecided"
+    missing = next(f for f in found if f.code == "MD2101").missing
+    assert any("--request" in one.remedy for one in missing)
+
+
+def test_an_undescribed_request_that_nobody_refused_leaves_nothing_open() -> None:
+    log = {"shop/pay-1": line(code=200, details="via_upstream")}
+    found = report(*SHOP, RA, NEEDS, logs=log).findings
+    assert [f.code for f in found] == []
+
+
 @pytest.mark.parametrize(
     ("claims", "text", "status", "code"),
     [
@@ -502,6 +553,45 @@ def test_a_host_outside_answers() -> None:
 def test_another_filter() -> None:
     log = {"shop/pay-1": line(code=429, details="request_rate_limited", flags="RL")}
     assert outcome(*SHOP, logs=log, request=GET) == ["MD2040"]
+
+
+FAULT = """
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata: {name: pay, namespace: shop}
+    spec:
+      hosts: [pay]
+      http:
+      - fault: {abort: {httpStatus: 403, percentage: {value: 100}}}
+        route: [{destination: {host: pay}}]
+    """
+
+
+@pytest.mark.parametrize(
+    ("details", "flags", "code", "named"),
+    [
+        ("fault_filter_abort", "FI", 403, "VirtualService/shop/pay"),
+        ("request_rate_limited", "RL", 429, "Deployment/shop/cart"),
+        ("lua_response", "-", 403, "Deployment/shop/cart"),
+    ],
+)
+@pytest.mark.parametrize("request_", [GET, None])
+def test_another_filter_at_the_caller(
+    details: str, flags: str, code: int, named: str, request_: Request | None
+) -> None:
+    """A fault answers at the caller's own proxy: no judge ever logs it."""
+    cluster = "outbound|80||pay.shop.svc.cluster.local"
+    log = {"shop/cart-1": line(code=code, details=details, flags=flags, cluster=cluster, sni="-")}
+    found = report(*SHOP, FAULT, logs=log, request=request_).findings
+    assert [(f.code, f.strength) for f in found] == [("MD2040", "observed")]
+    assert found[0].objects[0] == named
+    assert found[0].verify.lacks == [details]
+
+
+def test_an_answer_that_came_from_beyond_is_no_filter_of_the_caller() -> None:
+    cluster = "outbound|80||pay.shop.svc.cluster.local"
+    log = {"shop/cart-1": line(code=403, details="via_upstream", cluster=cluster, sni="-")}
+    assert "MD2040" not in outcome(*SHOP, FAULT, logs=log)
 
 
 # --- ambient
