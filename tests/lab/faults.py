@@ -160,6 +160,10 @@ def load(wanted: Sequence[str] = ()) -> list[Fault]:
         found = [
             fault
             for fault in found
-            if any(word in f"{fault.name} {fault.cause} {fault.path.stem}" for word in wanted)
+            if any(
+                word in f"{fault.name} {fault.cause} {fault.path.stem}"
+                or Path(word).name == fault.path.name
+                for word in wanted
+            )
         ]
     return found

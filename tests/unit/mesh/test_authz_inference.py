@@ -25,7 +25,7 @@ def inputs(spec: str, *more: str, **rest: object) -> Inputs:
         settings=SETTINGS,
         now=NOW,
     )
-    return replace(made, **rest)  # type: ignore[arg-type]
+    return replace(made, **rest)
 
 
 def lacked(some: Inputs, denial: Denial | None = NONE) -> bool:

@@ -585,7 +585,8 @@ def test_another_filter_at_the_caller(
     found = report(*SHOP, FAULT, logs=log, request=request_).findings
     assert [(f.code, f.strength) for f in found] == [("MD2040", "observed")]
     assert found[0].objects[0] == named
-    assert found[0].verify.lacks == [details]
+    verify = found[0].verify
+    assert verify is not None and verify.lacks == [details]
 
 
 def test_an_answer_that_came_from_beyond_is_no_filter_of_the_caller() -> None:
