@@ -15,7 +15,7 @@ def playbook() -> None:
 
 
 def _books(names: Sequence[str], folder: Path | None) -> tuple[Playbook, ...]:
-    books = load_all(folder)
+    books = load_all(folder, checked=True)
     if not names:
         return books
     chosen = tuple(b for b in books if b.name.startswith(tuple(names)))

@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from meshdoctor.engine.collect import FactSet
 from meshdoctor.engine.playbook import PLACEHOLDER
 from meshdoctor.engine.tree import plain
+from meshdoctor.model.patterns import pattern
 
 # What names, hosts, ports, paths, labels, selectors and JSON pointers are made of.
-_PLAIN_WORD = re.compile(r"[A-Za-z0-9._:/@=,+%*~^-]+")
+_PLAIN_WORD = pattern(r"[A-Za-z0-9._:/@=,+%*~^-]+")
 # What stands between single quotes as a word of its own (a JSON patch) means nothing to a shell.
-_QUOTED = re.compile(r"[ -&(-~]+")
+_QUOTED = pattern(r"[ -&(-~]+")
 
 
 def fill_command(template: str, facts: FactSet) -> tuple[str, tuple[str, ...]]:

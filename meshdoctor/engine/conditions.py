@@ -1,23 +1,24 @@
 """Is a condition over facts true, false or unknown?
 
 The only importer of CEL. Variables are declared dotted and typed from the facts that probes
-declare, so a typo or a type error dies when a playbook is loaded. A fact that is unavailable is
+declare, so a typo or a type error dies when a playbook is checked. A fact that is unavailable is
 left unbound; CEL's `&&` and `||` absorb it in either order, which is the three-valued logic we
 need. Any other evaluation error is a broken playbook and raises ConditionError.
 """
 
-import re
 import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from cel_expr_python import cel
 
 from meshdoctor.model.facts import Ref, Scalar
+from meshdoctor.model.patterns import pattern
 
 Vars = Mapping[str, type]
-_IDENT = re.compile(r"\b([a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*)\b(?!\s*\()")
-_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_IDENT = pattern(r"\b([a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*)\b(?!\s*\()")
+_TEXT = pattern(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _UNBOUND = 'No value with name "'
 _ONE_AT_A_TIME = threading.Lock()
 """The native runtime does not promise to be safe from several threads at once."""
@@ -32,10 +33,24 @@ class Environment:
 
     def __init__(self, variables: Vars) -> None:
         self.variables = dict(variables)
-        self._env = cel.NewEnv(variables={n: _cel_type(t) for n, t in variables.items()})
+
+    @cached_property
+    def _env(self) -> cel.Env:
+        return cel.NewEnv(variables={n: _cel_type(t) for n, t in self.variables.items()})
+
+    def condition(self, text: str) -> "Condition":
+        """A condition that compiles when it is first asked: of those shipped, which are checked
+        before they ship, one run evaluates a third."""
+        return Condition(text, self)
 
     def compile(self, text: str) -> "Condition":
-        """A condition ready to evaluate; raises ConditionError on a typo or a type error."""
+        """A condition that is checked; raises ConditionError on a typo or a type error."""
+        condition = Condition(text, self)
+        condition.compile()
+        return condition
+
+    def expression(self, text: str) -> cel.Expression:
+        """The checked expression; raises ConditionError."""
         try:
             expression = self._env.compile(text)
         except RuntimeError as error:
@@ -44,7 +59,7 @@ class Environment:
             raise ConditionError(f"{text!r}: {detail.strip()}") from error
         if expression.return_type() != cel.Type.BOOL:
             raise ConditionError(f"{text!r}: not a condition, it does not yield true or false")
-        return Condition(text, expression, self.uses(text))
+        return expression
 
     def uses(self, text: str) -> tuple[str, ...]:
         """The declared facts that a condition names, in order of appearance."""
@@ -53,16 +68,23 @@ class Environment:
 
 
 class Condition:
-    """One compiled condition. Results are remembered by the values of the facts it names."""
+    """One condition. Results are remembered by the values of the facts it names."""
 
-    __slots__ = ("_expression", "_seen", "steps", "text", "uses")
+    __slots__ = ("_env", "_expression", "_seen", "steps", "text", "uses")
 
-    def __init__(self, text: str, expression: cel.Expression, uses: tuple[str, ...]) -> None:
+    def __init__(self, text: str, env: Environment) -> None:
         self.text = text
-        self.uses = uses
-        self.steps = frozenset(name.partition(".")[0] for name in uses)
-        self._expression = expression
+        self.uses = env.uses(text)
+        self.steps = frozenset(name.partition(".")[0] for name in self.uses)
+        self._env = env
+        self._expression: cel.Expression | None = None
         self._seen: dict[tuple[Scalar | None, ...], bool | None] = {}
+
+    def compile(self) -> cel.Expression:
+        """The expression, compiled once; raises ConditionError on a typo or a type error."""
+        if self._expression is None:
+            self._expression = self._env.expression(self.text)
+        return self._expression
 
     def holds(self, facts: Mapping[str, Scalar]) -> bool | None:
         """True, false, or None: unknown because a fact it needs is not bound."""
@@ -78,7 +100,7 @@ class Condition:
     def _evaluate(self, facts: Mapping[str, Scalar | None]) -> bool | None:
         data = {n: _plain(v) for n, v in facts.items() if v is not None}
         with _ONE_AT_A_TIME:
-            value = self._expression.eval(data=data)
+            value = self.compile().eval(data=data)
             if value.type() == cel.Type.BOOL:
                 return bool(value.value())
             problem = str(value.value())

@@ -18,13 +18,14 @@ from msgspec import Struct
 from meshdoctor.engine.conditions import Condition, ConditionError, Environment
 from meshdoctor.model.cause import Cause, Severity, Verify
 from meshdoctor.model.facts import FactDeclaration, Ref
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind
 from meshdoctor.probes.registry import BY_NAME as PROBES
 from meshdoctor.probes.view import Probe
 
-CODE = re.compile(r"^MD\d{4}$")
-_NAME = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
-PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*)\}")
+CODE = pattern(r"^MD\d{4}$")
+_NAME = pattern(r"^[a-z0-9]+(-[a-z0-9]+)*$")
+PLACEHOLDER = pattern(r"\{([a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*)\}")
 PROJECTIONS: Mapping[SubjectKind, Mapping[str, SubjectKind]] = {
     SubjectKind.EDGE: {
         "client": SubjectKind.WORKLOAD,
@@ -175,8 +176,9 @@ class Reader:
             raise self.fail(f"unknown key {sorted(self.data)[0]!r}")
 
 
-def load(path: Path, probes: Mapping[str, Probe] = PROBES) -> Playbook:
-    """One playbook file; raises PlaybookError."""
+def load(path: Path, probes: Mapping[str, Probe] = PROBES, *, checked: bool = True) -> Playbook:
+    """One playbook file; raises PlaybookError. `checked`: every condition is compiled at once,
+    so that a typo in it is an error here."""
     where = short_path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -194,7 +196,7 @@ def load(path: Path, probes: Mapping[str, Probe] = PROBES) -> Playbook:
     steps = tuple(_steps(top.raw("steps", {}), subject, probes, top))
     declared = {f"{s.name}.{d.name}": d for s in steps for d in s.probe.declares}
     env = Environment({key: d.type for key, d in declared.items()})
-    compile_ = _compiler(env, where)
+    compile_ = _compiler(env, where, checked)
     tree = tuple(_questions(top.raw("tree", []), compile_, where))
     causes = [_cause(one, where) for one in _list(top, "causes")]
     top.done()
@@ -211,10 +213,15 @@ def load(path: Path, probes: Mapping[str, Probe] = PROBES) -> Playbook:
     )
 
 
-def load_all(folder: Path | None = None) -> tuple[Playbook, ...]:
-    """Every playbook, sorted by name; raises PlaybookError on the first that is broken."""
+def load_all(folder: Path | None = None, *, checked: bool | None = None) -> tuple[Playbook, ...]:
+    """Every playbook, sorted by name; raises PlaybookError on the first that is broken.
+
+    Those of another folder are checked whole; the shipped ones were (`playbook lint`), and compile
+    as a run needs them.
+    """
     root = folder or playbooks_folder()
-    books = [load(path) for path in sorted(root.rglob("playbook.yaml"))]
+    check = checked if checked is not None else folder is not None
+    books = [load(path, checked=check) for path in sorted(root.rglob("playbook.yaml"))]
     seen: dict[str, str] = {}
     for book in books:
         for key in (book.name, *(r.cause.code for r in book.rules)):
@@ -275,10 +282,10 @@ def _steps(
 Compile = Callable[[str, int], Condition]
 
 
-def _compiler(env: Environment, where: str) -> Compile:
+def _compiler(env: Environment, where: str, checked: bool) -> Compile:
     def compile_(text: str, line: int) -> Condition:
         try:
-            return env.compile(text)
+            return env.compile(text) if checked else env.condition(text)
         except ConditionError as error:
             raise PlaybookError(f"{where}:{line}: {error}") from error
 

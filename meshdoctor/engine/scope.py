@@ -4,13 +4,12 @@
 nothing: the whole mesh.
 """
 
-import re
-
 from msgspec import Struct
 
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import Request
 
-_PORT = re.compile(r"^(?P<name>.*?)(?::(?P<port>\d{1,5}))?$")
+_PORT = pattern(r"^(?P<name>.*?)(?::(?P<port>\d{1,5}))?$")
 
 
 class ScopeError(Exception):

@@ -11,19 +11,19 @@ A line of any other format is not access evidence: it goes to `other`.
 (True, ['NR'], '10.0.0.1')
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec import Struct
 
 from meshdoctor.mesh.log_text import MAX_LINE, json_object, lines, when
+from meshdoctor.model.patterns import pattern
 
-_LEFT = re.compile(
+_LEFT = pattern(
     r'^\[(\d{4}-\d\d-\d\dT[^\]]{1,40})\] "(\S+) (\S*) (\S+)" (\d{1,3}) (\S+) (\S+) (\S+)'
     r' "([^"]*)" (\d+|-) (\d+|-) (\d+|-) (\S+) (.*)$'
 )
-_LOOKS = re.compile(r'^\[\d{4}-\d\d-\d\dT[^\]]{1,40}\] "')
+_LOOKS = pattern(r'^\[\d{4}-\d\d-\d\dT[^\]]{1,40}\] "')
 _JSON_KEYS = ("response_code", "response_flags", "start_time", "authority")
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import INJECTOR_SUFFIX
 from meshdoctor.model.kubernetes import Event, Workload
+from meshdoctor.model.patterns import pattern
 
 RECENT = timedelta(hours=1)
 
@@ -55,28 +56,28 @@ class Refused(Struct, frozen=True, kw_only=True):
         return self.kind.value.startswith("call-")
 
 
-_CALL = re.compile(r'failed calling webhook "([^"]{1,253})":? ?(.*)', re.S)
-_DENIED = re.compile(r'admission webhook "([^"]{1,253})" denied the request:? ?(.*)', re.S)
-_QUOTA = re.compile(r"(?:exceeded|failed) quota: ([\w.-]{1,253})")
-_MESH = re.compile(r"istio-(?:init|proxy|validation|token|envoy|data|podinfo)|enable-core-dump")
-_DUPLICATE = re.compile(r"must be unique|Duplicate value")
-_LIMITS = re.compile(r"(?:maximum|minimum) [\w./-]+ usage per |limit to request ratio per ")
-_RESOURCES = re.compile(
+_CALL = pattern(r'failed calling webhook "([^"]{1,253})":? ?(.*)', re.S)
+_DENIED = pattern(r'admission webhook "([^"]{1,253})" denied the request:? ?(.*)', re.S)
+_QUOTA = pattern(r"(?:exceeded|failed) quota: ([\w.-]{1,253})")
+_MESH = pattern(r"istio-(?:init|proxy|validation|token|envoy|data|podinfo)|enable-core-dump")
+_DUPLICATE = pattern(r"must be unique|Duplicate value")
+_LIMITS = pattern(r"(?:maximum|minimum) [\w./-]+ usage per |limit to request ratio per ")
+_RESOURCES = pattern(
     r"must be less than or equal to [\w./-]+ limit|resources\.\w+(?:\[[\w./-]+\])?: "
     r"(?:Invalid|Required) value|quantities must match"
 )
-_SECURITY = re.compile(
+_SECURITY = pattern(
     r'violates PodSecurity "|security context constraint|PodSecurityPolicy|'
     r"Pod not supported on Fargate: invalid SecurityContext|ValidatingAdmissionPolicy"
 )
-_CAPABILITY = re.compile(r"NET_ADMIN|NET_RAW|\b1337\b")
-_UNREACHABLE = re.compile(
+_CAPABILITY = pattern(r"NET_ADMIN|NET_RAW|\b1337\b")
+_UNREACHABLE = pattern(
     r"context deadline exceeded|i/o timeout|Client\.Timeout|Address is not allowed|"
     r"connection refused|no route to host|connection reset|TLS handshake timeout|"
     r"proxyconnect|network is unreachable|Service Unavailable|Bad Gateway|"
     r"Gateway Time-?out|unexpected EOF|: EOF|request canceled|no such host"
 )
-_UNTRUSTED = re.compile(
+_UNTRUSTED = pattern(
     r"signed by unknown authority|unable to load root certificates|verification error|"
     r"certificate is not trusted|unable to parse bytes as PEM"
 )

@@ -5,13 +5,13 @@ pkg/envoy/agent.go, security/pkg/nodeagent/sds) and of Envoy, the same in 1.18 t
 The last word on readiness counts: what an agent complained of before it became ready is over.
 """
 
-import re
 from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.patterns import pattern
 
 
 class Complaint(StrEnum):
@@ -39,18 +39,18 @@ class AgentLog(Struct, frozen=True, kw_only=True):
 
 
 _READY = "Envoy proxy is ready"
-_COUNTS = re.compile(r"(\d+) rejected")
-_CERTIFICATE = re.compile(
+_COUNTS = pattern(r"(\d+) rejected")
+_CERTIFICATE = pattern(
     r"failed to warm (?:root )?certificate|failed to sign|"
     r"failed to generate (?:secret|workload certificate)|create certificate: rpc error"
 )
-_PORT = re.compile(r"[Aa]ddress already in use|EADDRINUSE")
-_RESOLVER = re.compile(r"no such host|server misbehaving|Temporary failure in name resolution")
-_CONNECT = re.compile(
+_PORT = pattern(r"[Aa]ddress already in use|EADDRINUSE")
+_RESOLVER = pattern(r"no such host|server misbehaving|Temporary failure in name resolution")
+_CONNECT = pattern(
     r"code = Unavailable|connection error|i/o timeout|connection refused|no route to host|"
     r"DeadlineExceeded|connection reset"
 )
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
+_STAMP = pattern(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _LAST_LINES = 2000
 
 

@@ -7,8 +7,9 @@ import re
 
 from meshdoctor.mesh.log_text import lines
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.patterns import pattern
 
-_TLS = re.compile(
+_TLS = pattern(
     r"x509: |tls: (?:failed|bad|unknown|first record|handshake|remote error)"
     r"|PKIX path (?:building|validation) failed|SSLHandshakeException|SunCertPathBuilderException"
     r"|SSL: CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLCertVerificationError"

@@ -5,16 +5,16 @@ validation webhook denied the object, or could not be called (pkg/webhooks/valid
 admission plugin; the same words in all supported releases).
 """
 
-import re
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.kubernetes import Event
+from meshdoctor.model.patterns import pattern
 
-_DENIED = re.compile(r'admission webhook "[^"]*validation[^"]*istio\.io" denied the request: (.*)')
-_FAILED = re.compile(r'failed calling webhook "[^"]*validation[^"]*istio\.io"')
+_DENIED = pattern(r'admission webhook "[^"]*validation[^"]*istio\.io" denied the request: (.*)')
+_FAILED = pattern(r'failed calling webhook "[^"]*validation[^"]*istio\.io"')
 
 
 class ApplyErrors(Struct, frozen=True, kw_only=True):

@@ -5,17 +5,16 @@ validation/agent/extensionprovider.go. What it cannot build becomes a DENY of th
 rules, suffixed `-deny-due-to-bad-CUSTOM-action` (the whole workload up to 1.19).
 """
 
-import re
-
 from meshdoctor.mesh.authz_call import Settings
 from meshdoctor.model.istio import ExtensionProvider, ProviderService
+from meshdoctor.model.patterns import pattern
 
 BAD_SUFFIX = "-deny-due-to-bad-CUSTOM-action"
 _STATUS = frozenset(
     {100, *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 418)}
     | {421, 422, 423, 424, 426, 428, 429, 431, *range(500, 509), 510, 511}
 )
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_NAME = pattern(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def service_of(provider: ExtensionProvider) -> ProviderService | None:

@@ -5,7 +5,6 @@ Envoy puts the reason in response_code_details, or for TCP in connection_termina
 `jwt_authn_access_denied{Text}`, `ext_authz_denied`, `ext_authz_error`. Same from 1.9 to 1.31.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -14,10 +13,11 @@ from msgspec import Struct
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.authz_custom import BAD_SUFFIX
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.patterns import pattern
 
 RBAC = "rbac_access_denied_matched_policy["
-_RULE = re.compile(r"ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[(\d{1,6})\]")
-_PROVIDER = re.compile(r"^istio-ext-authz-(.*?)-?ns\[")
+_RULE = pattern(r"ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[(\d{1,6})\]")
+_PROVIDER = pattern(r"^istio-ext-authz-(.*?)-?ns\[")
 DEFAULT, MATCHED, BAD_CUSTOM, SHADOW_CUSTOM = "default", "matched", "bad-custom", "custom-rbac"
 JWT, EXT_DENIED, EXT_ERROR, TOO_LARGE, OTHER = "jwt", "ext-denied", "ext-error", "size", "other"
 _OTHER_FLAGS = frozenset({"RL", "RLSE", "FI", "DI"})

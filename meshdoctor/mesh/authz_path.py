@@ -7,7 +7,9 @@ Checked on 1.20 to 1.31; DEFAULT is BASE.
 
 import re
 
-_UNRESERVED = re.compile(r"%([0-9A-Fa-f]{2})")
+from meshdoctor.model.patterns import pattern
+
+_UNRESERVED = pattern(r"%([0-9A-Fa-f]{2})")
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
 

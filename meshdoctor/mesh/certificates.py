@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.patterns import pattern
 
-_BLOCK = re.compile(
+_BLOCK = pattern(
     r"-----BEGIN (?:TRUSTED )?CERTIFICATE-----.*?-----END (?:TRUSTED )?CERTIFICATE-----", re.S
 )
 MOST = 200

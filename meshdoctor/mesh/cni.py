@@ -11,6 +11,7 @@ from msgspec import Struct
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready
 from meshdoctor.model.kubernetes import ConfigMap, Pod
+from meshdoctor.model.patterns import pattern
 
 ISTIO = "istio-cni"
 AGENT_LABELS = ({"k8s-app": "istio-cni-node"}, {"app.kubernetes.io/name": "istio-cni"})
@@ -27,11 +28,9 @@ PRIMARY = {
     "multus": "kube-multus-ds",
     "ovn-k8s-cni-overlay": "ovnkube-node",
 }
-_TYPE = re.compile(r'plugin type="([^"]{1,60})"')
-_MISSING = re.compile(r'failed to find plugin "([^"]{1,60})"')
-_OWN = re.compile(
-    r"createNewK8sClient|unable to push CNI event|istio-cni|istio_cni|ambient.*redirect"
-)
+_TYPE = pattern(r'plugin type="([^"]{1,60})"')
+_MISSING = pattern(r'failed to find plugin "([^"]{1,60})"')
+_OWN = pattern(r"createNewK8sClient|unable to push CNI event|istio-cni|istio_cni|ambient.*redirect")
 
 
 def plugin_of(message: str) -> str:
@@ -100,7 +99,7 @@ def read_log(text: str, about: str = "") -> CniLog:
     those on the configuration file, which concern the whole node."""
     said = dict.fromkeys(_LINES, "")
     for line in text.splitlines()[-5000:]:
-        for key, pattern in _LINES.items():
-            if pattern.search(line) and (key == "overwritten" or about in line):
+        for key, wanted in _LINES.items():
+            if wanted.search(line) and (key == "overwritten" or about in line):
                 said[key] = clean(line)
     return CniLog(**said)

@@ -1,7 +1,6 @@
 """Did calls go to addresses that no endpoint has any more?"""
 
 import ipaddress
-import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -9,8 +8,9 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line, address
+from meshdoctor.model.patterns import pattern
 
-_DNS = re.compile(
+_DNS = pattern(
     r"no such host|[Nn]ame or service not known|[Tt]emporary failure in name resolution|"
     r"ENOTFOUND|EAI_AGAIN|UnknownHostException|[Cc]ould not resolve host|server misbehaving|"
     r"NXDOMAIN|[Nn]ame does not resolve|[Nn]odename nor servname"

@@ -12,14 +12,15 @@ from typing import Any
 
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
+from meshdoctor.model.patterns import pattern
 
-_CHUNK = re.compile(r"\[string \"(.{3,80}?)(?:\.\.\.)?\"\]")
-_RESOURCES = re.compile(r"Error adding/updating \w+\(s\) ([^:\s,]+(?:, ?[^:\s,]+)*):")
-_IMPLEMENTATION = re.compile(r"(?:implementation for|name:?) '?([\w.\-]*\w)'?")
-_UNKNOWN = re.compile(r"(?:no such field|unknown field|Cannot find field): ?['\"]?([\w.]+)")
-_INVALID = re.compile(r"\w+ValidationError\.(\w+)")
-_QUOTED = re.compile(r"'([^']{3,80})'|\"([^\"]{3,80})\"")
-_TYPE = re.compile(r"\b((?:envoy|udpa|xds|google|io)\.[\w.]*\.?[A-Z]\w+)")
+_CHUNK = pattern(r"\[string \"(.{3,80}?)(?:\.\.\.)?\"\]")
+_RESOURCES = pattern(r"Error adding/updating \w+\(s\) ([^:\s,]+(?:, ?[^:\s,]+)*):")
+_IMPLEMENTATION = pattern(r"(?:implementation for|name:?) '?([\w.\-]*\w)'?")
+_UNKNOWN = pattern(r"(?:no such field|unknown field|Cannot find field): ?['\"]?([\w.]+)")
+_INVALID = pattern(r"\w+ValidationError\.(\w+)")
+_QUOTED = pattern(r"'([^']{3,80})'|\"([^\"]{3,80})\"")
+_TYPE = pattern(r"\b((?:envoy|udpa|xds|google|io)\.[\w.]*\.?[A-Z]\w+)")
 _LUA = ("envoy.filters.http.lua", "envoy.lua")
 _LUA_TYPES = ("envoy.extensions.filters.http.lua.", "envoy.config.filter.http.lua.")
 _LISTENER = ("LISTENER", "FILTER_CHAIN", "NETWORK_FILTER", "HTTP_FILTER", "LISTENER_FILTER")

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 
 from meshdoctor.mesh.log_lines import ISTIOD, Row, Said, of, scan
+from meshdoctor.model.patterns import pattern
 
 _OWN = (
     Row(
@@ -45,7 +46,7 @@ _OWN = (
         pattern=re.compile(r"network (?P<network>\S+) has no"),
     ),
 )
-_REFUSED = re.compile(r"forbidden|could not find the requested resource|no matches for kind")
+_REFUSED = pattern(r"forbidden|could not find the requested resource|no matches for kind")
 ROWS = (*_OWN, *ISTIOD)
 
 

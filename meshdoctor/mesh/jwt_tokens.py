@@ -19,10 +19,11 @@ from msgspec import Struct
 
 from meshdoctor.mesh.authz_call import Call
 from meshdoctor.model.istio import JwtRule
+from meshdoctor.model.patterns import pattern
 
 CLOCK_SKEW = 60
 MAX_TOKEN = 65536
-_TOKEN = re.compile(r"[A-Za-z0-9_\-.]+")
+_TOKEN = pattern(r"[A-Za-z0-9_\-.]+")
 ALGORITHMS = frozenset(
     {f"{family}{bits}" for family in ("ES", "HS", "RS", "PS") for bits in (256, 384, 512)}
     | {"EdDSA"}

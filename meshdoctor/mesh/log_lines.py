@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.log_text import json_object, lines, when
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.patterns import pattern
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -166,7 +167,7 @@ _NEED_VALUES = frozenset({"xds_closed", "config_rejected", "xds_connected", "nac
     "remote_cluster",
     "cni_namespace_excluded",
 }
-_ACCESS = re.compile(r'^\[\d{4}-\d\d-\d\dT[^\]]{1,40}\] "')
+_ACCESS = pattern(r'^\[\d{4}-\d\d-\d\dT[^\]]{1,40}\] "')
 
 
 def scan(text: str, rows: tuple[Row, ...] = ROWS) -> tuple[Said, ...]:
@@ -225,7 +226,7 @@ def of(said: Iterable[Said], *kinds: str) -> tuple[Said, ...]:
 
 
 _UNIT = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|us|ns)")
+_DURATION = pattern(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|us|ns)")
 
 
 def go_duration(text: str) -> timedelta | None:

@@ -5,14 +5,15 @@ container runtime (CRI `TIME STREAM P|F TEXT`, Docker's JSON), and cut anywhere.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-_PREFIX = re.compile(r"^\[pod/[^\]\s]{1,512}\] ")
-_CRI = re.compile(r"^\d{4}-\d\d-\d\dT[0-9:.,]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) ([FP])(?: |$)")
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[0-9:.,]+(?:Z|[+-]\d\d:\d\d) (?=[\[{]|\d{4}-\d\d-\d\dT)")
+from meshdoctor.model.patterns import pattern
+
+_PREFIX = pattern(r"^\[pod/[^\]\s]{1,512}\] ")
+_CRI = pattern(r"^\d{4}-\d\d-\d\dT[0-9:.,]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) ([FP])(?: |$)")
+_STAMP = pattern(r"^\d{4}-\d\d-\d\dT[0-9:.,]+(?:Z|[+-]\d\d:\d\d) (?=[\[{]|\d{4}-\d\d-\d\dT)")
 MAX_LINE = 64 * 1024
 
 

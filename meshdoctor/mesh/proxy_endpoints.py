@@ -4,17 +4,16 @@ Reads `istioctl proxy-config endpoint` as table or JSON, same columns in 1.18 to
 healthy is not usable: an ejected endpoint says FAILED under OUTLIER CHECK (trap T49).
 """
 
-import re
-
 import msgspec
 from msgspec import Struct
 
 from meshdoctor.mesh.text import strip_ansi
 from meshdoctor.model.kubernetes import Partial
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.ready import decoder
 from meshdoctor.ports import UnparsableError
 
-_ROW = re.compile(r"^(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s*$")
+_ROW = pattern(r"^(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s*$")
 
 
 class _Socket(Partial, frozen=True):

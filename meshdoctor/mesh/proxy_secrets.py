@@ -8,7 +8,6 @@ never delivered.
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -18,9 +17,10 @@ from msgspec import Struct
 from meshdoctor.mesh.certificates import Certificate
 from meshdoctor.mesh.certificates import parse as parse_pem
 from meshdoctor.mesh.log_text import when
+from meshdoctor.model.patterns import pattern
 from meshdoctor.ports import UnparsableError
 
-_ROW = re.compile(
+_ROW = pattern(
     r"^(?P<name>\S+)\s+(?P<type>Cert Chain|CA|Cert|Private Key|)\s*(?P<status>ACTIVE|WARMING)\s+"
     r"(?P<valid>true|false)(?:\s+(?P<serial>[0-9a-fA-F:]+)\s+(?P<after>\d{4}\S+)"
     r"\s+(?P<before>\d{4}\S+)(?:\s+(?P<domain>\S+))?)?\s*$"

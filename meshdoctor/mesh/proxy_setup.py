@@ -9,13 +9,14 @@ from collections.abc import Iterable
 
 from meshdoctor.mesh.workloads import PROXY, app_containers, is_native_sidecar
 from meshdoctor.model.kubernetes import Container, Pod, PodSpec
+from meshdoctor.model.patterns import pattern
 
 PROXY_UID = 1337
 RESERVED = frozenset({15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090})
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|s|m)")
+_DURATION = pattern(r"(\d+(?:\.\d+)?)(h|ms|s|m)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_DRAIN = re.compile(r'"?terminationDrainDuration"?\s*:\s*"?([\dhms.]+)"?')
-_HOLD = re.compile(r'"?holdApplicationUntilProxyStarts"?\s*:\s*"?true"?')
+_DRAIN = pattern(r'"?terminationDrainDuration"?\s*:\s*"?([\dhms.]+)"?')
+_HOLD = pattern(r'"?holdApplicationUntilProxyStarts"?\s*:\s*"?true"?')
 DEFAULT_DRAIN = 5.0
 DEFAULT_GRACE = 30
 

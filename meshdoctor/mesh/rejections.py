@@ -22,15 +22,14 @@ from meshdoctor.model.istio import (
     WasmPlugin,
 )
 from meshdoctor.model.kubernetes import Object, Service
+from meshdoctor.model.patterns import pattern
 
 STATIC_PORTS = {15021: "health", 15090: "metrics", 15001: "outbound", 15006: "inbound"}
-_LISTENER_PORT = re.compile(
-    r"['\s\[]([0-9a-fA-F.:]*|::)_(\d{1,5})['\s:,]|address '[^']*:(\d{1,5})'"
-)
-_CLUSTER = re.compile(r"(outbound|inbound)_?\|(\d*)\|([^|\s]*)\|([^\s'\":,;]*)")
-_DOMAIN = re.compile(r"[Dd]uplicate (?:entry of )?domain[s:]? (?:is )?([^\s'\",:;]+)")
-_ISSUER = re.compile(r"Issuer '([^']+)'")
-_PATH = re.compile(r"(?:Invalid path|unable to read file|Failed to load [^:]{0,60} from):? ?(/\S+)")
+_LISTENER_PORT = pattern(r"['\s\[]([0-9a-fA-F.:]*|::)_(\d{1,5})['\s:,]|address '[^']*:(\d{1,5})'")
+_CLUSTER = pattern(r"(outbound|inbound)_?\|(\d*)\|([^|\s]*)\|([^\s'\":,;]*)")
+_DOMAIN = pattern(r"[Dd]uplicate (?:entry of )?domain[s:]? (?:is )?([^\s'\",:;]+)")
+_ISSUER = pattern(r"Issuer '([^']+)'")
+_PATH = pattern(r"(?:Invalid path|unable to read file|Failed to load [^:]{0,60} from):? ?(/\S+)")
 
 
 class Objects(Struct, frozen=True, kw_only=True):

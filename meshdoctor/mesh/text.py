@@ -4,12 +4,11 @@ Log lines, annotations and API messages may hold terminal escapes, control chara
 overrides and megabytes. What passes here is printable, single-line and bounded.
 """
 
-import re
-
 from meshdoctor.mesh.secrets import mask
+from meshdoctor.model.patterns import pattern
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
+_ANSI = pattern(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_CONTROL = pattern(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
 
 
 def strip_ansi(text: str) -> str:

@@ -8,7 +8,9 @@ do not. Newer proxies append why a certificate was not accepted, after `verify c
 
 import re
 
-_REASON = re.compile(r"OPENSSL_internal:([A-Z][A-Z0-9_]+)")
+from meshdoctor.model.patterns import pattern
+
+_REASON = pattern(r"OPENSSL_internal:([A-Z][A-Z0-9_]+)")
 
 WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("no_secret", ("secret is not supplied by sds",)),

@@ -12,11 +12,12 @@ from datetime import datetime
 from functools import cached_property
 
 from meshdoctor.model.kubernetes import Container, Pod, Workload
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import WorkloadSubject
 
 PROXY = "istio-proxy"
-_POD_HASH = re.compile(r"-[a-z0-9]{5,10}$")
-_RS_HASH = re.compile(r"-[a-z0-9]{6,10}$")
+_POD_HASH = pattern(r"-[a-z0-9]{5,10}$")
+_RS_HASH = pattern(r"-[a-z0-9]{6,10}$")
 _TARGETS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 CONTROLLERS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet", "CronJob")
 

@@ -6,7 +6,6 @@ before, a refused push looks STALE), nothing sent is NOT SENT, sent = acknowledg
 STALE. A proxy is known to the one istiod it is connected to: merge the answers of all of them.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,6 +13,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.patterns import pattern
 
 
 class State(StrEnum):
@@ -92,7 +92,7 @@ _SHORT = {
     "Workload": "WDS",
     "Authorization": "WADS",
 }
-_RELEASE = re.compile(r"^v?(\d+)\.(\d+)(?:\.(\d+))?")
+_RELEASE = pattern(r"^v?(\d+)\.(\d+)(?:\.(\d+))?")
 SETTLED = timedelta(seconds=10)
 """A push on its way is no finding: the longest debounce that istiod's defaults allow."""
 

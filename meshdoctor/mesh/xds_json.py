@@ -27,12 +27,13 @@ from meshdoctor.mesh.xds import (
     split_id,
 )
 from meshdoctor.model.kubernetes import Partial
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.ready import ready
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS = frozenset(state.value for state in State)
-_SECOND = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z/")
-_COMMENT = re.compile(r"^\s*(?:#|//)\s*(\S*)[^\n]*\n?")
+_SECOND = pattern(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z/")
+_COMMENT = pattern(r"^\s*(?:#|//)\s*(\S*)[^\n]*\n?")
 
 
 class _Resource(Partial, frozen=True):

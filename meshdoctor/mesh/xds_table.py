@@ -5,15 +5,15 @@ CLUSTER and ECDS, `NOT SENT` and `NOT_SENT`, ages, the short table of 1.27 which
 and `-v 1` with any set of types. Columns are found by header name, cells by two or more spaces.
 """
 
-import re
 from datetime import datetime, timedelta
 
 from meshdoctor.mesh.text import strip_ansi
 from meshdoctor.mesh.xds import ProxySync, State, SyncTable, TypeSync, split_id
+from meshdoctor.model.patterns import pattern
 
-_CELL = re.compile(r"\S+(?: \S+)*")
-_STATE = re.compile(r"^(SYNCED|STALE|NOT[ _]SENT|ERROR|IGNORED|UNKNOWN)(?: \((.*)\))?$")
-_AGE = re.compile(r"(\d+)(ms|y|d|h|m|s)")
+_CELL = pattern(r"\S+(?: \S+)*")
+_STATE = pattern(r"^(SYNCED|STALE|NOT[ _]SENT|ERROR|IGNORED|UNKNOWN)(?: \((.*)\))?$")
+_AGE = pattern(r"(\d+)(ms|y|d|h|m|s)")
 _SECONDS = {"y": 31536000, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0}
 _SUBSCRIBED = "SUBSCRIBED TYPES"
 _PLAIN = frozenset({"NAME", "CLUSTER", "ISTIOD", "VERSION", _SUBSCRIBED})

@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from meshdoctor.mesh.access_log import address, number
 from meshdoctor.mesh.log_text import MAX_LINE, json_object, lines, when
+from meshdoctor.model.patterns import pattern
 
-_HEAD = re.compile(r"^(\S+)\s+(\w+)\s+access\s+connection (complete|opened)\s+")
-_PAIR = re.compile(r'([a-z_.]+)=("(?:[^"\\]|\\.)*"|\S*)')
+_HEAD = pattern(r"^(\S+)\s+(\w+)\s+access\s+connection (complete|opened)\s+")
+_PAIR = pattern(r'([a-z_.]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
 
 class Connection(Struct, frozen=True, kw_only=True):

@@ -3,8 +3,6 @@
 Not a probe: shared reads of the authorization probes.
 """
 
-import re
-
 from meshdoctor.mesh.authz_call import Judge, Settings
 from meshdoctor.mesh.authz_custom import service_of
 from meshdoctor.mesh.authz_policies import candidate_namespaces
@@ -16,11 +14,12 @@ from meshdoctor.model.istio import (
     ServiceEntry,
 )
 from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.patterns import pattern
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.reading import istiod_pods, mesh_config
 from meshdoctor.probes.view import View
 
-_RELEASE = re.compile(r":v?(\d+)\.(\d+)")
+_RELEASE = pattern(r":v?(\d+)\.(\d+)")
 MULTIPLE = "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS"
 SELECTOR = "ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY"
 REMOTE_JWKS = "PILOT_JWT_ENABLE_REMOTE_JWKS"

@@ -3,7 +3,6 @@
 Not a probe: it judges nothing.
 """
 
-import re
 from collections import defaultdict
 
 from meshdoctor.mesh.admission import Refused, standing, unlisted
@@ -20,13 +19,14 @@ from meshdoctor.model.kubernetes import (
     WebhookConfiguration,
     Workload,
 )
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.reading import istiod_pods, workload, workloads
 from meshdoctor.probes.view import View
 
 MUTATING = "MutatingWebhookConfiguration"
-_RELEASE = re.compile(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$")
+_RELEASE = pattern(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$")
 EventsOf = dict[tuple[str, str], list[Event]]
 
 

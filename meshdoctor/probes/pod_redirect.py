@@ -1,6 +1,5 @@
 """Is the pod's traffic redirected, by istio-init or by istio-cni, and what stops that?"""
 
-import re
 from typing import Annotated
 
 from msgspec import Struct
@@ -18,13 +17,14 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, is_ready
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Node, Pod
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import all_injectors, decision, injector_config, startups
 from meshdoctor.probes.view import View, attempt, known, probe
 
 CNI_CONFIG = "istio-cni-config"
-_TELLING = re.compile(r"unable|cannot|can't|[Pp]ermission denied|not permitted|xtables lock|failed")
-_RIGHTS = re.compile(r"Operation not permitted|Permission denied \(you must be root\)")
+_TELLING = pattern(r"unable|cannot|can't|[Pp]ermission denied|not permitted|xtables lock|failed")
+_RIGHTS = pattern(r"Operation not permitted|Permission denied \(you must be root\)")
 
 
 class PodRedirect(Struct, frozen=True, kw_only=True):

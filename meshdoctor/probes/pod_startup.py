@@ -1,6 +1,5 @@
 """How far did this workload's pods come, and what stopped the worst of them?"""
 
-import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -25,15 +24,16 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, has_proxy, is_native_sidecar
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event, Pod, Workload
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import events_of, startups
 from meshdoctor.probes.view import View, attempt, known, probe
 
-_SHORT = re.compile(r"Insufficient (cpu|memory|ephemeral-storage)")
-_MESH_MOUNT = re.compile(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-crl")
+_SHORT = pattern(r"Insufficient (cpu|memory|ephemeral-storage)")
+_MESH_MOUNT = pattern(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-crl")
 _SYSTEM = ("kube-system", "calico-system", "kube-flannel")
 _HOOK = ("pilot-agent", "istio-proxy", "PostStartHook failed")
-_TIMEOUT = re.compile(r"timeout|deadline exceeded|Client\.Timeout")
+_TIMEOUT = pattern(r"timeout|deadline exceeded|Client\.Timeout")
 
 
 class PodStartup(Struct, frozen=True, kw_only=True):

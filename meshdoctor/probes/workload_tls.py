@@ -15,6 +15,7 @@ from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_sidecar, tls_m
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import PeerAuthentication
 from meshdoctor.model.kubernetes import Event, Pod
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import reading
@@ -31,7 +32,7 @@ READS = (
 )
 _SCRAPE, _PORT = "prometheus.io/scrape", "prometheus.io/port"
 _MERGED = frozenset({15020, 15090})
-_RESET = re.compile(r"connection reset by peer|EOF", re.IGNORECASE)
+_RESET = pattern(r"connection reset by peer|EOF", re.IGNORECASE)
 
 
 Rulings = Callable[[int], Ruling]

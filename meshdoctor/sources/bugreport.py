@@ -4,12 +4,12 @@ Sections are left out of such an archive for many reasons (flags, one failed pag
 so only what a section is known to list completely counts as known.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from meshdoctor.model.kinds import KINDS
+from meshdoctor.model.patterns import pattern
 from meshdoctor.ports import UnparsableError
 from meshdoctor.sources import event_table
 from meshdoctor.sources.archive import MEMBER_LIMIT, Files
@@ -33,9 +33,9 @@ _CLUSTER = frozenset(
         *("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
     }
 )
-_ISTIOD = re.compile(r"^istio/(?P<ns>[^/]+)/(?P<pod>[^/]+)/(?P<what>.+)$")
-_PROXY = re.compile(r"^proxies/(?P<ns>[^/]+)/(?P<pod>[^/]+)/(?P<what>.+)$")
-_CNI = re.compile(r"^cni/(?P<pod>[^/]+)/cni\.log$")
+_ISTIOD = pattern(r"^istio/(?P<ns>[^/]+)/(?P<pod>[^/]+)/(?P<what>.+)$")
+_PROXY = pattern(r"^proxies/(?P<ns>[^/]+)/(?P<pod>[^/]+)/(?P<what>.+)$")
+_CNI = pattern(r"^cni/(?P<pod>[^/]+)/cni\.log$")
 _DUMPED = ("cluster", "listener", "route", "secret", "bootstrap")
 Part = Callable[[bytes], bytes]
 

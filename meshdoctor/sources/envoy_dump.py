@@ -3,14 +3,14 @@
 Used when istioctl is not there: the same shape, so that one parser reads both.
 """
 
-import re
 from typing import Any
 
 import msgspec
 
+from meshdoctor.model.patterns import pattern
 from meshdoctor.ports import UnparsableError
 
-_SNAKE = re.compile(r"_([a-z0-9])")
+_SNAKE = pattern(r"_([a-z0-9])")
 _DUMPS = {
     "cluster": ("ClustersConfigDump", ("static_clusters", "dynamic_active_clusters"), "cluster"),
     "listener": ("ListenersConfigDump", ("static_listeners", "dynamic_listeners"), "listener"),

@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 
 from meshdoctor.model.kinds import BY_NAME
+from meshdoctor.model.patterns import pattern
 
 _COLUMNS = ("NAMESPACE", "LAST SEEN", "TYPE", "REASON", "OBJECT", "SUBOBJECT", "SOURCE", "MESSAGE")
-_TAIL = re.compile(r"\s{2,}(?P<first>\S+)\s+(?P<count>\d+)\s+(?P<name>\S+)\s*$")
-_AGE = re.compile(r"(\d+)(d|h|m|s)")
+_TAIL = pattern(r"\s{2,}(?P<first>\S+)\s+(?P<count>\d+)\s+(?P<name>\S+)\s*$")
+_AGE = pattern(r"(\d+)(d|h|m|s)")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", re.MULTILINE)
+_STAMP = pattern(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", re.MULTILINE)
 _KINDS = {name.lower(): name for name in BY_NAME}
 
 

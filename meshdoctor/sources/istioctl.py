@@ -5,7 +5,6 @@ run ends in text, or in the EvidenceError that its stderr describes.
 """
 
 import os
-import re
 import selectors
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from meshdoctor.mesh.text import clean, strip_ansi
+from meshdoctor.model.patterns import pattern
 from meshdoctor.ports import (
     DeadlineError,
     EvidenceError,
@@ -48,7 +48,7 @@ _ALLOWED: tuple[tuple[str, ...], ...] = (
     ("experimental", "authz", "check"),
     ("analyze",),
 )
-_WORD = re.compile(r"^(?:[a-z0-9][a-z0-9.-]*|-o|json|-A|-v|1|--remote=false)$")
+_WORD = pattern(r"^(?:[a-z0-9][a-z0-9.-]*|-o|json|-A|-v|1|--remote=false)$")
 _KEPT = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "KUBECONFIG"),

@@ -1,12 +1,12 @@
 """When was this recorded, if it does not say? The newest time that its objects or logs carry."""
 
-import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from meshdoctor.model.kubernetes import Event, Object, Pod
+from meshdoctor.model.patterns import pattern
 
-_STAMP = re.compile(
+_STAMP = pattern(
     r'(?:^\[?"?|"(?:time|ts|timestamp|start_time)"\s*:\s*")'
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)"
 )

@@ -4,10 +4,11 @@ Names are read leniently, because people save outputs by hand: `_` or `-` betwee
 subject, singular or plural, with or without namespace, a workload's name for its only pod.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from meshdoctor.model.patterns import pattern
 
 WHATS: Mapping[str, str] = {
     **{w: w for w in ("cluster", "listener", "route", "endpoint", "secret", "bootstrap", "all")},
@@ -23,12 +24,12 @@ WHATS: Mapping[str, str] = {
     "ecds": "ecds",
     "config_dump": "all",
 }
-_CONFIG = re.compile(
+_CONFIG = pattern(
     r"^(?:x[-_])?(?:proxy-config|proxyconfig|pc)[-_](config_dump|[a-z]+)(?:[-_](.+))?$"
 )
-_AUTHZ = re.compile(r"^(?:x[-_]|experimental[-_])?authz[-_]check[-_](.+)$")
-_DEBUG = re.compile(r"^debug[-_]([A-Za-z]+z?)(?:[-_](.+))?$")
-_STATUS = re.compile(r"^(?:x[-_])?(?:proxy-status|proxystatus|ps|syncz)(?:[-_.].*)?$")
+_AUTHZ = pattern(r"^(?:x[-_]|experimental[-_])?authz[-_]check[-_](.+)$")
+_DEBUG = pattern(r"^debug[-_]([A-Za-z]+z?)(?:[-_](.+))?$")
+_STATUS = pattern(r"^(?:x[-_])?(?:proxy-status|proxystatus|ps|syncz)(?:[-_.].*)?$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from meshdoctor.mesh.secrets import MASK, TOKEN, is_secret_name, mask
+from meshdoctor.model.patterns import pattern
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_OWN_ENV = re.compile(
+_OWN_ENV = pattern(
     r"^(?:PILOT|ISTIO|PROXY|ISTIO_META|XDS|ENABLE|DISABLE|INJECTION|VALIDATION|POD|AWS_VPC|UNSAFE"
     r"|INBOUND|OUTBOUND|INTERCEPTION|CITADEL|SIDECAR|TERMINATION|WARM)_"
     r"|^(?:TRUST_DOMAIN|REVISION|PLATFORM|CLOUD_PLATFORM|KUBECONFIG|NODE_NAME|NAMESPACE|NO_PROXY"
@@ -30,24 +31,20 @@ _OWN_ENV = re.compile(
     r"|CREDENTIAL_FETCHER_TYPE|CREDENTIAL_IDENTITY_PROVIDER|AUTO_RELOAD_PLUGIN_CERTS|K8S_SIGNER"
     r"|LABELS_[A-Z_]+|RESOLVE_HOSTNAME_GATEWAYS|VERIFY_CERTIFICATE_AT_CLIENT)$"
 )
-_PLAIN_VALUE = re.compile(
+_PLAIN_VALUE = pattern(
     r"^(?:true|false|\d{1,5}(?:\.\d{1,5})?[a-z]{0,3}|/[\w./{}$-]*|-?)$", re.IGNORECASE
 )
-_MESH_MAPS = re.compile(
-    r"^(?:istio|values|ztunnel|aws-auth$|amazon-vpc-cni$|coredns$|kube-root-ca)"
-)
-_CERTIFICATES = re.compile(
-    r"\A(?:\s*-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\s*)+\Z"
-)
-_FLAG = re.compile(r"^--?([A-Za-z0-9][\w.-]*)$")
-_BEARER = re.compile(
+_MESH_MAPS = pattern(r"^(?:istio|values|ztunnel|aws-auth$|amazon-vpc-cni$|coredns$|kube-root-ca)")
+_CERTIFICATES = pattern(r"\A(?:\s*-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\s*)+\Z")
+_FLAG = pattern(r"^--?([A-Za-z0-9][\w.-]*)$")
+_BEARER = pattern(
     r"^(bearer\s+)?(ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$", re.IGNORECASE
 )
 _ENV_MAPS = frozenset({"proxyMetadata", "proxy_metadata", "environmentVariables"})
 _CLAIMS = frozenset(
     {"iss", "aud", "exp", "iat", "nbf", "azp", "typ", "scope", "scp", "client_id", "tid"}
 )
-_AUTHORITY = re.compile(r"(?:^|[_:/.-])(?:roles?|groups?|permissions?|(?:realm|resource)_access)$")
+_AUTHORITY = pattern(r"(?:^|[_:/.-])(?:roles?|groups?|permissions?|(?:realm|resource)_access)$")
 _SMALL = 512
 
 _secret_name = cache(is_secret_name)

@@ -12,20 +12,20 @@ from typing import Any
 
 import yaml
 
+from meshdoctor.model.patterns import pattern
+
 try:
     from yaml import CSafeLoader as _Base
 except ImportError:  # PyYAML without libyaml: the same answers, slower
     from yaml import SafeLoader as _Base  # type: ignore[assignment]
 
 EXPANDED_LIMIT = 2_000_000
-_MARK = re.compile(r"^---(?=[ \t\r]|$)", re.MULTILINE)
-_ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[^\s,\]}]", re.MULTILINE)
+_MARK = pattern(r"^---(?=[ \t\r]|$)", re.MULTILINE)
+_ALIAS = pattern(r"(?:^|[\s\[{,:-])\*[^\s,\]}]", re.MULTILINE)
 _DROPPED = frozenset(
     {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:int"}
 )
-_INT = re.compile(
-    r"^(?:[-+]?0b[01_]+|[-+]?0o?[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$"
-)
+_INT = pattern(r"^(?:[-+]?0b[01_]+|[-+]?0o?[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$")
 
 
 class _Loader(_Base):
