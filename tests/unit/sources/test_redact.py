@@ -245,6 +245,7 @@ def planted(secret: str) -> dict[str, str]:
 def test_planted_secrets_are_in_no_file_of_a_bundle(
     tmp_path_factory: pytest.TempPathFactory, secret: str
 ) -> None:
+    secret = f"zQ7{secret}"  # begins like no word that a bundle holds anyway
     root = tmp_path_factory.mktemp("planted")
     source = open_recorded(write(root / "in", planted(secret)))
     recorder = recording(source, root / "out")
