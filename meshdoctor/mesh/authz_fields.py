@@ -17,6 +17,12 @@ HTTP_ONLY = frozenset(
     {"request-principal", "audiences", "presenter", "claim", "header", "host", "method", "path"}
 )
 SECRET = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+ALWAYS_SENT = frozenset({"x-request-id", "x-forwarded-proto"})
+"""Headers that every proxy sets before its policies look, where a request has none."""
+PROXY_SENT = frozenset(
+    {"x-forwarded-client-cert", "x-forwarded-for", "traceparent", "tracestate", "b3"}
+)
+PROXY_PREFIXES = ("x-envoy-", "x-b3-", "x-ot-")
 SINCE = {"service-account": 25, "trust-domain": 31}
 
 SOURCE = (
@@ -183,9 +189,18 @@ def _header(name: str, values: tuple[str, ...], scene: Scene) -> tuple[Truth, st
         return (None, "") if seen is None else (any(m.header(v, seen) for v in values), seen)
     seen = call.header(name)
     if seen is None:
-        return (False if call.headers_known else None), ""
+        return _unsent(name, values, call), ""
     shown = "a secret that is not shown" if name in SECRET else seen
     return any(m.header(v, seen) for v in values), shown
+
+
+def _unsent(name: str, values: tuple[str, ...], call: Call) -> Truth:
+    """Of a header that the request is not known to have: a proxy may have set it on the way."""
+    if name in ALWAYS_SENT:
+        return True if "*" in values else None
+    if name in PROXY_SENT or name.startswith(PROXY_PREFIXES):
+        return None
+    return False if call.headers_known else None
 
 
 def _token(kind: str, key: str, values: tuple[str, ...], scene: Scene) -> tuple[Truth, str]:

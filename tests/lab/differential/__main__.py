@@ -72,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return replay(ground, chosen.case, mtls=chosen.mtls == 1)
         return compare(ground, chosen)
     finally:
-        if not chosen.keep:
+        if chosen.keep:
+            ground.rest()
+        else:
             ground.restore()
 
 

@@ -133,6 +133,7 @@ def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
             changes: Object = {"pathNormalization": {"normalization": mode[0]}}
             changes["extensionProviders"] = authorizers()
             changes["trustDomainAliases"] = list(mode[1])
+            changes["enableAutoMtls"] = True
             ground.configure(changes)
             last = mode
         fresh = one_round(ground, seed, number, cases, tally)

@@ -147,11 +147,16 @@ class Ground:
         istio.until("istiod's mesh config", 90, read)
         time.sleep(0.3)
 
+    def rest(self) -> None:
+        """Take away what the cases made, and leave the workloads for the next run."""
+        path = f"/api/v1/namespaces/{ROOT}/configmaps/istio"
+        if self._mesh_config:
+            self.api.merge(path, {"data": {"mesh": self._mesh_config}})
+        self.clear()
+
     def restore(self) -> None:
         """Take away all that the run made."""
-        path = f"/api/v1/namespaces/{ROOT}/configmaps/istio"
-        self.api.merge(path, {"data": {"mesh": self._mesh_config}})
-        self.clear()
+        self.rest()
         for item in objects():
             if item["kind"] == "Namespace":
                 self.api.call("DELETE", f"/api/v1/namespaces/{item['metadata']['name']}")

@@ -106,7 +106,7 @@ def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
     for number, group in groupby(sorted(indexes), key=lambda index: index // len(SPACES)):
         auto = mtls_cases.AUTO[number % len(mtls_cases.AUTO)]
         if auto != last:
-            ground.configure({"enableAutoMtls": auto})
+            ground.configure({"enableAutoMtls": auto, "trustDomainAliases": []})
             last = auto
         cases = [mtls_cases.draw(seed, index) for index in group]
         fresh = one_round(ground, seed, number, cases, tally)

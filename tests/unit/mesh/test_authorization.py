@@ -501,3 +501,19 @@ def test_the_reasoning_names_every_rule_and_is_bounded() -> None:
     many = [policy("rules: [{from: [{source: {namespaces: [x]}}]}]", f"p{n}") for n in range(300)]
     assert len(explain(verdict(*many))) <= 205
     assert explain(verdict())[-1] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "decision"),
+    [
+        # a proxy on the way sets them where the request has none (seen in the lab)
+        ("request.headers[x-request-id]", "*", ALLOW),
+        ("request.headers[X-Forwarded-Proto]", "*", ALLOW),
+        ("request.headers[x-request-id]", "a*", UNKNOWN),
+        ("request.headers[x-forwarded-client-cert]", "*", UNKNOWN),
+        ("request.headers[x-envoy-attempt-count]", "1", UNKNOWN),
+        ("request.headers[x-other]", "*", DENY),
+    ],
+)
+def test_headers_that_proxies_add(key: str, value: str, decision: Decision) -> None:
+    assert verdict(policy(allow_when(key, value))).decision is decision
