@@ -1,6 +1,7 @@
 """`meshdoctor authz`: would this request be allowed, and by which policy?"""
 
 import contextlib
+import dataclasses
 from typing import Any
 
 import click
@@ -122,6 +123,8 @@ def _answers(view: Any, edge: Any, options: dict[str, Any]) -> list[dict[str, An
     from meshdoctor.mesh.authz_request import call_of
     from meshdoctor.probes.authz_hops import situation
 
+    if options["client_ip"]:
+        edge = dataclasses.replace(edge, client_ip=options["client_ip"])
     found = situation(view, edge)
     out = []
     for number, hop in enumerate(found.hops):

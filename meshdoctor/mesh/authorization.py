@@ -117,9 +117,11 @@ def _combine(
         _allow(base, judged),
     )
     notes = tuple(note for one in steps for note in one.notes)
-    for step in steps:
+    for number, step in enumerate(steps):
         if step.decision is Decision.DENY:
-            return replace(step, notes=notes)
+            # an earlier layer that may deny too would be the one that is logged
+            sure = all(one.decision is not Decision.UNKNOWN for one in steps[:number])
+            return replace(step, notes=notes, details=step.details if sure else "")
     unsure = [one for one in steps if one.decision is Decision.UNKNOWN]
     if unsure:
         needs = tuple(dict.fromkeys(n for one in unsure for n in one.needs))
@@ -188,6 +190,7 @@ def _denied(policies: list[PolicyResult], base: Verdict, suffix: str = "") -> Ve
     matched = _matched(policies)
     if matched:
         name, policy, rule = min(matched, key=lambda one: one[0])
+        sure = all(name < other for other in _doubtful_names(policies))
         return replace(
             base,
             decision=Decision.DENY,
@@ -195,7 +198,7 @@ def _denied(policies: list[PolicyResult], base: Verdict, suffix: str = "") -> Ve
             policy=policy.ref,
             rule=rule.index,
             rule_result=rule,
-            details=f"{DETAILS}[{name}{suffix}]",
+            details=f"{DETAILS}[{name}{suffix}]" if sure else "",
             status=0 if base.tcp else 403,
         )
     doubtful = [
@@ -213,6 +216,16 @@ def _denied(policies: list[PolicyResult], base: Verdict, suffix: str = "") -> Ve
         rule_result=rule,
         needs=_needs(c for _, one in doubtful for c in one.unknown),
     )
+
+
+def _doubtful_names(policies: list[PolicyResult]) -> list[str]:
+    """Rules that may match: the first by name is the one that Envoy logs."""
+    return [
+        name
+        for policy in policies
+        for name, rule in zip(policy.rule_ids, policy.rules, strict=True)
+        if rule.holds is None
+    ]
 
 
 def _matched(policies: list[PolicyResult]) -> list[tuple[str, PolicyResult, RuleResult]]:

@@ -17,7 +17,7 @@ HTTP_ONLY = frozenset(
     {"request-principal", "audiences", "presenter", "claim", "header", "host", "method", "path"}
 )
 SECRET = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
-ALWAYS_SENT = frozenset({"x-request-id", "x-forwarded-proto"})
+ALWAYS_SENT = frozenset({"x-request-id", "x-forwarded-proto", ":scheme"})
 """Headers that every proxy sets before its policies look, where a request has none."""
 PROXY_SENT = frozenset(
     {"x-forwarded-client-cert", "x-forwarded-for", "traceparent", "tracestate", "b3"}

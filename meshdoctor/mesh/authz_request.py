@@ -54,9 +54,26 @@ def call_of(expected: Expected, request: Request, line: Line | None) -> Call:
         method=None if tcp else (request.method.upper() or (line.method if line else "")) or None,
         path=None if tcp else (request.path or (line.path if line else "")) or None,
         host=None if tcp else (request.host or (line.authority if line else "")) or None,
-        headers=pairs,
+        headers=_as_judged(expected, pairs, request, line),
         headers_known=request.given,
     )
+
+
+def _as_judged(
+    expected: Expected, pairs: tuple[tuple[str, str], ...], request: Request, line: Line | None
+) -> tuple[tuple[str, str], ...]:
+    """The headers that policies see: a gateway adds its peer to X-Forwarded-For before they look.
+
+    Where the peer is not known, the header is not.
+    """
+    if expected.kind != "gateway" or not request.given:
+        return pairs
+    sent = [value for name, value in request.headers if name.lower() == "x-forwarded-for"]
+    kept = tuple(pair for pair in pairs if pair[0] != "x-forwarded-for")
+    if line is not None and line.forwarded_for:
+        return (*kept, ("x-forwarded-for", line.forwarded_for))
+    peer = expected.client_ip
+    return (*kept, ("x-forwarded-for", ",".join((*sent, peer)))) if peer else kept
 
 
 def _chain(expected: Expected, request: Request, line: Line | None) -> bool | None:

@@ -143,7 +143,8 @@ def choose(
     if client.namespace == root:
         local = [r for r in local if is_private(r, default)]
     found = _pick(local, client, host, "client namespace", domain, scoped=True)
-    if found is not None:
+    if found is not None or best_host((rule_host(r, domain) for r in local), host):
+        # rules that select other workloads end the search too (SidecarScope.DestinationRule)
         return found
     for namespace, place in ((service_namespace, "service namespace"), (root, "root namespace")):
         if not namespace:

@@ -29,7 +29,10 @@ UNKNOWN_HOST = "unknown-host"
 
 
 class Given(Struct, frozen=True, kw_only=True):
-    """Everything the judgement is made of. `client` None: the caller is not known."""
+    """Everything the judgement is made of. `client` None: the caller is not known.
+
+    `named_exists`: the cluster service that `asked_host` names, if it names one, exists.
+    """
 
     client: WorkloadPods | None
     server: WorkloadPods | None
@@ -44,6 +47,7 @@ class Given(Struct, frozen=True, kw_only=True):
     sidecars: tuple[Sidecar, ...] = ()
     entries: tuple[ServiceEntry, ...] = ()
     routed_hosts: tuple[str, ...] = ()
+    named_exists: bool = True
 
     @property
     def root(self) -> str:
@@ -90,7 +94,7 @@ def passthrough_of(given: Given, client: Client, sight: Sight, selected: protoco
         return POD_IP if given.server is not None and entry_of(given) is None else ""
     if not sight.visible:
         return sight.hidden_by
-    host = _bare(given.asked_host)
+    host = bare_host(given.asked_host)
     if not host:
         return ""
     if _is_ip(host):
@@ -100,12 +104,12 @@ def passthrough_of(given: Given, client: Client, sight: Sight, selected: protoco
     if meant == (given.service.namespace, given.service.name) or not selected.http:
         return ""
     known_hosts = (*given.routed_hosts, *(h for e in given.entries for h in e.spec.hosts))
-    if meant is not None or any(host_matches(h, host) for h in known_hosts):
+    if meant is not None and given.named_exists or any(host_matches(h, host) for h in known_hosts):
         return ""
     return UNKNOWN_HOST
 
 
-def _bare(host: str) -> str:
+def bare_host(host: str) -> str:
     """The host of `host`, `host:port` or `[v6]:port`."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
@@ -123,7 +127,7 @@ def _is_ip(text: str) -> bool:
 def addresses_of(given: Given) -> tuple[str, ...]:
     """What the client's packets are addressed to."""
     service = given.service
-    asked = _bare(given.asked_host)
+    asked = bare_host(given.asked_host)
     if _is_ip(asked):
         return (asked,)
     if service is not None and not service.headless:

@@ -96,7 +96,8 @@ def _attempt(
     if not found:
         return _Attempt(rule=rule, policy=policy, text=MISSED)
     last = None
-    for token in found:
+    # Envoy takes them from the back, and all must verify: the first one's claims stay.
+    for token in reversed(found):
         last = tokens.parse(token.text)
         text = last.error or _claims_error(last, rule, now)
         if text:

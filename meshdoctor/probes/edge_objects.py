@@ -1,7 +1,8 @@
 """Which objects decide what two ends of an edge speak? Shared reads; not a probe."""
 
-from meshdoctor.mesh.edge_path import Given
+from meshdoctor.mesh.edge_path import Given, bare_host
 from meshdoctor.mesh.edge_tls import Judged, judge
+from meshdoctor.mesh.services import named_by_client
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.istio import (
     DestinationRule,
@@ -11,7 +12,8 @@ from meshdoctor.model.istio import (
     VirtualService,
 )
 from meshdoctor.model.kubernetes import Pod, Service
-from meshdoctor.model.subjects import EdgeSubject
+from meshdoctor.model.subjects import EdgeSubject, ServiceSubject
+from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View
 
@@ -63,7 +65,24 @@ def given(view: View, edge: EdgeSubject) -> Given:
         sidecars=tuple(s for ns in names for s in view.objects("Sidecar", Sidecar, ns)),
         entries=view.objects("ServiceEntry", ServiceEntry),
         routed_hosts=_routed(view) if edge.request.host else (),
+        named_exists=_named_exists(view, edge),
     )
+
+
+def _named_exists(view: View, edge: EdgeSubject) -> bool:
+    """Whether the cluster service that the client's host means exists.
+
+    True if it means none, and where nobody could look: then the host counts as known.
+    """
+    if edge.client is None or not edge.request.host:
+        return True
+    meant = named_by_client(bare_host(edge.request.host), edge.client.namespace)
+    if meant is None or edge.service == ServiceSubject(*meant):
+        return True
+    try:
+        return reading.service(view, ServiceSubject(*meant)) is not None
+    except EvidenceError:
+        return True
 
 
 def _routed(view: View) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from tests.lab.differential import tokens
 from tests.lab.differential.case import (
     ALICE,
     BOB,
+    CLIENTS,
     GATE,
     HTTP,
     NOBODY,
@@ -101,7 +102,8 @@ def _host(dice: Dice, ask: Ask) -> str:
         name.upper(): 4,
         f"{name}.SVC.cluster.local:{ask.port}": 3,
         f"{name}:1234": 3,
-        SERVICE: 3,
+        # in a server's own namespace this names that server
+        SERVICE if ask.client in CLIENTS else name: 3,
         "www.example.com": 4,
         f"www.example.com:{ask.port}": 3,
     }

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh.authz_call import Call, Judge, Settings
 from meshdoctor.mesh.authz_explain import explain
+from meshdoctor.mesh.authz_request import Expected, call_of
 from meshdoctor.mesh.authz_verdict import Decision
 from meshdoctor.model.istio import AuthorizationPolicy, ExtensionProvider, ProviderService
+from meshdoctor.model.subjects import Request
 from tests.unit.mesh.authz_case import CALL, JUDGE, SETTINGS, TCP, policy, verdict
 
 ALLOW, DENY, UNKNOWN = Decision.ALLOW, Decision.DENY, Decision.UNKNOWN
@@ -509,6 +511,7 @@ def test_the_reasoning_names_every_rule_and_is_bounded() -> None:
         # a proxy on the way sets them where the request has none (seen in the lab)
         ("request.headers[x-request-id]", "*", ALLOW),
         ("request.headers[X-Forwarded-Proto]", "*", ALLOW),
+        ("request.headers[:scheme]", "*", ALLOW),
         ("request.headers[x-request-id]", "a*", UNKNOWN),
         ("request.headers[x-forwarded-client-cert]", "*", UNKNOWN),
         ("request.headers[x-envoy-attempt-count]", "1", UNKNOWN),
@@ -517,3 +520,26 @@ def test_the_reasoning_names_every_rule_and_is_bounded() -> None:
 )
 def test_headers_that_proxies_add(key: str, value: str, decision: Decision) -> None:
     assert verdict(policy(allow_when(key, value))).decision is decision
+
+
+def test_what_is_logged_is_not_known_where_an_earlier_rule_may_match() -> None:
+    deny = "{action: DENY, rules: [{when: [{key: connection.sni, values: [x]}]}, {}]}"
+    blind = replace(CALL, sni=None)
+    got = verdict(policy(deny), call=blind)
+    assert got.decision is DENY and got.details == "" and got.rule == 1
+    assert verdict(policy(deny), call=CALL).details.endswith("-rule[1]]")
+
+
+def test_a_gateway_adds_its_peer_to_x_forwarded_for() -> None:
+    expected = Expected(
+        kind="gateway", mtls=False, client_ip="10.0.0.3", port=80, http=True, hops=1
+    )
+    asked = Request(method="GET", path="/", headers=(("x-forwarded-for", "1.1.1.1"),))
+    call = call_of(expected, asked, None)
+    assert call.header("x-forwarded-for") == "1.1.1.1,10.0.0.3"
+    assert call.remote_ip == "1.1.1.1"
+    assert call_of(replace(expected, client_ip=""), asked, None).header("x-forwarded-for") is None
+    bare = call_of(expected, Request(method="GET", path="/"), None)
+    assert bare.header("x-forwarded-for") == "10.0.0.3"
+    sidecar = call_of(replace(expected, kind="sidecar"), asked, None)
+    assert sidecar.header("x-forwarded-for") == "1.1.1.1"

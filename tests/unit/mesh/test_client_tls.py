@@ -256,3 +256,14 @@ def test_the_order_of_rules_is_irrelevant(rules: list[DestinationRule], seed: in
 def test_a_third_namespace_never_matters(rules: list[DestinationRule]) -> None:
     mine = [r for r in rules if r.namespace != "third"]
     assert ruling(*rules) == ruling(*mine)
+
+
+def test_a_rule_that_selects_others_still_ends_the_search() -> None:
+    # seen in the lab: the client's namespace has a rule for the host, for another workload
+    others = rule("web", "mine", mode="DISABLE", labels={"app": "other"})
+    client = c.Client(namespace="web", labels={"app": "cart"})
+    found = c.choose([others, rule("shop", mode="ISTIO_MUTUAL")], client, HOST, "shop", ROOT)
+    assert found is None
+    both = [others, rule("web", "all", mode="SIMPLE"), rule("shop", mode="ISTIO_MUTUAL")]
+    merged = c.choose(both, client, HOST, "shop", ROOT)
+    assert merged is not None and merged.first.name == "all"

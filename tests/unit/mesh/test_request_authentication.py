@@ -259,3 +259,14 @@ def test_nothing_of_a_token_is_shown() -> None:
 def test_a_call_without_path_cannot_show_a_parameter() -> None:
     call = Call(principal="", http=True, headers_known=True)
     assert verdict(auth=(RA,), call=call).decision is UNKNOWN
+
+
+def test_of_several_tokens_the_last_place_is_verified_first() -> None:
+    # all must verify; seen in the lab by the text of the refusal
+    call = with_token("no-token")
+    call = replace(call, path=f"/?access_token={token(changed(iss='https://other'))}")
+    assert verdict(auth=(RA,), call=call).jwt.text == "Jwt issuer is not configured"
+    call = replace(with_token(token(GOOD)), path=f"/?access_token={token(changed(sub='bob'))}")
+    outcome = verdict(auth=(RA,), call=call).jwt
+    assert outcome.passes and outcome.claims.values is not None
+    assert outcome.claims.values["sub"] == "alice"

@@ -145,6 +145,8 @@ def test_the_hosts_a_proxy_does_not_know() -> None:
     assert facts(BOTH + STRICT, edge(host="10.96.0.5:80")).passthrough == ""
     assert facts(BOTH + STRICT, edge(host="pay.shop:80")).passthrough == ""
     assert facts(BOTH + STRICT, edge(host="pay.example.com")).passthrough == "unknown-host"
+    # a cluster service that does not exist is no host that a proxy knows
+    assert facts(BOTH + STRICT, edge(host="pay")).passthrough == "unknown-host"
     # the routes of a port without a declared protocol lead to its service, whatever the host
     sniffed = BOTH.replace("name: http,", "name: odd,")
     assert sniffed != BOTH
