@@ -8,7 +8,7 @@ from msgspec import Struct
 from meshdoctor.mesh import revisions
 from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.proxy_bootstrap import outdated
-from meshdoctor.mesh.sync_judgement import in_words, is_absent
+from meshdoctor.mesh.sync_judgement import in_words, is_absent, proxy_not_ready
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import injectors, matching, namespace_labels
 from meshdoctor.mesh.workloads import has_proxy, is_sidecar, proxy_type
@@ -41,6 +41,8 @@ class WorkloadSync(Struct, frozen=True, kw_only=True):
     unanswered_seconds: Annotated[
         Fact[int], "age of the oldest push that the pod did not acknowledge; 0: none", OBSERVED
     ]
+    state: Annotated[Fact[str], "what is wrong with the pod's proxy, in words; empty: nothing"]
+    proxy_not_ready: Annotated[Fact[bool], "its istio-proxy runs and is not ready", OBSERVED]
     revision: Annotated[Fact[str], "the revision that the proxy was injected by; empty: unknown"]
     revision_runs: Annotated[Fact[bool], "an istiod of that revision runs"]
     wanted_revision: Annotated[
@@ -86,6 +88,8 @@ def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
         others_wrong=seen[3],
         lag_seen=not isinstance(seen[2], Unavailable) and seen[2] > 0,
         unanswered_seconds=_unanswered(view, pod, table),
+        state=_state(seen, _unanswered(view, pod, table)),
+        proxy_not_ready=pod is not None and proxy_not_ready(pod),
         revision=clean(revision, 63),
         revision_runs=revision in revisions.running(reading.istiod_pods(view)),
         wanted_revision=attempt(lambda: _wanted(view, pod, workload.controller)),
@@ -118,6 +122,18 @@ def _seen(
     wrong = view.memo("wrong-proxies", _all_wrong)
     own = [p for p in wrong if p.id in mine]
     return absent, in_words(own[0], view.now) if own else "", len(own), len(wrong) - len(own)
+
+
+def _state(
+    seen: tuple[Fact[int], Fact[str], Fact[int], Fact[int]], seconds: Fact[int]
+) -> Fact[str]:
+    absent, wrong = seen[0], seen[1]
+    if isinstance(absent, Unavailable) or isinstance(wrong, Unavailable):
+        return absent if isinstance(absent, Unavailable) else wrong
+    waited = not isinstance(seconds, Unavailable) and seconds
+    if wrong and waited:
+        return f"{wrong}, without an answer for {seconds} s"
+    return wrong or ("no istiod lists it any more" if absent else "")
 
 
 def _unanswered(view: View, pod: Pod | None, table: SyncTable | Unavailable) -> Fact[int]:
