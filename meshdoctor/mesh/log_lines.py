@@ -62,6 +62,11 @@ AGENT: tuple[Row, ...] = (
         "failed to connect to upstream ",
         r"upstream (?P<address>\S+): (?P<reason>.*)",
     ),
+    _row(
+        "xds_terminated",
+        "upstream terminated with unexpected error",
+        r"unexpected error (?P<reason>.*?)(?:\tid=\S+)?$",
+    ),
     _row("warm_failed", "failed to warm certificate", r"certificate: (?P<reason>.*)"),
     _row("warm_root_failed", "failed to warm root certificate", r"certificate: (?P<reason>.*)"),
     _row("csr_failed", "failed to sign CSR", r"CSR: (?P<reason>.*)"),

@@ -9,13 +9,15 @@ from msgspec import Struct
 from meshdoctor.mesh.istiod_log import ROWS
 from meshdoctor.mesh.log_lines import AGENT, ENVOY, Said, of, scan
 
-_LOST = ("xds_closed", "xds_connect_failed")
+_LOST = ("xds_closed", "xds_connect_failed", "xds_terminated")
 
 
 class XdsLog(Struct, frozen=True, kw_only=True):
-    """`lost`: the last word is a loss; `too_large`: messages over gRPC's limit."""
+    """`lost`: the last word is a loss that lasts; `ended`: the last word is any end of the
+    connection, be it of a moment; `too_large`: messages over gRPC's limit."""
 
     lost: Said | None
+    ended: Said | None
     losses: int
     too_large: tuple[Said, ...]
     warming: int
@@ -33,8 +35,10 @@ def read(text: str) -> XdsLog:
     said = scan(text, (*ENVOY, *AGENT, *ROWS))
     losses = of(said, *_LOST)
     last = next((s for s in reversed(said) if s.kind in (*_LOST, "xds_connected")), None)
+    ended = last if last is not None and last.kind in _LOST else None
     return XdsLog(
-        lost=last if last is not None and last.kind in _LOST and _real(last) else None,
+        ended=ended,
+        lost=ended if ended is not None and _real(ended) else None,
         losses=len(losses),
         too_large=of(said, "too_large"),
         warming=text.count("initial fetch timed out for"),

@@ -59,6 +59,7 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     event_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     has_proxy: Annotated[Fact[bool], "the pod has istio-proxy"]
     native: Annotated[Fact[bool], "istio-proxy is a native sidecar"]
+    proxy_started: Annotated[Fact[bool], "istio-proxy has started, ready or not"]
     plugin: Annotated[Fact[str], "network plugin that a sandbox failure blames", OBSERVED]
     plugin_owner: Annotated[Fact[Ref], "DaemonSet of that plugin; empty: not found"]
     mesh_mount: Annotated[Fact[bool], "the volume that fails is Istio's", OBSERVED]
@@ -117,6 +118,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         event_said=f": {one.event.rstrip('.')}" if one.event else "",
         has_proxy=has_proxy(pod),
         native=is_native_sidecar(pod),
+        proxy_started=_has_started(pod),
         plugin=plugin,
         plugin_owner=attempt(lambda: Ref(_plugin_owner(view, plugin))),
         mesh_mount=one.stage is Stage.MOUNT and bool(_MESH_MOUNT.search(one.event)),
@@ -138,6 +140,11 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         job_held=held is not None,
         job_pod=held.name if held is not None else "",
     )
+
+
+def _has_started(pod: Pod) -> bool:
+    status = pod.container_status(PROXY)
+    return status is not None and (status.started or status.ready)
 
 
 def _agent(view: View, one: Startup) -> AgentLog:

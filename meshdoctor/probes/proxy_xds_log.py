@@ -18,6 +18,7 @@ class ProxyXdsLog(Struct, frozen=True, kw_only=True):
     """Of the workload's newest pod with a proxy; nothing for a workload without."""
 
     lost: Annotated[Fact[bool], "the connection to istiod was lost and not opened again", OBSERVED]
+    ended: Annotated[Fact[bool], "its last word is that the connection ended", OBSERVED]
     lost_text: Annotated[Fact[str], "the last line about it", OBSERVED]
     too_large: Annotated[Fact[int], "messages over gRPC's limit", OBSERVED]
     too_large_text: Annotated[Fact[str], "the last such line", OBSERVED]
@@ -36,13 +37,14 @@ def proxy_xds_log(view: View, subject: WorkloadSubject) -> ProxyXdsLog:
     pods = [p for p in reading.workload(view, subject).pods if shared.is_client(p)]
     if not pods:
         return ProxyXdsLog(
-            lost=False, lost_text="", too_large=0, too_large_text="", warming=0, pod=""
+            lost=False, ended=False, lost_text="", too_large=0, too_large_text="", warming=0, pod=""
         )
     pod = pods[-1]
     found = read(view.log(pod.namespace, pod.name, PROXY).text)
     return ProxyXdsLog(
         lost=found.lost is not None,
-        lost_text=clean(found.lost.text, 200) if found.lost is not None else "",
+        ended=found.ended is not None,
+        lost_text=clean(found.ended.text, 200) if found.ended is not None else "",
         too_large=len(found.too_large),
         too_large_text=clean(found.too_large[-1].text, 200) if found.too_large else "",
         warming=found.warming,
