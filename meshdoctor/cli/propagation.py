@@ -1,7 +1,6 @@
 """`meshdoctor propagation`: which proxies have a change, and how long did it take?"""
 
 import sys
-from datetime import timedelta
 from typing import Any
 
 import click
@@ -11,9 +10,6 @@ from meshdoctor.cli.progress import Line, terminal_width
 from meshdoctor.cli.propagation_run import Asked, followed, looked
 from meshdoctor.report.propagation import Answer, as_text
 from meshdoctor.report.propagation_json import as_json
-
-YOUNG = timedelta(seconds=11)
-"""A change of the last seconds may still be on its way."""
 
 
 @click.command(
@@ -83,9 +79,8 @@ def status(answer: Answer) -> int:
     """The exit status: 1 for what is found wrong, 3 for what could not be seen."""
     found = answer.spread
     lacking = any(p.hold.value != "state not shown" for p in found.missing)
-    young = found.changed is not None and found.now - found.changed < YOUNG
     unused = not found.proxies and bool(answer.findings)
-    if answer.slow or unused or (lacking and not young):
+    if answer.slow or unused or (lacking and not found.young):
         return 1
     late = found.quiet and not found.complete
     return 3 if answer.missing or found.missing or answer.none or late else 0

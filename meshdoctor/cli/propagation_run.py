@@ -128,10 +128,13 @@ def _answer(
         asked.missing.append(str(times))
     if wanting:
         asked.say("looking for causes")
+    causes = attempt(lambda: _causes(asked, found.ref)) if wanting else []
+    if isinstance(causes, Unavailable):
+        asked.missing.append(f"causes: {causes}")
     return Answer(
         spread=found,
         deliveries=() if isinstance(times, Unavailable) else times,
-        findings=_causes(asked, found.ref) if wanting else (),
+        findings=[] if isinstance(causes, Unavailable) else causes,
         missing=asked.missing,
         watched=done is not None,
         seen=done is not None and done.seen,

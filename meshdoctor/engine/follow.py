@@ -18,7 +18,7 @@ from meshdoctor.mesh.propagation import SLOW, Hold, ProxyHold, Spread, types_of
 from meshdoctor.mesh.propagation_time import ACKNOWLEDGING, Arrival, Began, first_update, took
 from meshdoctor.mesh.xds_status import parse
 from meshdoctor.model.kubernetes import Object
-from meshdoctor.ports import Change, EvidenceError, Following, Source
+from meshdoctor.ports import Change, DeadlineError, EvidenceError, Following, Source
 from meshdoctor.probes.spread import GRAIN, concerned, dates, hindsight, spread
 from meshdoctor.probes.view import View
 
@@ -106,8 +106,11 @@ class Follower:
         self._sent = sent
         ready()
         while (left := self._following.left() - self._reserve) > 0:
-            if self._noticed(min(left, WAIT)):
-                return True
+            try:
+                if self._noticed(min(left, WAIT)):
+                    return True
+            except DeadlineError:
+                return False
         return False
 
     def follow(self) -> Followed:

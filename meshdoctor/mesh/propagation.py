@@ -257,9 +257,8 @@ class Spread(Struct, frozen=True, kw_only=True):
     @property
     def slow(self) -> bool:
         """Ten seconds have passed and a proxy is without it, or it took longer than that."""
-        age = self.now - self.changed if self.changed is not None else None
         waiting = any(not p.done and p.hold is not Hold.UNKNOWN for p in self.proxies)
-        if waiting and (age is None or age > SLOW + _CHANGE_GRAIN):
+        if waiting and not self.young:
             return True
         return self.took is not None and self.took.best > SLOW
 
@@ -273,6 +272,17 @@ class Spread(Struct, frozen=True, kw_only=True):
         """istiod has sent nothing since the change: it is late, or nothing comes of the change."""
         held = all(p.hold is Hold.IN_STEP and p.dated for p in self.proxies)
         return bool(self.proxies) and self.changed is not None and held
+
+    @property
+    def young(self) -> bool:
+        """What is missing may still be on its way: the change, or each push, is seconds old."""
+        if self.changed is not None:
+            return self.now - self.changed <= SLOW + _CHANGE_GRAIN
+        waits = [p for p in self.missing if p.hold is not Hold.UNKNOWN]
+        return bool(waits) and all(
+            p.hold is Hold.WAITING and p.sent is not None and self.now - p.sent <= SLOW
+            for p in waits
+        )
 
     @property
     def complete(self) -> bool:

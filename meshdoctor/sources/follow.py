@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from meshdoctor.model.kubernetes import Object
-from meshdoctor.ports import Change, ForbiddenError
+from meshdoctor.ports import Change, ForbiddenError, UnreachableError
 from meshdoctor.sources.clock import pause
 from meshdoctor.sources.live import ENVOY_PORT, Live
 
@@ -45,6 +45,8 @@ class LiveFollowing:
                     if change is not None and _version(change) != _of(known):
                         known = None if change.deleted else change.object
                         yield change
+            except UnreachableError:
+                pass  # a watch that broke is opened again
             except ForbiddenError:
                 yield from self._polled(kind, namespace, name, known)
             pause(EVERY)

@@ -100,7 +100,8 @@ class Transport:
 
         url = f"{self._host}{path}?{urlencode(query)}"
         headers = {"Accept": "application/json", "User-Agent": "meshdoctor", **self._credentials()}
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=self.deadline.share(3600, path))
+        self.deadline.share(CONNECT_SECONDS, path)
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=self.deadline.left())
         try:
             reply = self._pool.request(
                 "GET",

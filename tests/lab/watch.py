@@ -220,8 +220,10 @@ def judged(api: Api, fault: Fault, number: int) -> tuple[bool, str]:
         good, text = True, ""
         answer = Command("--object", wanted["object"]).done()
     wrong = []
-    if "state" in wanted and not answer["states"].get(wanted["state"]):
-        wrong.append(f"no proxy is {wanted['state']!r}: {answer['states']}")
+    states = wanted.get("state") or []
+    states = states if isinstance(states, list) else [states]
+    if states and not any(answer["states"].get(state) for state in states):
+        wrong.append(f"no proxy is {' or '.join(states)}: {answer['states']}")
     if "slow" in wanted and answer["slow"] is not wanted["slow"]:
         wrong.append(f"slow: {answer['slow']}")
     if answer["exit"] != wanted["exit"]:

@@ -162,6 +162,10 @@ def test_what_is_slow_and_what_is_complete() -> None:
     assert silent.quiet and not silent.complete  # nothing was sent for half a minute
     assert not spread(CHANGED, dated, proxy(Hold.HAS, AFTER)).quiet
     assert spread(NOW - timedelta(minutes=2), dated).complete
+    sent = proxy(Hold.WAITING, NOW - timedelta(seconds=6))
+    assert not spread(None, sent).slow and spread(None, sent).young
+    assert spread(None, replace(sent, sent=NOW - timedelta(seconds=12))).slow
+    assert spread(None, proxy(Hold.WAITING)).slow and spread(None, proxy(Hold.REFUSED)).slow
     hidden = spread(CHANGED, proxy(Hold.UNKNOWN))
     assert not hidden.slow
 
