@@ -19,8 +19,11 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## diagnose the incidents shipped with meshdoctor
 	@$(BIN)/meshdoctor demo
 
+# Rulings and ranking are what people act on: 95 of 100 of their lines are run by a test.
+COVERED := --cov=meshdoctor.mesh --cov=meshdoctor.engine --cov-report= --cov-fail-under=95
+
 test: $(STAMP) ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(COVERED)
 
 check: $(STAMP) ## every check the project keeps, but the tests
 	@$(BIN)/ruff check .
