@@ -45,11 +45,18 @@ def pod_of(api: Api, workload: str) -> Object:
     return max(found, key=lambda item: item["metadata"]["creationTimestamp"])
 
 
+def _user_of(pod: Object) -> int:
+    """The user that the application runs as."""
+    app = pod["spec"]["containers"][0].get("securityContext") or {}
+    return int(app.get("runAsUser") or layout.APP_UID)
+
+
 def call(api: Api, client: str, spec: Step) -> Object:
-    """Make one call from a workload's pod, as an ordinary user."""
-    namespace, name = key_of(pod_of(api, client))
+    """Make one call from a workload's pod, as its application's user."""
+    pod = pod_of(api, client)
+    namespace, name = key_of(pod)
     place = layout.pod_namespace(namespace, name)
-    uid = int(spec.get("uid") or layout.APP_UID)
+    uid = int(spec.get("uid") or _user_of(pod))
     argv = [sys.executable, str(layout.HERE / "caller.py"), json.dumps(spec)]
     done = run(netns.inside(place, netns.as_user(uid, argv)), timeout=30, check=False)
     found: Object = json.loads(done.stdout or "{}") or {"code": 0, "error": done.stderr[-200:]}
