@@ -23,6 +23,8 @@ JWT, EXT_DENIED, EXT_ERROR, TOO_LARGE, OTHER = "jwt", "ext-denied", "ext-error",
 _OTHER_FLAGS = frozenset({"RL", "RLSE", "FI", "DI"})
 _UPSTREAM = frozenset({"", "-", "via_upstream"})
 _ROUTING = ("route_not_found", "cluster_not_found", "no_healthy_upstream", "upstream_", "http1.")
+# The caller hung up: the code, if there is one, is what the upstream had answered before.
+_HUNG_UP = ("downstream_",)
 
 
 class Denial(Struct, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ def of_line(line: Line) -> Denial | None:
 
 def _local(line: Line) -> bool:
     """Whether this proxy itself answered, and not because it could not route or connect."""
-    return line.details not in _UPSTREAM and not line.details.startswith(_ROUTING)
+    return line.details not in _UPSTREAM and not line.details.startswith(_ROUTING + _HUNG_UP)
 
 
 def _words(line: Line) -> str:

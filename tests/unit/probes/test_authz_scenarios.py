@@ -589,6 +589,17 @@ def test_another_filter_at_the_caller(
     assert verify is not None and verify.lacks == [details]
 
 
+def test_a_caller_that_hung_up_was_refused_by_no_filter() -> None:
+    """A 403 of the application, of whose body the caller waited for nothing."""
+    rest = {"code": 403, "details": "downstream_remote_disconnect", "flags": "DC"}
+    cluster = "outbound|80||pay.shop.svc.cluster.local"
+    log = {
+        "shop/pay-1": line(**rest) + line(code=403, details="via_upstream"),  # type: ignore[arg-type]
+        "shop/cart-1": line(cluster=cluster, sni="-", **rest),  # type: ignore[arg-type]
+    }
+    assert outcome(*SHOP, logs=log) == ["MD2901"]
+
+
 def test_an_answer_that_came_from_beyond_is_no_filter_of_the_caller() -> None:
     cluster = "outbound|80||pay.shop.svc.cluster.local"
     log = {"shop/cart-1": line(code=403, details="via_upstream", cluster=cluster, sni="-")}
