@@ -129,6 +129,8 @@ def _slow(answer: Answer) -> str:
     text = f"more than {SLOW.total_seconds():.0f} s"
     if time is not None and time.best > SLOW:
         text = f"{seconds(time.best)} is {text}"
+    if any(one.startswith("causes: ") for one in answer.missing):
+        return f"{text}; its causes could not be looked for (see below)"
     if not answer.findings:
         return f"{text}; no cause that is known is confirmed"
     return f"{text}; causes, most likely first:"
