@@ -28,7 +28,11 @@ wanted = tuple(sys.argv[2].split("/")) if len(sys.argv) > 2 else ("", "", "")
 answer = looked(Asked(open_source(options), options, wanted, "", lambda text: None))
 text, data = as_text(answer, 80), json.loads(as_json(answer))
 seconds = time.process_time() - begun
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Linux counts what the parent held at the fork in ru_maxrss, but not in VmHWM.
+status = Path("/proc/self/status")
+lines = status.read_text().splitlines() if status.exists() else []
+own = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+peak = (own or [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss])[0] / 1024
 print(json.dumps({"seconds": seconds, "mb": peak, "text": text, "data": data}))
 """
 
