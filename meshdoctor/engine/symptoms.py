@@ -84,6 +84,8 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
 
 def _stream(line: Line) -> tuple[str, str]:
     """What a line belongs to: an outbound cluster, or a port of the log's owner."""
+    if line.authority and not line.upstream_cluster:
+        return ("none", line.authority)
     if line.upstream_cluster.startswith(("inbound", "-")) or not line.upstream_cluster:
         return ("in", line.downstream_local.rpartition(":")[2])
     return ("out", line.upstream_cluster)

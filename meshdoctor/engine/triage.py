@@ -9,7 +9,8 @@ pod IP.
 from collections.abc import Iterable, Iterator
 
 from meshdoctor.mesh.access_log import Line, parse
-from meshdoctor.mesh.services import named_by_client, selected_pods
+from meshdoctor.mesh.edge_target import ips
+from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
 from meshdoctor.mesh.workloads import PROXY, WorkloadPods, has_proxy, is_ready, owner_of, proxy_type
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
@@ -86,8 +87,39 @@ def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
             host=line.authority or address,
             port=int(port) if port.isdigit() else 0,
         )
+    elif not line.upstream_cluster and _went_out(pod, line):
+        # No route, or a route to a cluster that does not exist: only name and address tell whose.
+        yield from _to_named(view, owner, line)
     elif parts[0] == "inbound" or not line.upstream_cluster:
         yield from _to_server(view, owner, line, by_ip)
+
+
+def _went_out(pod: Pod, line: Line) -> bool:
+    """Whether the pod's own application made the call: from an address of the pod to another."""
+    called = line.downstream_local.rpartition(":")[0]
+    own = ips(pod)
+    return not line.is_tcp and line.peer_ip in own and bool(called) and called not in own
+
+
+def _to_named(view: View, client: WorkloadSubject, line: Line) -> Iterator[EdgeSubject]:
+    called, _, port = line.downstream_local.rpartition(":")
+    number = int(port) if port.isdigit() else 0
+    services = view.memo("service-by-ip", _by_cluster_ip)
+    found = services.get(called)
+    if found is not None:
+        yield from _to_service(view, client, fqdn(found), number)
+    elif line.authority:
+        host = line.authority.rpartition(":")[0] or line.authority
+        yield EdgeSubject(client=client, server=None, host=host, port=number)
+
+
+def _by_cluster_ip(view: View) -> dict[str, Service]:
+    return {
+        ip: one
+        for one in view.objects("Service", Service)
+        for ip in (one.spec.cluster_ip, *one.spec.cluster_ips)
+        if ip and ip != "None"
+    }
 
 
 def _to_service(view: View, client: WorkloadSubject, host: str, port: int) -> Iterator[EdgeSubject]:

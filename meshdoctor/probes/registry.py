@@ -14,6 +14,7 @@ from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
+from meshdoctor.probes.config_calls import config_calls, config_reach, service_calls
 from meshdoctor.probes.config_catch_all import catch_all_rule, catch_all_seen
 from meshdoctor.probes.config_destination_rule import config_destination_rule
 from meshdoctor.probes.config_gateway_api import config_gateway_api
@@ -32,6 +33,7 @@ from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_certificates import edge_certificates
 from meshdoctor.probes.edge_endpoints import edge_endpoints
+from meshdoctor.probes.edge_ends import edge_ends
 from meshdoctor.probes.edge_locality import edge_locality
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
 from meshdoctor.probes.edge_scope import edge_scope
@@ -91,6 +93,9 @@ PROBES: tuple[Probe, ...] = (
     authz_verdict,
     caller,
     catch_all_rule,
+    config_calls,
+    config_reach,
+    service_calls,
     catch_all_seen,
     client_app_log,
     client_log,
@@ -106,6 +111,7 @@ PROBES: tuple[Probe, ...] = (
     delivery,
     edge_app_log,
     edge_certificates,
+    edge_ends,
     edge_endpoints,
     edge_locality,
     edge_network,

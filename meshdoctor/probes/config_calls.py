@@ -1,0 +1,155 @@
+"""How do calls end to the hosts that a route, a rule or a gateway is about, and who makes them?"""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh import routes, rules
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.hosts import service_of
+from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
+from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.subjects import ConfigSubject, ServiceSubject, SubjectKind
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.view import View, probe
+
+READS = (
+    "ConfigMap",
+    "DaemonSet",
+    "Deployment",
+    "DestinationRule",
+    "Gateway",
+    "Job",
+    "Pod",
+    "Service",
+    "StatefulSet",
+    "VirtualService",
+)
+
+
+class ConfigReach(Struct, frozen=True, kw_only=True):
+    """Whom a VirtualService, DestinationRule or Gateway is about; empty for other objects."""
+
+    service: Annotated[Fact[Ref], "the first Service that its hosts mean; empty: none"]
+    client: Annotated[Fact[str], "a workload with a sidecar, kind/name.namespace, its own first"]
+    gateway: Annotated[Fact[str], "a gateway workload of the scope, kind/name.namespace"]
+    gateway_ref: Annotated[Fact[Ref], "that gateway workload; empty: none"]
+
+
+class ConfigCalls(Struct, frozen=True, kw_only=True):
+    """What sidecars and gateways logged of calls to the object's hosts."""
+
+    no_cluster: Annotated[Fact[int], "NC: the route's cluster does not exist", OBSERVED]
+    no_route: Annotated[Fact[int], "NR route_not_found: no route takes the request", OBSERVED]
+    no_endpoint: Annotated[Fact[int], "UH: the cluster has no healthy endpoint", OBSERVED]
+
+
+class ServiceCalls(Struct, frozen=True, kw_only=True):
+    """What sidecars and gateways logged of calls to the service."""
+
+    no_endpoint: Annotated[Fact[int], "UH: the cluster has no healthy endpoint", OBSERVED]
+
+
+@probe("config-reach", subject=SubjectKind.CONFIG, reads=READS)
+def config_reach(view: View, subject: ConfigSubject) -> ConfigReach:
+    """Which service and which proxies is this object about?"""
+    found = _services(view, _hosts(view, subject))
+    if not _is_ours(subject):
+        return ConfigReach(service=Ref(""), client="", gateway="", gateway_ref=Ref(""))
+    homes = (subject.namespace, *(s.namespace for s in found))
+    gateway = _proxy(view, "router", homes)
+    return ConfigReach(
+        service=Ref(found[0].ref if found else ""),
+        client=_named(_proxy(view, "sidecar", homes)),
+        gateway=_named(gateway),
+        gateway_ref=Ref(gateway.subject.ref if gateway is not None else ""),
+    )
+
+
+@probe("config-calls", subject=SubjectKind.CONFIG, reads=(*READS, "Telemetry", "log"), costly=True)
+def config_calls(view: View, subject: ConfigSubject) -> ConfigCalls:
+    """How do calls to the object's hosts end?"""
+    if not _is_ours(subject):
+        return ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0)
+    hosts = _hosts(view, subject)
+    logs, lines = _lines(view, hosts, _services(view, hosts))
+    return ConfigCalls(
+        no_cluster=logs.seen(ev.count(lines, lambda line: "NC" in line.flags)),
+        no_route=logs.seen(ev.count(lines, lambda line: line.details == "route_not_found")),
+        no_endpoint=logs.seen(ev.count(lines, lambda line: "UH" in line.flags)),
+    )
+
+
+@probe(
+    "service-calls", subject=SubjectKind.SERVICE, reads=(*READS, "Telemetry", "log"), costly=True
+)
+def service_calls(view: View, subject: ServiceSubject) -> ServiceCalls:
+    """How do calls to the service end?"""
+    found = reading.service(view, subject)
+    logs, lines = _lines(view, (), (found,) if found is not None else ())
+    return ServiceCalls(no_endpoint=logs.seen(ev.count(lines, lambda line: "UH" in line.flags)))
+
+
+def _is_ours(subject: ConfigSubject) -> bool:
+    return subject.config_kind in ("VirtualService", "DestinationRule", "Gateway")
+
+
+def _hosts(view: View, subject: ConfigSubject) -> tuple[str, ...]:
+    """The object's hosts as istiod reads them; none when it is gone."""
+    space, name = subject.namespace, subject.name
+    if subject.config_kind == "VirtualService":
+        route = view.object("VirtualService", VirtualService, space, name)
+        return routes.hosts(route) if route is not None else ()
+    if subject.config_kind == "DestinationRule":
+        rule = view.object("DestinationRule", DestinationRule, space, name)
+        return (rules.host(rule),) if rule is not None else ()
+    if subject.config_kind == "Gateway":
+        gateway = view.object("Gateway", Gateway, space, name)
+        served = gateway.spec.servers if gateway is not None else ()
+        return tuple(host.rpartition("/")[2] for server in served for host in server.hosts)
+    return ()
+
+
+def _services(view: View, hosts: Iterable[str]) -> tuple[Service, ...]:
+    named = [own for host in hosts if (own := service_of(host)) is not None]
+    found = [view.object("Service", Service, *own) for own in named]
+    return tuple(one for one in found if one is not None)
+
+
+def _lines(
+    view: View, hosts: Iterable[str], services: Iterable[Service]
+) -> tuple[proxy_logs.ProxyLogs, tuple[Line, ...]]:
+    """Callers' lines that mean one of these hosts or services, by cluster, name or address."""
+    names = {host.lower() for host in hosts}
+    addresses: set[str] = set()
+    for one in services:
+        short = f"{one.name}.{one.namespace}"
+        names |= {short, f"{short}.svc"}
+        addresses |= {ip for ip in (one.spec.cluster_ip, *one.spec.cluster_ips) if ip}
+    wanted = ev.Target(hosts=frozenset(names), addresses=frozenset(addresses - {"None"}))
+    logs = proxy_logs.of_callers(view)
+    return logs, logs.lines(lambda log: ev.of_client(log, wanted))
+
+
+def _proxy(view: View, kind: str, homes: tuple[str, ...]) -> WorkloadPods | None:
+    """A workload with such a proxy, from the first of these namespaces that has one, else any."""
+    known = [w for w in reading.workloads(view).values() if _kind(w) == kind]
+    known.sort(key=lambda w: _place(homes, w.subject.namespace))
+    return known[0] if known else None
+
+
+def _named(workload: WorkloadPods | None) -> str:
+    """As istioctl takes it."""
+    return f"{workload.target}.{workload.subject.namespace}" if workload is not None else ""
+
+
+def _place(homes: tuple[str, ...], namespace: str) -> int:
+    return homes.index(namespace) if namespace in homes else len(homes)
+
+
+def _kind(workload: WorkloadPods) -> str:
+    return proxy_type(workload.pod) if workload.pod is not None else ""

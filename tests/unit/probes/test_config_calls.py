@@ -1,0 +1,72 @@
+"""Whom does a route concern, and how do calls to its hosts end?"""
+
+from meshdoctor.engine.triage import edges_of
+from meshdoctor.mesh.access_log import parse
+from meshdoctor.model.facts import Ref
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.subjects import ConfigSubject, ServiceSubject
+from meshdoctor.probes.config_calls import (
+    ConfigCalls,
+    ConfigReach,
+    ServiceCalls,
+    config_calls,
+    config_reach,
+    service_calls,
+)
+from tests.unit.world import world
+
+OBJECTS = """
+apiVersion: v1
+kind: Pod
+metadata: {name: cart-1, namespace: shop, labels: {app: cart}}
+spec: {containers: [{name: istio-proxy, args: [proxy, sidecar]}]}
+status: {phase: Running, podIP: 10.88.16.3}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pay, namespace: shop}
+spec: {clusterIP: 10.89.97.36, selector: {app: pay}, ports: [{port: 8080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: pay, namespace: shop}
+spec:
+  hosts: [pay]
+  http: [{route: [{destination: {host: pay, subset: v3}}]}]
+"""
+# As Envoy writes it: a cluster that does not exist has no name in the line.
+NO_CLUSTER = (
+    '[2026-11-24T21:01:58.064Z] "GET /pay HTTP/1.1" 503 NC cluster_not_found - "-" 0 0 0 - "-" '
+    '"cart" "id" "pay.shop:8080" "-" - - 10.89.97.36:8080 10.88.16.3:59808 - -'
+)
+LOGS = {("shop", "cart-1", "istio-proxy"): NO_CLUSTER}
+ROUTE = ConfigSubject("VirtualService", "shop", "pay")
+
+
+def test_calls_without_a_cluster_are_found_by_name_and_address() -> None:
+    view = world(OBJECTS, logs=LOGS)
+    assert config_calls.run(view, ROUTE) == ConfigCalls(no_cluster=1, no_route=0, no_endpoint=0)
+    elsewhere = {
+        key: text.replace("pay.shop", "store.shop").replace("10.89.97.36", "10.89.97.37")
+        for key, text in LOGS.items()
+    }
+    other = config_calls.run(world(OBJECTS, logs=elsewhere), ROUTE)
+    assert other == ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0)
+    found = service_calls.run(view, ServiceSubject("shop", "pay"))
+    assert found == ServiceCalls(no_endpoint=0)
+
+
+def test_whom_a_route_concerns() -> None:
+    found = config_reach.run(world(OBJECTS), ROUTE)
+    assert found == ConfigReach(
+        service=Ref("Service/shop/pay"), client="pod/cart-1.shop", gateway="", gateway_ref=Ref("")
+    )
+    policy = config_reach.run(world(OBJECTS), ConfigSubject("Sidecar", "shop", "x"))
+    assert isinstance(policy, ConfigReach) and policy.client == ""
+
+
+def test_triage_knows_whom_a_call_without_a_cluster_meant() -> None:
+    view = world(OBJECTS, logs=LOGS)
+    pod = view.objects("Pod", Pod, "shop")[0]
+    (line,) = parse(NO_CLUSTER).lines
+    assert [str(e) for e in edges_of(view, pod, line)] == ["shop/cart-1 -> shop/pay:8080"]
