@@ -299,7 +299,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["PATH"] = f"{layout.BIN}:{os.environ['PATH']}"
     api = Api("lab-system-token")
     pod = pod_of(api, "shop/catalog")
-    template: Object = {key: pod[key] for key in ("apiVersion", "kind", "metadata", "spec")}
+    template: Object = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": pod["metadata"],
+        "spec": pod["spec"],
+    }
     print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     print("| what | wall | CPU | memory | read | exit |\n|---|---|---|---|---|---|", flush=True)
     try:
