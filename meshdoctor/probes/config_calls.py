@@ -137,18 +137,23 @@ def _lines(
 
 def _proxy(view: View, kind: str, homes: tuple[str, ...]) -> WorkloadPods | None:
     """A workload with such a proxy, from the first of these namespaces that has one, else any."""
-    known = [w for w in reading.workloads(view).values() if _kind(w) == kind]
-    known.sort(key=lambda w: _place(homes, w.subject.namespace))
-    return known[0] if known else None
+    first = view.memo("first-proxies", _first_proxies)
+    return next((first[kind, place] for place in (*homes, "") if (kind, place) in first), None)
+
+
+def _first_proxies(view: View) -> dict[tuple[str, str], WorkloadPods]:
+    """The first workload of each kind of proxy, by namespace; under "" of all namespaces."""
+    found: dict[tuple[str, str], WorkloadPods] = {}
+    for one in reading.workloads(view).values():
+        kind = _kind(one)
+        found.setdefault((kind, one.subject.namespace), one)
+        found.setdefault((kind, ""), one)
+    return found
 
 
 def _named(workload: WorkloadPods | None) -> str:
     """As istioctl takes it."""
     return f"{workload.target}.{workload.subject.namespace}" if workload is not None else ""
-
-
-def _place(homes: tuple[str, ...], namespace: str) -> int:
-    return homes.index(namespace) if namespace in homes else len(homes)
 
 
 def _kind(workload: WorkloadPods) -> str:
