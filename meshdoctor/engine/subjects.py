@@ -34,28 +34,11 @@ from meshdoctor.model.subjects import (
     WorkloadSubject,
 )
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.config_reading import CONFIG_KINDS
 from meshdoctor.probes.propagation_reading import sync_table
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 
-CONFIG_KINDS = (
-    "AuthorizationPolicy",
-    "DestinationRule",
-    "EnvoyFilter",
-    "GRPCRoute",
-    "Gateway",
-    "HTTPRoute",
-    "K8sGateway",
-    "PeerAuthentication",
-    "RequestAuthentication",
-    "ServiceEntry",
-    "Sidecar",
-    "TCPRoute",
-    "TLSRoute",
-    "Telemetry",
-    "VirtualService",
-    "WasmPlugin",
-)
 MAX_EDGES = 8
 ALIKE = 2
 """Of so many pods of one workload every proxy is judged."""

@@ -11,13 +11,14 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from meshdoctor.engine.triage import edges_of, failed, pods_to_read
-from meshdoctor.mesh.access_log import Line, parse
+from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, has_proxy
+from meshdoctor.mesh.workloads import has_proxy
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.report import Finding, Symptom
 from meshdoctor.model.subjects import EdgeSubject, Subject
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.proxy_logs import pod_log
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 
@@ -63,10 +64,9 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
     out: dict[tuple[str, str], Seen] = {}
     for pod in _pods(view, edges):
         try:
-            text = view.log(pod.namespace, pod.name, PROXY).text
+            lines = pod_log(view, pod.namespace, pod.name).lines
         except EvidenceError:
             continue
-        lines = parse(text).lines
         ended = _over(lines)
         for line in lines:
             if not failed(line):

@@ -8,13 +8,14 @@ pod IP.
 
 from collections.abc import Iterable, Iterator
 
-from meshdoctor.mesh.access_log import Line, parse
+from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
-from meshdoctor.mesh.workloads import PROXY, WorkloadPods, has_proxy, is_ready, owner_of, proxy_type
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_ready, owner_of, proxy_type
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.proxy_logs import pod_log
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 
@@ -47,7 +48,7 @@ def failing_edges(view: View) -> list[EdgeSubject]:
         return []
     for pod in pods:
         try:
-            for line in parse(view.log(pod.namespace, pod.name, PROXY).text).lines:
+            for line in pod_log(view, pod.namespace, pod.name).lines:
                 if failed(line):
                     for edge in edges_of(view, pod, line):
                         edges.setdefault(str(edge), edge)

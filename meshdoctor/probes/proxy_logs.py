@@ -3,7 +3,7 @@
 Not a probe: `client-log`, `server-log` and others share it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from msgspec import Struct
@@ -65,6 +65,11 @@ def read(view: View, workload: WorkloadPods, mode: str) -> ProxyLogs:
     writes no access log, and that is known. Raises EvidenceError when no pod's log can be read.
     """
     pods = [pod for pod in reversed(workload.pods) if has_proxy(pod)][:PODS_READ]
+    return _read_all(view, pods, mode)
+
+
+def _read_all(view: View, pods: Iterable[Pod], mode: str) -> ProxyLogs:
+    """The logs of these pods' proxies; raises EvidenceError when none of them can be read."""
     found: list[PodLines] = []
     missing: EvidenceError | None = None
     for pod in pods:
@@ -72,7 +77,7 @@ def read(view: View, workload: WorkloadPods, mode: str) -> ProxyLogs:
             found.append(PodLines(pod=pod, log=pod_log(view, pod.namespace, pod.name)))
         except EvidenceError as error:
             missing = error
-    if pods and not found and missing is not None:
+    if missing is not None and not found:
         raise missing
     return ProxyLogs(
         pods=tuple(found),
@@ -121,19 +126,7 @@ def of_callers(view: View) -> ProxyLogs:
 def _of_callers(view: View) -> ProxyLogs:
     pods = [w.pod for w in reading.workloads(view).values() if w.pod is not None]
     clients = [pod for pod in pods if proxy_type(pod) in ("sidecar", "router")][:MOST_CALLERS]
-    found: list[PodLines] = []
-    missing: EvidenceError | None = None
-    for pod in clients:
-        try:
-            found.append(PodLines(pod=pod, log=pod_log(view, pod.namespace, pod.name)))
-        except EvidenceError as error:
-            missing = error
-    if missing is not None and not found:
-        raise missing
-    return ProxyLogs(
-        pods=tuple(found),
-        missing=missing.unavailable if missing is not None else silence(view, found, CLIENT),
-    )
+    return _read_all(view, clients, CLIENT)
 
 
 def logging_of(view: View, pod: Pod, mode: str) -> Logging:
