@@ -4,8 +4,6 @@ Texts of kubelet and containerd sandbox errors, of the istio-cni plugin (cni/pkg
 node agent (cni/pkg/install, cni/pkg/repair, cni/pkg/nodeagent; 1.18 to 1.32-dev).
 """
 
-import re
-
 from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
@@ -81,16 +79,14 @@ class CniLog(Struct, frozen=True, kw_only=True):
 
 
 _LINES = {
-    "overwritten": re.compile(
+    "overwritten": pattern(
         r"CNI config(?:uration)? file .*(?:preempted|removed|modified|deleted)|"
         r"CNI plugin configuration.*(?:removed|modified)"
     ),
-    "mixed": re.compile(r"already injected with istio-init"),
-    "excluded": re.compile(
-        r"pod namespace \S+ excluded|is labeled for ambient mesh but is excluded"
-    ),
-    "partly_added": re.compile(r"pod partially added|failed to add pod to ztunnel"),
-    "health_checks": re.compile(r"pod will fail healthchecks|collides? with (?:the )?host"),
+    "mixed": pattern(r"already injected with istio-init"),
+    "excluded": pattern(r"pod namespace \S+ excluded|is labeled for ambient mesh but is excluded"),
+    "partly_added": pattern(r"pod partially added|failed to add pod to ztunnel"),
+    "health_checks": pattern(r"pod will fail healthchecks|collides? with (?:the )?host"),
 }
 
 

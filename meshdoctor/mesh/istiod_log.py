@@ -4,47 +4,30 @@ Fragments of pilot/pkg/{xds,bootstrap,config/kube,serviceregistry}, pkg/kube/mul
 pkg/webhooks/validation, read at 1.20 to 1.32-dev; what proxies refuse is `nack` of `log_lines`.
 """
 
-import re
 from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from meshdoctor.mesh.log_lines import ISTIOD, Row, Said, of, scan
+from meshdoctor.mesh.log_lines import ISTIOD, Said, of, row, scan
 from meshdoctor.model.patterns import pattern
 
 _OWN = (
-    Row(
-        kind="list_refused",
-        fragment="failed to list",
-        pattern=re.compile(r"failed to list (?P<what>[^:]+): (?P<reason>.*)"),
+    row("list_refused", "failed to list", r"failed to list (?P<what>[^:]+): (?P<reason>.*)"),
+    row("kind_unknown", "no matches for kind", r'no matches for kind "(?P<what>[^"]+)"'),
+    row("sync_failed", "ailed waiting for cache sync"),
+    row("not_serving", "server is not ready to serve discovery information"),
+    row(
+        "too_large",
+        "received message larger than max",
+        r"larger than max \((?P<size>\d+) vs\. (?P<limit>\d+)\)",
     ),
-    Row(
-        kind="kind_unknown",
-        fragment="no matches for kind",
-        pattern=re.compile(r'no matches for kind "(?P<what>[^"]+)"'),
+    row(
+        "write_timeout",
+        "imeout writing",
+        r"imeout writing[\s:]+(?:connection[=\" :]+)?(?P<connection>[\w.\-]+)",
     ),
-    Row(kind="sync_failed", fragment="ailed waiting for cache sync"),
-    Row(kind="not_serving", fragment="server is not ready to serve discovery information"),
-    Row(
-        kind="too_large",
-        fragment="received message larger than max",
-        pattern=re.compile(r"larger than max \((?P<size>\d+) vs\. (?P<limit>\d+)\)"),
-    ),
-    Row(
-        kind="write_timeout",
-        fragment="imeout writing",
-        pattern=re.compile(r"imeout writing[\s:]+(?:connection[=\" :]+)?(?P<connection>[\w.\-]+)"),
-    ),
-    Row(
-        kind="invalid",
-        fragment="configuration is invalid: ",
-        pattern=re.compile(r"(?P<reason>configuration is invalid: .*)"),
-    ),
-    Row(
-        kind="no_gateway",
-        fragment="no reachable E/W gateway",
-        pattern=re.compile(r"network (?P<network>\S+) has no"),
-    ),
+    row("invalid", "configuration is invalid: ", r"(?P<reason>configuration is invalid: .*)"),
+    row("no_gateway", "no reachable E/W gateway", r"network (?P<network>\S+) has no"),
 )
 _REFUSED = pattern(r"forbidden|could not find the requested resource|no matches for kind")
 ROWS = (*_OWN, *ISTIOD)

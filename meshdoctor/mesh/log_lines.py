@@ -36,135 +36,136 @@ class Row(Struct, frozen=True, kw_only=True):
     pattern: re.Pattern[str] | None = None
 
 
-def _row(kind: str, fragment: str, pattern: str = "") -> Row:
-    return Row(kind=kind, fragment=fragment, pattern=re.compile(pattern) if pattern else None)
+def row(kind: str, fragment: str, values: str = "") -> Row:
+    """A row; `values` is the pattern whose groups name them, compiled when a line needs it."""
+    return Row(kind=kind, fragment=fragment, pattern=pattern(values) if values else None)
 
 
 _UPDATES = r"cds updates: (?P<cds>[^;]*); lds updates: (?P<lds>.*)"
 ENVOY: tuple[Row, ...] = (
-    _row(
+    row(
         "xds_closed",
         " closed",
         r"(?:gRPC config stream|xds-grpc)\b.{0,80}? closed(?: since (?P<seconds>\d+)s ago)?: "
         r"(?P<code>\d+), ?(?P<reason>.*)",
     ),
-    _row("config_rejected", " config for ", r"config for (?P<type>\S+) rejected: (?P<reason>.*)"),
+    row("config_rejected", " config for ", r"config for (?P<type>\S+) rejected: (?P<reason>.*)"),
 )
 AGENT: tuple[Row, ...] = (
-    _row("proxy_ready", "Envoy proxy is ready"),
-    _row("config_not_received", "config not received from XDS server", _UPDATES),
-    _row("config_was_rejected", "config received from XDS server, but was rejected", _UPDATES),
-    _row("not_live", "server is not live", r"current state is: (?P<state>\w+)"),
-    _row("workers_not_started", "workers have not yet started"),
-    _row("xds_connected", "upstream XDS server", r"connected to .*XDS server:? ?(?P<address>\S*)"),
-    _row(
+    row("proxy_ready", "Envoy proxy is ready"),
+    row("config_not_received", "config not received from XDS server", _UPDATES),
+    row("config_was_rejected", "config received from XDS server, but was rejected", _UPDATES),
+    row("not_live", "server is not live", r"current state is: (?P<state>\w+)"),
+    row("workers_not_started", "workers have not yet started"),
+    row("xds_connected", "upstream XDS server", r"connected to .*XDS server:? ?(?P<address>\S*)"),
+    row(
         "xds_connect_failed",
         "failed to connect to upstream ",
         r"upstream (?P<address>\S+): (?P<reason>.*)",
     ),
-    _row(
+    row(
         "xds_terminated",
         "upstream terminated with unexpected error",
         r"unexpected error (?P<reason>.*?)(?:\tid=\S+)?$",
     ),
-    _row("warm_failed", "failed to warm certificate", r"certificate: (?P<reason>.*)"),
-    _row("warm_root_failed", "failed to warm root certificate", r"certificate: (?P<reason>.*)"),
-    _row("csr_failed", "failed to sign CSR", r"CSR: (?P<reason>.*)"),
-    _row("sign_failed", "failed to sign: ", r"failed to sign: (?P<reason>.*)"),
-    _row(
+    row("warm_failed", "failed to warm certificate", r"certificate: (?P<reason>.*)"),
+    row("warm_root_failed", "failed to warm root certificate", r"certificate: (?P<reason>.*)"),
+    row("csr_failed", "failed to sign CSR", r"CSR: (?P<reason>.*)"),
+    row("sign_failed", "failed to sign: ", r"failed to sign: (?P<reason>.*)"),
+    row(
         "certificate_made",
         "generated new workload certificate",
         r"latency=\"?(?P<latency>[^\s\"]+)\"?.*ttl=\"?(?P<ttl>[^\s\"]+)",
     ),
-    _row("root_changed", "Root cert has changed, start rotating root cert"),
-    _row("foreign_sds", "Existing workload SDS socket found", r"found at (?P<path>[^\s.]\S*?)\. "),
-    _row("envoy_oom", "Envoy may have been out of memory killed"),
-    _row("envoy_exited", "Envoy exited with error", r"error: (?P<reason>.*)"),
-    _row(
+    row("root_changed", "Root cert has changed, start rotating root cert"),
+    row("foreign_sds", "Existing workload SDS socket found", r"found at (?P<path>[^\s.]\S*?)\. "),
+    row("envoy_oom", "Envoy may have been out of memory killed"),
+    row("envoy_exited", "Envoy exited with error", r"error: (?P<reason>.*)"),
+    row(
         "probe_failed",
         "Request to probe app failed",
         r"failed: (?P<reason>.*?)(?:, original URL path = (?P<path>\S+))?$",
     ),
-    _row("draining", "Agent draining"),
+    row("draining", "Agent draining"),
 )
 ISTIOD: tuple[Row, ...] = (
-    _row(
+    row(
         "nack",
         "ACK ERROR ",
         r"ADS:(?P<type>\S+): ACK ERROR (?P<connection>\S+) (?P<code>\w+):(?P<reason>.*)",
     ),
-    _row(
+    row(
         "debounce",
         "Push debounce stable",
         r"stable\[\d+\] (?P<events>\d+) for (?:config|reason) (?P<config>.*?): "
         r"(?P<since_change>\S+) since last change, (?P<since_push>\S+) since last push",
     ),
-    _row(
+    row(
         "push",
         ": PUSH ",
         r"(?P<type>\w+): PUSH .*for node:(?P<node>\S+) resources:(?P<resources>\d+)"
         r"(?: size:(?P<size>\S+))?",
     ),
-    _row("terminated", " terminated", r'ADS: "(?P<peer>[^"]*)" (?P<connection>\S+) terminated'),
-    _row("rate_limited", "exceeded rate limit", r'ADS: "(?P<peer>[^"]*)"'),
-    _row("unauthorized_xds", "Unauthorized XDS", r"XDS: (?P<reason>.*)"),
-    _row(
+    row("terminated", " terminated", r'ADS: "(?P<peer>[^"]*)" (?P<connection>\S+) terminated'),
+    row("rate_limited", "exceeded rate limit", r'ADS: "(?P<peer>[^"]*)"'),
+    row("unauthorized_xds", "Unauthorized XDS", r"XDS: (?P<reason>.*)"),
+    row(
         "secret_missing",
         "failed to fetch key and certificate for ",
         r"certificate for (?P<credential>\S+): (?P<reason>.*)",
     ),
-    _row(
+    row(
         "secret_unauthorized",
         "attempted to access unauthorized certificates",
         r"proxy (?P<proxy>\S+) attempted .*certificates (?P<credential>.*?): (?P<reason>.*)",
     ),
-    _row("csr_refused", "CSR signing error", r"signing error:? ?(?P<reason>.*)"),
-    _row(
+    row("csr_refused", "CSR signing error", r"signing error:? ?(?P<reason>.*)"),
+    row(
         "cluster_unknown",
         "client claims to be in cluster",
         r'in cluster "(?P<claimed>[^"]*)".*local cluster "(?P<local>[^"]*)"',
     ),
-    _row("root_not_updated", "pdating new ROOT-CA not supported"),
-    _row("ca_incomplete", "incomplete signing CA bundle detected", r"detected at (?P<path>\S+)"),
-    _row("ca_update_failed", "Failed to update new Plug-in CA certs", r"certs: (?P<reason>.*)"),
-    _row("root_map_skipped", "skip writing ConfigMap", r"ConfigMap (?P<config_map>\S+)"),
-    _row(
+    row("root_not_updated", "pdating new ROOT-CA not supported"),
+    row("ca_incomplete", "incomplete signing CA bundle detected", r"detected at (?P<path>\S+)"),
+    row("ca_update_failed", "Failed to update new Plug-in CA certs", r"certs: (?P<reason>.*)"),
+    row("root_map_skipped", "skip writing ConfigMap", r"ConfigMap (?P<config_map>\S+)"),
+    row(
         "server_skipped",
         "skipping server on gateway",
         r"on gateway (?P<gateway>[^\s,]+)(?: port (?P<port>\S+?))?[,:] (?P<reason>.*)",
     ),
-    _row("no_client_tls", "failed to build Upstream TLSContext", r"TLSContext: (?P<reason>.*)"),
-    _row("authz_error", "Processed authorization policy", r"policy[^:]*[:,] ?(?P<reason>.*)"),
-    _row(
+    row("no_client_tls", "failed to build Upstream TLSContext", r"TLSContext: (?P<reason>.*)"),
+    row("authz_error", "Processed authorization policy", r"policy[^:]*[:,] ?(?P<reason>.*)"),
+    row(
         "jwks_failed",
         "JWKS fetch failed for issuer",
         r"issuer (?P<issuer>\S+) \((?P<uri>[^)]*)\)",
     ),
-    _row("jwks_error", "from jwks URI", r'URI "(?P<uri>[^"]*)": (?P<reason>.*)'),
-    _row("jwks_retry", "Failed to GET from", r'from "(?P<uri>[^"]*)": (?P<reason>.*)'),
-    _row("injection_failed", "Pod injection failed", r"failed: (?P<reason>.*)"),
-    _row("injection_skipped", "due to policy check", r"Skipping (?P<pod>\S+/\S+)"),
-    _row(
+    row("jwks_error", "from jwks URI", r'URI "(?P<uri>[^"]*)": (?P<reason>.*)'),
+    row("jwks_retry", "Failed to GET from", r'from "(?P<uri>[^"]*)": (?P<reason>.*)'),
+    row("injection_failed", "Pod injection failed", r"failed: (?P<reason>.*)"),
+    row("injection_skipped", "due to policy check", r"Skipping (?P<pod>\S+/\S+)"),
+    row(
         "tls_refused",
         "TLS handshake error from",
         r"error from (?P<peer>\S+): (?P<reason>.*)",
     ),
-    _row(
+    row(
         "remote_cluster",
         "remote cluster ",
         r"remote cluster (?P<cluster>\S+) failed to sync(?P<reason>.*)",
     ),
-    _row(
+    row(
         "older_wins",
         "PeerAuthentication is already defined for",
         r"defined for (?P<namespace>\S+)",
     ),
 )
 CNI: tuple[Row, ...] = (
-    _row("cni_excluded", "excluded due to ", r"excluded due to (?P<reason>.*)"),
-    _row("cni_failed", "istio-cni cmdAdd error", r"error: (?P<reason>.*)"),
-    _row("cni_namespace_excluded", " excluded", r"pod namespace (?P<namespace>\S+) excluded"),
-    _row("cni_repaired", "pod repaired"),
+    row("cni_excluded", "excluded due to ", r"excluded due to (?P<reason>.*)"),
+    row("cni_failed", "istio-cni cmdAdd error", r"error: (?P<reason>.*)"),
+    row("cni_namespace_excluded", " excluded", r"pod namespace (?P<namespace>\S+) excluded"),
+    row("cni_repaired", "pod repaired"),
 )
 ROWS: tuple[Row, ...] = (*ENVOY, *AGENT, *ISTIOD, *CNI)
 _NEED_VALUES = frozenset({"xds_closed", "config_rejected", "xds_connected", "nack", "push"}) | {
