@@ -85,7 +85,7 @@ def authz(**options: Any) -> None:
 
     if options["plaintext"] and options["principal"]:
         raise click.UsageError("--plaintext and --principal contradict each other")
-    source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
+    source_of = SourceOptions.of(options)
     source = open_source(source_of)
     names = ("from_", "to", "request", "headers", "namespaces")
     scope = build_scope(source.defaults(), *(options[name] for name in names))

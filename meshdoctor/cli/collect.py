@@ -35,7 +35,7 @@ def collect(target: Path, **options: Any) -> None:
     from meshdoctor.engine.playbook import load_all
     from meshdoctor.sources.open import finish_recording, recording
 
-    source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
+    source_of = SourceOptions.of(options)
     books = load_all()
     source = recording(open_source(source_of), target)
     scope = build_scope(

@@ -63,7 +63,7 @@ def diagnose(**options: Any) -> None:
     from meshdoctor.engine.diagnose import diagnose as run
     from meshdoctor.engine.playbook import load_all
 
-    source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
+    source_of = SourceOptions.of(options)
     targets = parse_outputs(options["outputs"])
     books = load_all()
     if options["playbooks"]:

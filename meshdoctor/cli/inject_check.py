@@ -49,7 +49,7 @@ def inject_check(
     from meshdoctor.report.inject_check import as_json, as_text
     from meshdoctor.sources.applied import applied
 
-    source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
+    source_of = SourceOptions.of(options)
     manifests = [one for file in files for one in _manifests(file, namespace)]
     named = [_named(text, namespace) for text in workloads]
     if not (manifests or named or namespace):

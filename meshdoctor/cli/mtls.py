@@ -34,7 +34,7 @@ def mtls(from_: str, to: str, host: str, output: str, **options: Any) -> None:
     from meshdoctor.probes.edge_objects import judged
     from meshdoctor.report.mtls import as_json, as_text, verdict
 
-    source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
+    source_of = SourceOptions.of(options)
     source = open_source(source_of)
     headers = (f"host:{host}",) if host else ()
     scope = build_scope(source.defaults(), from_, to, "", headers, ())

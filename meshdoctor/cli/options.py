@@ -1,7 +1,7 @@
 """Which options do commands share, and how do they become a source and a scope?"""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,11 @@ class SourceOptions:
     since: str
     deadline: float
     with_change: Path | None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "SourceOptions":
+        """Its part of all the options of a command."""
+        return cls(**{one.name: options[one.name] for one in fields(cls)})
 
 
 def source_options(function: F) -> F:

@@ -15,7 +15,7 @@ def preflight(namespaces: tuple[str, ...], **options: Any) -> None:
     from meshdoctor.probes.registry import PROBES
     from meshdoctor.sources.open import preflight as check
 
-    source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
+    source_of = SourceOptions.of(options)
     reads = sorted({r for p in PROBES for r in p.reads})
     good = True
     rows = check(

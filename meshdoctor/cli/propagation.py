@@ -41,7 +41,7 @@ def propagation(
     """Say which proxies hold one object (or everything), which do not and why, and how long the
     last change took, with the percentiles of istiod's own histograms beside it.
     """
-    source_of = SourceOptions(**{k: options[k] for k in SourceOptions.__dataclass_fields__})
+    source_of = SourceOptions.of(options)
     kind, space, name = parse_reference(reference)
     if (watch or next_change) and (source_of.bundle or source_of.with_change):
         raise click.UsageError("--watch follows a live cluster; recorded evidence does not change")
