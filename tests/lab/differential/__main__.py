@@ -13,6 +13,7 @@ from tests.lab.api import Api
 from tests.lab.differential import authz_run, mtls_run
 from tests.lab.differential.case import JUDGES, SPACES
 from tests.lab.differential.ground import Ground
+from tests.lab.differential.tally import FOLDER
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -36,7 +37,7 @@ def replay(ground: Ground, name: str, mtls: bool) -> int:
     size = len(SPACES) if mtls else len(JUDGES)
     first = index // size * size
     indexes = range(first, first + size)
-    tally: authz_run.Tally | mtls_run.Tally
+    tally: authz_run.Requests | mtls_run.Calls
     tally = mtls_run.run(ground, seed, indexes) if mtls else authz_run.run(ground, seed, indexes)
     for one in tally.outcomes:
         if one.case.index == index:
@@ -46,8 +47,8 @@ def replay(ground: Ground, name: str, mtls: bool) -> int:
 
 def compare(ground: Ground, chosen: argparse.Namespace) -> int:
     """All cases asked for; 1 where any two answers differ."""
-    shutil.rmtree(authz_run.FOLDER / "disagreements", ignore_errors=True)
-    tallies: list[authz_run.Tally | mtls_run.Tally] = []
+    shutil.rmtree(FOLDER / "disagreements", ignore_errors=True)
+    tallies: list[authz_run.Requests | mtls_run.Calls] = []
     if chosen.authz:
         tallies.append(authz_run.run(ground, chosen.seed, range(chosen.authz)))
     if chosen.mtls:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 import yaml
 
-from tests.lab import layout
 from tests.lab.differential import offline, policies, real
 from tests.lab.differential.case import JUDGES, Ask, Case, Object
 from tests.lab.differential.ground import Ground
 from tests.lab.differential.offline import Said
 from tests.lab.differential.real import Answer
 from tests.lab.differential.rounds import Round, close
+from tests.lab.differential.tally import FOLDER, Tally
 from tests.lab.differential.world import authorizers
 
 RUN = f"{time.time():.0f}"
 """Tells the log lines of this run from those of others."""
-FOLDER = layout.STATE / "differential"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,27 +81,17 @@ def shown(outcome: Outcome) -> str:
     )
 
 
-@dataclass
-class Tally:
+class Requests(Tally[Outcome]):
     """What a run counted."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    refused: list[tuple[Object, str]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def disagreements(self) -> list[Outcome]:
-        return [one for one in self.outcomes if not one.agrees]
 
     def summary(self) -> str:
         """One paragraph of numbers."""
-        cases = len({one.case.name for one in self.outcomes})
         kinds = Counter(f"{one.said.action or 'none'} {one.said.decision}" for one in self.outcomes)
         words = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         unknown = sum(one.said.decision == "unknown" for one in self.outcomes)
         named = sum(bool(one.logged) for one in self.outcomes)
         return (
-            f"authz: {cases} cases, {len(self.outcomes)} requests in {self.seconds:.0f} s, "
+            f"authz: {self.cases} cases, {len(self.outcomes)} requests in {self.seconds:.0f} s, "
             f"{len(self.disagreements)} disagreements, {unknown} not known offline; {named} "
             f"denials with the reason that the proxy logged; {len(self.refused)} objects refused "
             f"by validation; offline: {words}"
@@ -124,9 +112,9 @@ def mode_of(number: int) -> tuple[str, tuple[str, ...]]:
     )
 
 
-def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
+def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Requests:
     """Ask everything, and what the command says of it."""
-    tally, begun, last = Tally(), time.monotonic(), None
+    tally, last = Requests("authz"), None
     for number, cases in rounds(seed, indexes):
         mode = mode_of(number)
         if mode != last:
@@ -137,14 +125,10 @@ def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
             ground.configure(changes)
             last = mode
         fresh = one_round(ground, seed, number, cases, tally)
-        tally.outcomes += fresh
-        wrong = [one for one in fresh if not one.agrees]
-        write(FOLDER / "disagreements", wrong)
-        words = " ".join(f"{one.case.name}.{one.number}" for one in wrong)
-        print(f"round {number}: {len(fresh)} requests {words}", flush=True)
+        tally.add(number, fresh, "requests")
     tally.outcomes = reasons(ground, tally.outcomes)
-    write(FOLDER / "disagreements", tally.disagreements)
-    tally.seconds = time.monotonic() - begun
+    tally.write(tally.disagreements)
+    tally.end()
     return tally
 
 
@@ -165,7 +149,7 @@ def reasons(ground: Ground, found: list[Outcome]) -> list[Outcome]:
 
 
 def one_round(
-    ground: Ground, seed: int, number: int, cases: list[Case], tally: Tally
+    ground: Ground, seed: int, number: int, cases: list[Case], tally: Requests
 ) -> list[Outcome]:
     """One round of cases."""
     made = Round(ground, number)
@@ -199,11 +183,3 @@ def _again(ground: Ground, found: list[Outcome]) -> list[Outcome]:
     answers = real.ask_all(ground, [(one.ask, one.agent) for one in doubtful])
     fresh = dict(zip(map(id, doubtful), answers, strict=True))
     return [replace(one, answer=fresh.get(id(one), one.answer)) for one in found]
-
-
-def write(folder: Path, disagreements: Sequence[Outcome]) -> None:
-    """Keep every disagreement in a file of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in disagreements:
-        path = folder / f"authz-{one.case.seed}-{one.case.index}-{one.number}.txt"
-        path.write_text(str(one))

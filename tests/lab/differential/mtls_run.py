@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 import yaml
 
 from meshdoctor.mesh.mtls import MTLS, ONE_WAY, OWN_MTLS
 from tests.lab.differential import mtls_cases, offline, real
-from tests.lab.differential.authz_run import FOLDER
-from tests.lab.differential.case import HTTP, SECOND, SPACES, TARGETS, TLS, Ask, Case, Object
+from tests.lab.differential.case import HTTP, SECOND, SPACES, TARGETS, TLS, Ask, Case
 from tests.lab.differential.ground import Ground
 from tests.lab.differential.offline import Spoken
 from tests.lab.differential.real import Answer
 from tests.lab.differential.rounds import Round, close
+from tests.lab.differential.tally import FOLDER, Tally
 
 WORKS_MTLS, WORKS_PLAIN, FAILS = "ok mutual TLS", "ok plaintext", "refused"
 
@@ -75,34 +73,24 @@ def shown(outcome: Outcome) -> str:
     )
 
 
-@dataclass
-class Tally:
+class Calls(Tally[Outcome]):
     """What a run counted."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    refused: list[tuple[Object, str]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def disagreements(self) -> list[Outcome]:
-        return [one for one in self.outcomes if not one.agrees]
 
     def summary(self) -> str:
         """One paragraph of numbers."""
-        cases = len({one.case.name for one in self.outcomes})
         kinds = Counter(one.seen for one in self.outcomes)
         unknown = sum(one.expected == "unknown" for one in self.outcomes)
         words = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         return (
-            f"mtls: {cases} cases, {len(self.outcomes)} calls in {self.seconds:.0f} s, "
+            f"mtls: {self.cases} cases, {len(self.outcomes)} calls in {self.seconds:.0f} s, "
             f"{len(self.disagreements)} disagreements, {unknown} unknown; {len(self.refused)} "
             f"objects refused by validation; seen: {words}"
         )
 
 
-def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
+def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Calls:
     """Call everything, and ask what the command says of it."""
-    tally, begun, last = Tally(), time.monotonic(), None
+    tally, last = Calls("mtls"), None
     for number, group in groupby(sorted(indexes), key=lambda index: index // len(SPACES)):
         auto = mtls_cases.AUTO[number % len(mtls_cases.AUTO)]
         if auto != last:
@@ -110,17 +98,13 @@ def run(ground: Ground, seed: int, indexes: Sequence[int]) -> Tally:
             last = auto
         cases = [mtls_cases.draw(seed, index) for index in group]
         fresh = one_round(ground, seed, number, cases, tally)
-        tally.outcomes += fresh
-        wrong = [one for one in fresh if not one.agrees]
-        write(FOLDER / "disagreements", wrong)
-        words = " ".join(f"{one.case.name}.{one.number}" for one in wrong)
-        print(f"round {number}: {len(fresh)} calls {words}", flush=True)
-    tally.seconds = time.monotonic() - begun
+        tally.add(number, fresh, "calls")
+    tally.end()
     return tally
 
 
 def one_round(
-    ground: Ground, seed: int, number: int, cases: list[Case], tally: Tally
+    ground: Ground, seed: int, number: int, cases: list[Case], tally: Calls
 ) -> list[Outcome]:
     """One round of cases."""
     made = Round(ground, number)
@@ -175,11 +159,3 @@ def look(ground: Ground, asks: Sequence[Ask]) -> list[tuple[str, Answer]]:
 def told(ask: Ask, answer: Answer) -> bool:
     """Whether the answer itself holds the headers that the application saw, from an HTTP chain."""
     return ask.target in (TARGETS[HTTP], TARGETS[SECOND]) and answer.text.startswith("{")
-
-
-def write(folder: Path, disagreements: Sequence[Outcome]) -> None:
-    """Keep every disagreement in a file of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in disagreements:
-        path = folder / f"mtls-{one.case.seed}-{one.case.index}-{one.number}.txt"
-        path.write_text(str(one))
