@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "tests/incidents/deny-policy-matched"
 ENV = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
 
@@ -74,6 +75,17 @@ def test_help_loads_neither_kubernetes_nor_the_engine() -> None:
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "print([m for m in ('kubernetes','rich','cel_expr_python','yaml') if m in sys.modules])"
+    )
+    out = run(sys.executable, "-c", code, cwd=ROOT)
+    assert out.splitlines()[-1] == "[]"
+
+
+def test_a_json_report_loads_no_other_format() -> None:
+    code = (
+        "import sys; from meshdoctor.cli.main import main\n"
+        f"try: main(['diagnose', '-b', {str(EXAMPLE)!r}, '-o', 'json={os.devnull}'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('rich', 'tabulate', 'meshdoctor.report.html') if m in sys.modules])"
     )
     out = run(sys.executable, "-c", code, cwd=ROOT)
     assert out.splitlines()[-1] == "[]"

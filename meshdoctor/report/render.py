@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from meshdoctor.model.report import Report
-from meshdoctor.report import html, json, junit, markdown, plain, prometheus, sarif, terminal, yaml
 from meshdoctor.report.safe import safe
 
 
@@ -18,7 +18,12 @@ class Style:
     trail: bool = False
 
 
+Draw = Callable[[Report, Style], str]
+
+
 def _terminal(report: Report, style: Style) -> str:
+    from meshdoctor.report import terminal
+
     return terminal.text(
         report,
         width=style.width,
@@ -29,19 +34,31 @@ def _terminal(report: Report, style: Style) -> str:
 
 
 def _plain(report: Report, style: Style) -> str:
+    from meshdoctor.report import plain
+
     return plain.text(report, verbose=style.verbose, trail=style.trail)
 
 
-FORMATS: tuple[tuple[str, Callable[[Report, Style], str]], ...] = (
-    ("html", lambda report, _: html.text(report)),
-    ("json", lambda report, _: json.text(report)),
-    ("junit", lambda report, _: junit.text(report)),
-    ("markdown", lambda report, _: markdown.text(report)),
+def _whole(module: str) -> Draw:
+    """A format without style, whose module is imported when it is asked for."""
+
+    def draw(report: Report, style: Style) -> str:
+        text: str = import_module(f"meshdoctor.report.{module}").text(report)
+        return text
+
+    return draw
+
+
+FORMATS: tuple[tuple[str, Draw], ...] = (
+    ("html", _whole("html")),
+    ("json", _whole("json")),
+    ("junit", _whole("junit")),
+    ("markdown", _whole("markdown")),
     ("plain", _plain),
-    ("prometheus", lambda report, _: prometheus.text(report)),
-    ("sarif", lambda report, _: sarif.text(report)),
+    ("prometheus", _whole("prometheus")),
+    ("sarif", _whole("sarif")),
     ("text", _terminal),
-    ("yaml", lambda report, _: yaml.text(report)),
+    ("yaml", _whole("yaml")),
 )
 NAMES: tuple[str, ...] = tuple(name for name, _ in FORMATS)
 
