@@ -1,6 +1,7 @@
 """Which JSON may a consumer rely on? The JSON Schema of `meshdoctor.report/v1`."""
 
 import json
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -15,6 +16,9 @@ def schema() -> dict[str, Any]:
     """The schema; fields that are not in it are allowed, because later versions add some."""
     made = msgspec.json.schema(Report)
     defs = made["$defs"]
+    for one in defs.values():
+        if "description" in one:  # releases of msgspec differ in how they indent it
+            one["description"] = cleandoc(one["description"])
     defs["Report"]["properties"]["schema"] = {"const": SCHEMA}
     defs["Report"]["properties"]["exit"] = {"enum": [int(e) for e in Exit]}
     finding = defs["Finding"]["properties"]
