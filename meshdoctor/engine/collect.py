@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import astuple
 
 from meshdoctor.engine.evidence import WIDE, Evidence, RecordingView
-from meshdoctor.engine.masking import masked_fact, masked_reason
+from meshdoctor.engine.masking import masked_reason, masked_values
 from meshdoctor.engine.playbook import Playbook, Step
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Scalar
@@ -22,7 +22,6 @@ from meshdoctor.model.subjects import (
     MeshSubject,
     NamespaceSubject,
     Subject,
-    SubjectKind,
 )
 from meshdoctor.ports import EvidenceError
 
@@ -54,8 +53,8 @@ class Collector:
     def __init__(self, evidence: Evidence, *, strict: bool = False) -> None:
         self.evidence = evidence
         self.strict = strict
-        self._names: dict[tuple[str, str], dict[str, str]] = {}
-        self._ran: dict[SubjectKind, set[str]] = defaultdict(set)
+        self._names: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._answers: dict[Subject, dict[str, _Answer]] = defaultdict(dict)
 
     def prefetch(self, playbooks: Iterable[Playbook], workers: int) -> None:
         """Read every declared kind of the scope side by side; failures are remembered."""
@@ -75,6 +74,14 @@ class Collector:
         except EvidenceError:
             return
 
+    def rules_out(self, playbook: Playbook, subject: Subject) -> bool:
+        """Whether the steps that are not costly rule out every cause of the playbook."""
+        answers = [
+            () if step.probe.costly else self._answer(step, subject).values
+            for step in playbook.steps
+        ]
+        return playbook.screen.clears(answers)
+
     def facts(self, playbook: Playbook, subject: Subject) -> FactSet:
         """The facts of all steps but the costly ones, which stay pending."""
         out = FactSet()
@@ -88,41 +95,44 @@ class Collector:
     def add(self, out: FactSet, step: Step, subject: Subject) -> None:
         """Run one step and put its facts into `out`."""
         out.pending.discard(step.name)
-        names = self._qualified(step)
-        target = project(subject, step.on)
-        if target is None:
-            why = Unavailable(
-                reason=Reason.NOT_ASKED,
-                what=f"the {step.on} of {subject}",
-                remedy=f"name it with --{'from' if step.on == 'client' else 'to'}",
-            )
-            out.unavailable.update(dict.fromkeys(names.values(), why))
-            return
-        self._ran[target.kind].add(step.probe.name)
-        found = self.evidence.once(
-            ("memo", "probe", step.probe.name, target), lambda: self._run(step, target)
-        )
-        out.commands[step.name] = found.commands
-        if step.name not in found.named:
-            found.named[step.name] = (
-                {names[n]: v for n, v in found.bound.items()},
-                {names[n]: v for n, v in found.unavailable.items()},
-            )
-        bound, unavailable = found.named[step.name]
-        out.bound.update(bound)
-        if unavailable:
-            out.unavailable.update(unavailable)
+        found = self._answer(step, subject)
+        for name, value in zip(self._qualified(step), found.values, strict=True):
+            if isinstance(value, Unavailable):
+                out.unavailable[name] = value
+            else:
+                out.bound[name] = value
+        if found.commands is not None:
+            out.commands[step.name] = found.commands
 
     def forget(self, subject: Subject) -> None:
         """Drop what every probe said of a subject; it is asked again if need be."""
-        for probe in self._ran[subject.kind]:
-            self.evidence.forget(("memo", "probe", probe, subject))
+        self._answers.pop(subject, None)
 
-    def _qualified(self, step: Step) -> dict[str, str]:
-        """Fact -> `step.fact`, the same texts for every subject."""
+    def _answer(self, step: Step, subject: Subject) -> "_Answer":
+        target = project(subject, step.on) if step.on else subject
+        if target is None:
+            return _not_asked(step, subject)
+        probe = step.probe
+        if probe.kinds and getattr(target, "config_kind", "") not in probe.kinds:
+            return self._of_no_concern(step, target)
+        answers = self._answers[target]
+        found = answers.get(probe.name)
+        if found is None:
+            key = ("memo", "probe", probe.name, target)
+            found = answers[probe.name] = self.evidence.once(key, lambda: self._run(step, target))
+            self.evidence.forget(key)
+        return found
+
+    def _of_no_concern(self, step: Step, target: Subject) -> "_Answer":
+        """What a probe says of a kind that it does not judge: the same of every object."""
+        key = ("memo", "probe", step.probe.name, "no concern")
+        return self.evidence.once(key, lambda: self._run(step, target))
+
+    def _qualified(self, step: Step) -> tuple[str, ...]:
+        """`step.fact` of every fact, the same texts for every subject."""
         key = (step.name, step.probe.name)
         if key not in self._names:
-            self._names[key] = {d.name: f"{step.name}.{d.name}" for d in step.probe.declares}
+            self._names[key] = tuple(f"{step.name}.{d.name}" for d in step.probe.declares)
         return self._names[key]
 
     def _run(self, step: Step, target: Subject) -> "_Answer":
@@ -141,29 +151,28 @@ class Collector:
                 remedy="please report this with the bundle (meshdoctor collect)",
             )
             return _unanswered(step, view, why)
-        answer = _Answer(commands=tuple(view.commands))
-        for fact, value in zip(step.probe.declares, astuple(values), strict=True):
-            if isinstance(value, Unavailable):
-                answer.unavailable[fact.name] = masked_reason(value)
-            else:
-                answer.bound[fact.name] = masked_fact(value) if value else value
-        return answer
+        return _Answer(commands=tuple(view.commands), values=masked_values(astuple(values)))
 
 
 def _unanswered(step: Step, view: RecordingView, why: Unavailable) -> "_Answer":
     """Every fact of the probe is unavailable, for one reason."""
-    reason = masked_reason(why)
-    names = (fact.name for fact in step.probe.declares)
-    return _Answer(commands=tuple(view.commands), unavailable=dict.fromkeys(names, reason))
+    values = (masked_reason(why),) * len(step.probe.declares)
+    return _Answer(commands=tuple(view.commands), values=values)
 
 
-class _Answer(Struct, kw_only=True):
-    """What one probe said of one subject, without secrets: fact -> value, or why there is none.
+def _not_asked(step: Step, subject: Subject) -> "_Answer":
+    """The subject has no such part."""
+    why = Unavailable(
+        reason=Reason.NOT_ASKED,
+        what=f"the {step.on} of {subject}",
+        remedy=f"name it with --{'from' if step.on == 'client' else 'to'}",
+    )
+    return _Answer(commands=None, values=(why,) * len(step.probe.declares))
 
-    `named`: the same under the name of each step that asked, for steps of many playbooks share it.
-    """
 
-    commands: tuple[str, ...]
-    bound: dict[str, Scalar] = field(default_factory=dict)
-    unavailable: dict[str, Unavailable] = field(default_factory=dict)
-    named: dict[str, tuple[dict[str, Scalar], dict[str, Unavailable]]] = field(default_factory=dict)
+class _Answer(Struct, frozen=True, kw_only=True):
+    """What one probe said of one subject, without secrets: each fact's value, or why there is
+    none, in the order declared. `commands` None: nothing was asked."""
+
+    commands: tuple[str, ...] | None
+    values: tuple[Scalar | Unavailable, ...]

@@ -1,7 +1,7 @@
 """From a source and a scope to a report: the short story that calls the rest."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -119,8 +119,15 @@ def diagnose(
     cut: Unavailable | None = None
     jobs = _jobs(playbooks, resolved)
     try:
-        for done, (job, facts) in enumerate(_gather_all(collector, jobs, options, progress), 1):
-            judgements += judge(*job, facts, ruled_out)
+        shown: set[str] = set()
+        gathered = _gather_all(collector, jobs, shown, options, progress)
+        for done, (job, facts) in enumerate(gathered, 1):
+            if facts is None:
+                ruled_out.update(job[0].codes)
+            else:
+                judgements += judge(*job, facts, ruled_out)
+                if all(ruled_out[code] for code in job[0].codes):
+                    shown.add(job[0].name)
             if end is not None and done < len(jobs) and stopwatch() > end:
                 partial, cut = True, _cut(done, len(jobs))
                 break
@@ -194,11 +201,19 @@ def _jobs(playbooks: tuple[Playbook, ...], resolved: Resolved) -> list[Job]:
 
 
 def _gather_all(
-    collector: Collector, jobs: list[Job], options: Options, progress: Progress
-) -> Iterator[tuple[Job, FactSet]]:
-    """The facts of every job, in order; what was found about a subject is forgotten after its
-    last playbook, for a whole mesh would fill the memory."""
-    for number, (job, facts) in enumerate(_gathered(collector, jobs, options, progress), 1):
+    collector: Collector, jobs: list[Job], shown: Set[str], options: Options, progress: Progress
+) -> Iterator[tuple[Job, FactSet | None]]:
+    """The facts of every job, in order; None: they rule out every cause, and of that playbook
+    the report has enough to show. What was found about a subject is forgotten after its last
+    playbook, for a whole mesh would fill the memory."""
+
+    def collect(job: Job) -> FactSet | None:
+        if job[0].name in shown and collector.rules_out(*job):
+            return None
+        return gather(collector, *job)
+
+    gathered = _gathered(collect, jobs, options, progress)
+    for number, (job, facts) in enumerate(gathered, 1):
         yield job, facts
         subject = job[1]
         if subject.kind in _BY_ITSELF and (number == len(jobs) or jobs[number][1] != subject):
@@ -206,11 +221,11 @@ def _gather_all(
 
 
 def _gathered(
-    collector: Collector, jobs: list[Job], options: Options, progress: Progress
-) -> Iterator[tuple[Job, FactSet]]:
-    def collect(job: Job) -> FactSet:
-        return gather(collector, *job)
-
+    collect: Callable[[Job], FactSet | None],
+    jobs: list[Job],
+    options: Options,
+    progress: Progress,
+) -> Iterator[tuple[Job, FactSet | None]]:
     if options.workers <= 1:
         for done, job in enumerate(jobs):
             if done % 50 == 0:

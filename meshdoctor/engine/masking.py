@@ -21,9 +21,18 @@ _OURS = frozenset({"fix", "run", "by_hand", "docs", "condition", "commands", "re
 """Written by playbooks, from facts that are masked already: `Bearer $TOKEN` in a command stays."""
 
 
-def masked_fact(value: Scalar) -> Scalar:
-    """The fact without secrets; only plain text can hold one."""
-    return _mask(value) if type(value) is str else value
+def masked_values(values: tuple[Scalar | Unavailable, ...]) -> tuple[Scalar | Unavailable, ...]:
+    """The facts without secrets; only plain text can hold one."""
+    return tuple(
+        [
+            _mask(value)
+            if value.__class__ is str and value
+            else masked_reason(value)
+            if value.__class__ is Unavailable
+            else value
+            for value in values
+        ]
+    )
 
 
 def masked_reason(why: Unavailable) -> Unavailable:

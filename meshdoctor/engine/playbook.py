@@ -16,6 +16,7 @@ import yaml
 from msgspec import Struct
 
 from meshdoctor.engine.conditions import Condition, ConditionError, Environment
+from meshdoctor.engine.screen import Screen
 from meshdoctor.model.cause import Cause, Severity, Verify
 from meshdoctor.model.facts import FactDeclaration, Ref
 from meshdoctor.model.patterns import pattern
@@ -88,6 +89,16 @@ class Playbook:
     @cached_property
     def facts(self) -> dict[str, FactDeclaration]:
         return {f"{s.name}.{d.name}": d for s in self.steps for d in s.probe.declares}
+
+    @cached_property
+    def screen(self) -> Screen:
+        """Tells whether the steps' values rule out every cause."""
+        steps = [(s.name, () if s.probe.costly else s.probe.declares) for s in self.steps]
+        return Screen(steps, [rule.whole for rule in self.rules])
+
+    @cached_property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(rule.cause.code for rule in self.rules)
 
 
 class PlaybookLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -77,7 +77,7 @@ READS = (
 )
 
 
-@probe("authz-object", subject=SubjectKind.CONFIG, reads=READS)
+@probe("authz-object", subject=SubjectKind.CONFIG, reads=READS, kinds=("AuthorizationPolicy",))
 def authz_object(view: View, config: ConfigSubject) -> AuthzObject:
     """Does this AuthorizationPolicy reach what it names?"""
     if config.config_kind != "AuthorizationPolicy":

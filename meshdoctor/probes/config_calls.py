@@ -29,6 +29,7 @@ READS = (
     "StatefulSet",
     "VirtualService",
 )
+OURS = ("VirtualService", "DestinationRule", "Gateway")
 
 
 class ConfigReach(Struct, frozen=True, kw_only=True):
@@ -54,12 +55,12 @@ class ServiceCalls(Struct, frozen=True, kw_only=True):
     no_endpoint: Annotated[Fact[int], "UH: the cluster has no healthy endpoint", OBSERVED]
 
 
-@probe("config-reach", subject=SubjectKind.CONFIG, reads=READS)
+@probe("config-reach", subject=SubjectKind.CONFIG, reads=READS, kinds=OURS)
 def config_reach(view: View, subject: ConfigSubject) -> ConfigReach:
     """Which service and which proxies is this object about?"""
-    found = _services(view, _hosts(view, subject))
     if not _is_ours(subject):
         return ConfigReach(service=Ref(""), client="", gateway="", gateway_ref=Ref(""))
+    found = _services(view, _hosts(view, subject))
     homes = (subject.namespace, *(s.namespace for s in found))
     gateway = _proxy(view, "router", homes)
     return ConfigReach(
@@ -70,7 +71,13 @@ def config_reach(view: View, subject: ConfigSubject) -> ConfigReach:
     )
 
 
-@probe("config-calls", subject=SubjectKind.CONFIG, reads=(*READS, "Telemetry", "log"), costly=True)
+@probe(
+    "config-calls",
+    subject=SubjectKind.CONFIG,
+    reads=(*READS, "Telemetry", "log"),
+    costly=True,
+    kinds=OURS,
+)
 def config_calls(view: View, subject: ConfigSubject) -> ConfigCalls:
     """How do calls to the object's hosts end?"""
     if not _is_ours(subject):
@@ -95,7 +102,7 @@ def service_calls(view: View, subject: ServiceSubject) -> ServiceCalls:
 
 
 def _is_ours(subject: ConfigSubject) -> bool:
-    return subject.config_kind in ("VirtualService", "DestinationRule", "Gateway")
+    return subject.config_kind in OURS
 
 
 def _hosts(view: View, subject: ConfigSubject) -> tuple[str, ...]:

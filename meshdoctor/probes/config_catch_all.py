@@ -55,6 +55,7 @@ class CatchAllRule(Struct, frozen=True, kw_only=True):
     "catch-all-rule",
     subject=SubjectKind.CONFIG,
     reads=READS,
+    kinds=("DestinationRule",),
 )
 def catch_all_rule(view: View, subject: ConfigSubject) -> CatchAllRule:
     """Does this DestinationRule for every host break services?"""
@@ -153,6 +154,7 @@ class CatchAllSeen(Struct, frozen=True, kw_only=True):
     subject=SubjectKind.CONFIG,
     reads=(*READS, "Telemetry", "log"),
     costly=True,
+    kinds=("DestinationRule",),
 )
 def catch_all_seen(view: View, subject: ConfigSubject) -> CatchAllSeen:
     """Do callers' logs show the services failing that the rule breaks?"""

@@ -64,6 +64,7 @@ _NONE = DestinationRuleFacts(
     "config-destination-rule",
     subject=SubjectKind.CONFIG,
     reads=("ConfigMap", "DestinationRule", "Pod", "Service", "ServiceEntry", "VirtualService"),
+    kinds=("DestinationRule",),
 )
 def config_destination_rule(view: View, config: ConfigSubject) -> DestinationRuleFacts:
     """Why does a DestinationRule, or a part of it, never apply?"""

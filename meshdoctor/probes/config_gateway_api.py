@@ -34,6 +34,7 @@ class GatewayApiFacts(Struct, frozen=True, kw_only=True):
     "config-gateway-api",
     subject=SubjectKind.CONFIG,
     reads=("GRPCRoute", "HTTPRoute", "K8sGateway", "TCPRoute", "TLSRoute"),
+    kinds=("K8sGateway", *ROUTES),
 )
 def config_gateway_api(view: View, config: ConfigSubject) -> GatewayApiFacts:
     """Does the Gateway API say that a Gateway or route was accepted?"""

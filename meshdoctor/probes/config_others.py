@@ -55,7 +55,12 @@ _NO_GATEWAY = GatewayFacts(
 )
 
 
-@probe("config-gateway", subject=SubjectKind.CONFIG, reads=("Gateway", "Pod", "Service"))
+@probe(
+    "config-gateway",
+    subject=SubjectKind.CONFIG,
+    reads=("Gateway", "Pod", "Service"),
+    kinds=("Gateway",),
+)
 def config_gateway(view: View, config: ConfigSubject) -> GatewayFacts:
     """Does a Gateway select gateway pods, on ports that their Service has?"""
     if config.config_kind != "Gateway":
@@ -135,7 +140,12 @@ _NO_ENTRY = ServiceEntryFacts(
 )
 
 
-@probe("config-service-entry", subject=SubjectKind.CONFIG, reads=("Pod", "Service", "ServiceEntry"))
+@probe(
+    "config-service-entry",
+    subject=SubjectKind.CONFIG,
+    reads=("Pod", "Service", "ServiceEntry"),
+    kinds=("ServiceEntry",),
+)
 def config_service_entry(view: View, config: ConfigSubject) -> ServiceEntryFacts:
     """Does a ServiceEntry share its host or its listener with another object?"""
     if config.config_kind != "ServiceEntry":
@@ -170,7 +180,7 @@ class SidecarFacts(Struct, frozen=True, kw_only=True):
     winner_name: Annotated[Fact[str], "its name"]
 
 
-@probe("config-sidecar", subject=SubjectKind.CONFIG, reads=("Pod", "Sidecar"))
+@probe("config-sidecar", subject=SubjectKind.CONFIG, reads=("Pod", "Sidecar"), kinds=("Sidecar",))
 def config_sidecar(view: View, config: ConfigSubject) -> SidecarFacts:
     """Is another Sidecar in force instead of this one?"""
     if config.config_kind != "Sidecar":
@@ -201,7 +211,12 @@ class EnvoyFilterFacts(Struct, frozen=True, kw_only=True):
     dead: Annotated[Fact[str], "the first patch that can match nothing, and why; empty: none"]
 
 
-@probe("config-envoy-filter", subject=SubjectKind.CONFIG, reads=("ConfigMap", "EnvoyFilter", "Pod"))
+@probe(
+    "config-envoy-filter",
+    subject=SubjectKind.CONFIG,
+    reads=("ConfigMap", "EnvoyFilter", "Pod"),
+    kinds=("EnvoyFilter",),
+)
 def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
     """Can an EnvoyFilter's patches match anything?"""
     if config.config_kind != "EnvoyFilter":

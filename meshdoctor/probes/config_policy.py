@@ -63,7 +63,7 @@ class PolicyEffect(Struct, frozen=True, kw_only=True):
     pod: Annotated[Fact[str], "a pod of it"]
 
 
-@probe("policy-effect", subject=SubjectKind.CONFIG, reads=READS)
+@probe("policy-effect", subject=SubjectKind.CONFIG, reads=READS, kinds=("PeerAuthentication",))
 def policy_effect_probe(view: View, subject: ConfigSubject) -> PolicyEffect:
     """Does this PeerAuthentication do what it was written for?"""
     if subject.config_kind != "PeerAuthentication":
@@ -132,7 +132,13 @@ class PolicySeen(Struct, frozen=True, kw_only=True):
     refused: Annotated[Fact[int], "plaintext connections refused there", OBSERVED]
 
 
-@probe("policy-seen", subject=SubjectKind.CONFIG, reads=(*READS, "Telemetry", "log"), costly=True)
+@probe(
+    "policy-seen",
+    subject=SubjectKind.CONFIG,
+    reads=(*READS, "Telemetry", "log"),
+    costly=True,
+    kinds=("PeerAuthentication",),
+)
 def policy_seen(view: View, subject: ConfigSubject) -> PolicySeen:
     """What do the logs show where the policy was meant to be in force?"""
     if subject.config_kind != "PeerAuthentication":

@@ -77,6 +77,7 @@ _NONE = VirtualServiceFacts(
         "ServiceEntry",
         "VirtualService",
     ),
+    kinds=("VirtualService",),
 )
 def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceFacts:
     """Why does a VirtualService, or a part of it, never apply?"""

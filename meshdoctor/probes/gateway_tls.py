@@ -82,6 +82,7 @@ class GatewayTls(Struct, frozen=True, kw_only=True):
         "VirtualService",
         "log",
     ),
+    kinds=("Gateway", "K8sGateway"),
 )
 def gateway_tls(view: View, subject: ConfigSubject) -> GatewayTls:
     """Can this Gateway serve TLS?"""

@@ -6,7 +6,7 @@ fails raises EvidenceError; a probe that needs only part of its facts from that 
 with `attempt` and puts the `Unavailable` in the field.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -77,20 +77,27 @@ class View(Protocol):
 class Probe(Struct, frozen=True, kw_only=True):
     """A declared probe. `reads` are kinds and other evidence (`log`, `metrics`, `proxy-status`,
     `proxy-config`, `debug`, `authz-check`): RBAC and docs are generated from them. `costly` probes
-    run only for subjects still undecided."""
+    run only for subjects still undecided. `kinds`: of other kinds of configuration objects it says
+    the same of every one, and reads nothing; empty: it judges all."""
 
     name: str
     subject: SubjectKind
     facts: type
     reads: tuple[str, ...]
     costly: bool
+    kinds: frozenset[str]
     doc: str
     run: Callable[[View, Any], Any]
     declares: tuple[FactDeclaration, ...] = field(default=())
 
 
 def probe(
-    name: str, *, subject: SubjectKind, reads: tuple[str, ...], costly: bool = False
+    name: str,
+    *,
+    subject: SubjectKind,
+    reads: tuple[str, ...],
+    costly: bool = False,
+    kinds: Collection[str] = (),
 ) -> Callable[[Callable[[View, Any], Any]], Probe]:
     """Declare a probe; its facts struct is its return annotation."""
 
@@ -105,6 +112,7 @@ def probe(
             facts=facts,
             reads=reads,
             costly=costly,
+            kinds=frozenset(kinds),
             doc=doc.splitlines()[0],
             run=function,
             declares=declarations(facts),

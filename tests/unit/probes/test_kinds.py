@@ -1,0 +1,28 @@
+"""A probe that names the kinds it judges says the same of every other, and reads nothing."""
+
+import pytest
+
+from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.model.subjects import ConfigSubject, Request, SubjectKind
+from meshdoctor.probes.config_reading import CONFIG_KINDS
+from meshdoctor.probes.registry import BY_NAME
+from meshdoctor.probes.view import Probe
+from tests.unit.world import FakeSource
+
+CHOOSY = [one for one in BY_NAME.values() if one.kinds]
+
+
+def test_there_are_such_probes() -> None:
+    assert {one.subject for one in CHOOSY} == {SubjectKind.CONFIG}
+    assert all(one.kinds < set(CONFIG_KINDS) for one in CHOOSY)
+
+
+@pytest.mark.parametrize("probe", CHOOSY, ids=lambda one: one.name)
+def test_other_kinds_are_none_of_its_concern(probe: Probe) -> None:
+    said = set()
+    for kind in CONFIG_KINDS:
+        if kind not in probe.kinds:
+            view = RecordingView(Evidence(FakeSource(""), Request(), None))
+            said.add(probe.run(view, ConfigSubject(kind, "shop", "x")))
+            assert not view.commands and not view.reads
+    assert len(said) == 1
