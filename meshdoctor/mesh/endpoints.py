@@ -5,7 +5,8 @@ counts when its `ready` is true or absent, or when the Service publishes not-rea
 target port given by name is looked up per pod.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from msgspec import Struct
 from meshdoctor.mesh.services import selected_pods, target_port
 from meshdoctor.mesh.workloads import PROXY, WorkloadPods, is_ready
 from meshdoctor.model.istio import DestinationRule, Subset
-from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
+from meshdoctor.model.kubernetes import EndpointSlice, IntOrString, Pod, Service
 from meshdoctor.model.snapshot import selects
 
 _SETTLED = timedelta(seconds=60)
@@ -49,22 +50,28 @@ def addresses(service: Service, slices: Iterable[EndpointSlice]) -> Addresses:
     return Addresses(ready=frozenset(ready), not_ready=frozenset(rest - ready))
 
 
+def by_service(slices: Iterable[EndpointSlice]) -> Mapping[str, tuple[EndpointSlice, ...]]:
+    """EndpointSlices of one namespace by the name of their service."""
+    found: dict[str, list[EndpointSlice]] = defaultdict(list)
+    for one in slices:
+        found[one.service_name].append(one)
+    return {name: tuple(some) for name, some in found.items()}
+
+
 def settled_disagreement(
-    service: Service, slices: Iterable[EndpointSlice], pods: Iterable[Pod], now: datetime
+    service: Service, found: Addresses, selected: Iterable[Pod], now: datetime
 ) -> Pod | None:
     """A selected pod that became ready over a minute ago and is in no slice, or whose address is
     still ready in one though it is not: Kubernetes itself lags. None: they agree."""
-    found = addresses(service, slices)
-    for pod in selected_pods(service, pods):
+    for pod in selected:
+        listed = pod.status.pod_ip in found.ready
+        wanted = service.spec.publish_not_ready_addresses or is_ready(pod)
+        if listed == wanted or not pod.status.pod_ip:
+            continue
         condition = pod.condition("Ready")
         since = condition.last_transition_time if condition is not None else None
-        if not pod.status.pod_ip or since is None or now - since < _SETTLED:
-            continue
-        if pod.metadata.deletion_timestamp is not None:
-            continue
-        listed = pod.status.pod_ip in found.ready
-        wanted = is_ready(pod) or service.spec.publish_not_ready_addresses
-        if listed != wanted:
+        settled = since is not None and now - since >= _SETTLED
+        if settled and pod.metadata.deletion_timestamp is None:
             return pod
     return None
 
@@ -72,8 +79,8 @@ def settled_disagreement(
 def orphans(
     service: Service, slices: Iterable[EndpointSlice], pods: Iterable[Pod]
 ) -> tuple[str, ...]:
-    """`address (pod NAME)` of ready endpoints whose targetRef names a pod that does not exist."""
-    names = {p.name for p in pods if p.namespace == service.namespace}
+    """`address (pod NAME)` of ready endpoints whose targetRef names none of these pods."""
+    names = {p.metadata.name for p in pods if p.metadata.namespace == service.namespace}
     return tuple(
         f"{endpoint.addresses[0]} (pod {endpoint.target_ref.name})"
         for one in slices_of(service, slices)
@@ -148,12 +155,11 @@ class PortMiss(Struct, frozen=True, kw_only=True):
     missing: int
 
 
-def port_miss(service: Service, pods: Iterable[Pod]) -> PortMiss | None:
+def port_miss(service: Service, selected: Iterable[Pod]) -> PortMiss | None:
     """The first named target port that some selected, running pod lacks."""
-    running = [p for p in selected_pods(service, pods) if p.status.phase == "Running"]
-    for port in service.spec.ports:
-        if isinstance(port.target_port, int) or str(port.target_port).isdigit():
-            continue
+    named = [p for p in service.spec.ports if not _is_number(p.target_port)]
+    running = [p for p in selected if p.status.phase == "Running"] if named else []
+    for port in named:
         lacking = [p for p in running if target_port(port, p) == 0]
         if lacking:
             return PortMiss(
@@ -164,6 +170,10 @@ def port_miss(service: Service, pods: Iterable[Pod]) -> PortMiss | None:
                 missing=len(lacking),
             )
     return None
+
+
+def _is_number(port: IntOrString) -> bool:
+    return isinstance(port, int) or port.isdigit()
 
 
 def empty_subset(

@@ -127,8 +127,10 @@ def _age(pod: Pod) -> tuple[str, str]:
 
 def is_ready(pod: Pod) -> bool:
     """Whether the pod's Ready condition is True; an absent condition is not ready."""
-    condition = pod.condition("Ready")
-    return condition is not None and condition.status == "True"
+    for condition in pod.status.conditions:
+        if condition.type == "Ready":
+            return condition.status == "True"
+    return False
 
 
 def proxy_container(pod: Pod) -> Container | None:

@@ -370,10 +370,20 @@ class Pod(Object, frozen=True):
         return None
 
     def container_status(self, name: str) -> ContainerStatus | None:
-        return next((c for c in self.all_statuses if c.name == name), None)
+        """The status of that container, init containers first."""
+        for found in self.status.init_container_statuses:
+            if found.name == name:
+                return found
+        for found in self.status.container_statuses:
+            if found.name == name:
+                return found
+        return None
 
     def condition(self, type_: str) -> Condition | None:
-        return next((c for c in self.status.conditions if c.type == type_), None)
+        for found in self.status.conditions:
+            if found.type == type_:
+                return found
+        return None
 
 
 # --- workloads --------------------

@@ -3,11 +3,12 @@
 Not a probe: it judges nothing.
 """
 
+from meshdoctor.mesh.endpoints import by_service
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
-from meshdoctor.mesh.services import selected_pods
+from meshdoctor.mesh.services import PodsByLabels
 from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group
 from meshdoctor.model.istio import MeshConfig
-from meshdoctor.model.kubernetes import ConfigMap, Pod, Service, Workload
+from meshdoctor.model.kubernetes import ConfigMap, EndpointSlice, Pod, Service, Workload
 from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes.view import View
@@ -80,7 +81,21 @@ def service(view: View, subject: ServiceSubject) -> Service | None:
 
 def pods_of_service(view: View, found: Service) -> tuple[Pod, ...]:
     """Pods that the service selects, in its own namespace."""
-    return selected_pods(found, view.objects("Pod", Pod, found.namespace))
+    space = found.metadata.namespace
+    pods = view.memo(
+        ("pods-by-labels", space), lambda v: PodsByLabels(v.objects("Pod", Pod, space), space)
+    )
+    return pods.of(found)
+
+
+def slices_of_service(view: View, found: Service) -> tuple[EndpointSlice, ...]:
+    """The service's EndpointSlices."""
+    space = found.metadata.namespace
+    slices = view.memo(
+        ("slices-by-service", space),
+        lambda v: by_service(v.objects("EndpointSlice", EndpointSlice, space)),
+    )
+    return slices.get(found.metadata.name, ())
 
 
 def istiod_pods(view: View) -> tuple[Pod, ...]:

@@ -1,5 +1,6 @@
 """Does the API server call this service, and would the pods' proxy let it in?"""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from meshdoctor.model.kubernetes import APIService, Pod, Service, WebhookConfigu
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import reading
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
@@ -49,9 +50,7 @@ def service_callback(view: View, subject: ServiceSubject) -> ServiceCallback:
     service = reading.service(view, subject)
     if service is None:
         raise MissingError(f"service {subject}", "it does not exist")
-    hooks = [c for kind in KINDS for c in view.objects(kind, WebhookConfiguration)]
-    apis = view.objects("APIService", APIService)
-    caller, number, api = _caller(subject, hooks, apis)
+    caller, number, api = _callers(view).get((subject.namespace, subject.name), _NOBODY)
     if not caller:
         return _facts(service, "", 0, 0, None, None, None)
     port = port_of(service, number)
@@ -60,27 +59,29 @@ def service_callback(view: View, subject: ServiceSubject) -> ServiceCallback:
     return _facts(service, caller, number, inner, pod, _ruling(view, pod, inner), api)
 
 
-def _caller(
-    subject: ServiceSubject,
-    hooks: list[WebhookConfiguration],
-    apis: tuple[APIService, ...],
-) -> tuple[str, int, APIService | None]:
-    for config in hooks:
-        for hook in config.webhooks:
-            found = hook.client_config.service
-            if found is not None and (found.namespace, found.name) == (
-                subject.namespace,
-                subject.name,
-            ):
-                return config.ref, found.port or 443, None
-    for api in apis:
+Caller = tuple[str, int, APIService | None]
+_NOBODY: Caller = ("", 0, None)
+
+
+def _callers(view: View) -> Mapping[tuple[str, str], Caller]:
+    """Who has the API server call a service, by its (namespace, name); webhooks first."""
+    return known(view.memo("api-server-calls", lambda v: attempt(lambda: _find_callers(v))))
+
+
+def _find_callers(view: View) -> Mapping[tuple[str, str], Caller]:
+    found: dict[tuple[str, str], Caller] = {}
+    for kind in KINDS:
+        for config in view.objects(kind, WebhookConfiguration):
+            for hook in config.webhooks:
+                target = hook.client_config.service
+                if target is not None:
+                    caller = (config.ref, target.port or 443, None)
+                    found.setdefault((target.namespace, target.name), caller)
+    for api in view.objects("APIService", APIService):
         target = api.spec.service
-        if target is not None and (target.namespace, target.name) == (
-            subject.namespace,
-            subject.name,
-        ):
-            return api.ref, target.port or 443, api
-    return "", 0, None
+        if target is not None:
+            found.setdefault((target.namespace, target.name), (api.ref, target.port or 443, api))
+    return found
 
 
 def _ruling(view: View, pod: Pod | None, port: int) -> Ruling | None:

@@ -65,17 +65,16 @@ def service_endpoints(view: View, subject: ServiceSubject) -> ServiceEndpoints:
     service = reading.service(view, subject)
     if service is None:
         raise MissingError(f"service {subject}", "it does not exist any more")
-    slices = view.objects("EndpointSlice", EndpointSlice, subject.namespace)
-    everyone = view.objects("Pod", Pod, subject.namespace)
-    pods = [
-        p for p in reading.pods_of_service(view, service) if p.metadata.deletion_timestamp is None
-    ]
+    slices = reading.slices_of_service(view, service)
+    selected = reading.pods_of_service(view, service)
+    pods = [p for p in selected if p.metadata.deletion_timestamp is None]
+    unready = [p for p in pods if not is_ready(p)]
+    down = unready[0] if unready else None
     found = ep.addresses(service, slices)
-    down = next((p for p in pods if not is_ready(p)), None)
     meant = _meant(view, service) if not pods else None
-    orphans = ep.orphans(service, slices, everyone)
-    lagging = ep.settled_disagreement(service, slices, everyone, view.now)
-    miss = ep.port_miss(service, everyone)
+    orphans = _orphans(view, service, slices, selected)
+    lagging = ep.settled_disagreement(service, found, selected, view.now)
+    miss = ep.port_miss(service, selected)
     return ServiceEndpoints(
         ref=Ref(service.ref),
         name=service.name,
@@ -85,7 +84,7 @@ def service_endpoints(view: View, subject: ServiceSubject) -> ServiceEndpoints:
         ready=len(found.ready),
         not_ready=len(found.not_ready),
         pods=len(pods),
-        ready_pods=sum(map(is_ready, pods)),
+        ready_pods=len(pods) - len(unready),
         unready_pod=down.name if down is not None else "",
         unready_workload=Ref(owner_of(down).ref if down is not None else ""),
         app_unready=down is not None and ep.application_unready(down),
@@ -101,6 +100,18 @@ def service_endpoints(view: View, subject: ServiceSubject) -> ServiceEndpoints:
         lacking_pod=miss.pod.name if miss is not None else "",
         lacking=miss.missing if miss is not None else 0,
     )
+
+
+def _orphans(
+    view: View,
+    service: Service,
+    slices: tuple[EndpointSlice, ...],
+    selected: tuple[Pod, ...],
+) -> tuple[str, ...]:
+    """Where the selected pods account for every address, no other pod of the namespace matters."""
+    if not ep.orphans(service, slices, selected):
+        return ()
+    return ep.orphans(service, slices, view.objects("Pod", Pod, service.namespace))
 
 
 def _meant(view: View, service: Service) -> ep.NearMiss | None:

@@ -9,6 +9,7 @@ import pytest
 
 from meshdoctor.mesh import changes, discovery, endpoints, proxy_bootstrap, rejections
 from meshdoctor.mesh.rejections import Objects, offender
+from meshdoctor.mesh.services import selected_pods
 from meshdoctor.mesh.workloads import group
 from meshdoctor.model.istio import (
     DestinationRule,
@@ -159,14 +160,16 @@ def test_endpoints_and_pods() -> None:
         ["10.0.0.2"],
     )
     assert endpoints.orphans(service, slices, pods) == ("10.0.0.9 (pod gone)",)
-    miss = endpoints.port_miss(service, pods)
+    selected = selected_pods(service, pods)
+    miss = endpoints.port_miss(service, selected)
     assert miss is not None and (miss.pod.name, miss.missing, miss.of_pods) == ("pay-2", 1, 2)
-    assert endpoints.settled_disagreement(service, slices, pods, NOW) is None
-    lagging = endpoints.settled_disagreement(service, [], pods, NOW)
+    assert endpoints.settled_disagreement(service, found, selected, NOW) is None
+    nothing = endpoints.addresses(service, [])
+    lagging = endpoints.settled_disagreement(service, nothing, selected, NOW)
     assert lagging is not None and lagging.name == "pay-1"
     assert (
         endpoints.settled_disagreement(
-            service, [], pods, datetime(2026, 3, 1, 11, 0, 30, tzinfo=UTC)
+            service, nothing, selected, datetime(2026, 3, 1, 11, 0, 30, tzinfo=UTC)
         )
         is None
     )

@@ -222,6 +222,32 @@ def test_a_service_that_selects_nothing() -> None:
     assert service_endpoints.run(mesh(), ServiceSubject("shop", "cart")).pods == 1
 
 
+SLICE = """
+---
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata: {name: cart-1, namespace: shop, labels: {kubernetes.io/service-name: cart}}
+endpoints: [{addresses: [10.0.0.1], targetRef: {kind: Pod, name: POD}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "orphan"), [("cart-1", ""), ("done-1", ""), ("gone-1", "10.0.0.1 (pod gone-1)")]
+)
+def test_an_address_is_an_orphan_only_without_any_pod_of_that_name(named: str, orphan: str) -> None:
+    """done-1 ended: the service no longer selects it, but it exists."""
+    done = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: done-1, namespace: shop, labels: {app: cart}}
+spec: {containers: [{name: cart}]}
+status: {phase: Failed}
+"""
+    view = world(MESH + done + SLICE.replace("POD", named))
+    assert service_endpoints.run(view, ServiceSubject("shop", "cart")).orphan == orphan
+
+
 def test_a_refused_change() -> None:
     event = """
 kind: Event

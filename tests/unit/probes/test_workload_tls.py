@@ -221,6 +221,18 @@ def test_callbacks_of_the_api_server() -> None:
     assert callback(pod() + SERVICE + HOOK).mode == "PERMISSIVE"
     assert callback(pod() + SERVICE + STRICT).caller == ""
     assert not callback(pod(proxy=False) + SERVICE + STRICT + API).sidecar
+    assert callback(pod() + SERVICE + HOOK + API).caller == "ValidatingWebhookConfiguration//pay"
+
+
+def test_callbacks_keep_what_was_read_before_a_read_failed() -> None:
+    forbidden = {"APIService": ForbiddenError("get apiservices")}
+    view = world(pod() + SERVICE + HOOK, failing=forbidden)
+    with pytest.raises(EvidenceError):
+        service_callback.run(view, ServiceSubject("shop", "pay"))
+    assert [c for c in view.commands if "Webhook" in c] == [
+        "kubectl get MutatingWebhookConfiguration -n -A",
+        "kubectl get ValidatingWebhookConfiguration -n -A",
+    ]
 
 
 def test_an_application_that_serves_tls_behind_a_rewritten_probe() -> None:
