@@ -6,6 +6,7 @@ inject.go selectTemplates (same list in 1.18 to 1.32-dev); one bad value fails t
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import yaml
 
@@ -14,6 +15,12 @@ from meshdoctor.mesh.text import clean
 
 TEMPLATES = "inject.istio.io/templates"
 PROXY_CONFIG = "proxy.istio.io/config"
+PROXY_RESOURCES = (
+    "sidecar.istio.io/proxyCPU",
+    "sidecar.istio.io/proxyMemory",
+    "sidecar.istio.io/proxyCPULimit",
+    "sidecar.istio.io/proxyMemoryLimit",
+)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOOLS = frozenset(
     ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"]
@@ -23,9 +30,8 @@ _BOOLS = frozenset(
 def refused(annotations: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
     """(annotation, value, what is wrong) for each that istiod refuses, sorted by name."""
     out = []
-    for name in sorted(annotations):
-        check = CHECKS.get(name)
-        problem = check(annotations[name]) if check is not None else ""
+    for name in sorted(annotations.keys() & CHECKS.keys()):
+        problem = CHECKS[name](annotations[name])
         if problem:
             out.append((name, clean(annotations[name], 100), problem))
     return tuple(out)
@@ -40,9 +46,9 @@ def unknown_templates(annotations: Mapping[str, str], config: InjectorConfig) ->
 
 def bad_quantities(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """Resource annotations that are no Kubernetes quantity: the rendered pod would be invalid."""
-    names = ("proxyCPU", "proxyMemory", "proxyCPULimit", "proxyMemoryLimit")
-    full = (f"sidecar.istio.io/{name}" for name in names)
-    return tuple(n for n in full if n in annotations and quantity(annotations[n]) is None)
+    return tuple(
+        n for n in PROXY_RESOURCES if n in annotations and quantity(annotations[n]) is None
+    )
 
 
 def quantity(value: object) -> float | None:
@@ -115,6 +121,7 @@ def _cidrs_or_all(value: str) -> str:
     return "" if value == "*" else _cidrs(value)
 
 
+@lru_cache(maxsize=256)
 def _proxy_config(value: str) -> str:
     try:
         data = yaml.load(value, Loader=_LOADER)  # noqa: S506

@@ -96,11 +96,27 @@ def decide(
     """The whole decision. `config` is the injector configuration of the revision asked (None:
     not seen), `release` istiod's version such as (1, 26) (None: not known, newest assumed)."""
     called = matching(found, namespace_labels(pod.namespace, pod.namespace_labels), pod.labels)
-    if not called:
-        clause, because = _not_asked(pod, found)
-        return Decision(injected=False, clause=clause, because=because)
+    return answered(pod, called, config, release) if called else passed_over(pod, found)
+
+
+def answered(
+    pod: NewPod,
+    called: tuple[Injector, ...],
+    config: InjectorConfig | None,
+    release: tuple[int, ...] | None = None,
+) -> Decision:
+    """The decision about a pod for which these webhooks are called."""
     required, clause, because = inject_required(pod, config, release)
     return Decision(injected=required, clause=clause, because=because, called=called)
+
+
+def passed_over(pod: NewPod, found: tuple[Injector, ...]) -> Decision:
+    """The decision about a pod for which none of the webhooks is called.
+
+    Of the pod's labels only `sidecar.istio.io/inject` and `istio.io/rev` matter to it.
+    """
+    clause, because = _not_asked(pod, found)
+    return Decision(injected=False, clause=clause, because=because)
 
 
 def _not_asked(pod: NewPod, found: tuple[Injector, ...]) -> tuple[Clause, str]:

@@ -19,6 +19,8 @@ def strip_ansi(text: str) -> str:
 def clean(text: str, limit: int = 300) -> str:
     """One printable line of at most `limit` characters; secrets are masked and control
     characters become a space."""
+    if not text:
+        return ""
     if len(text) <= limit and text.isascii() and text.isprintable():
         line = mask(text).strip()  # most of what there is: nothing to take out
         return line if len(line) <= limit else line[: limit - 1] + "…"

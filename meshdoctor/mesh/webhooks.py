@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from meshdoctor.mesh.selectors import label_selected
+from meshdoctor.mesh.text import clean
 from meshdoctor.model.kubernetes import (
     LabelRequirement,
     LabelSelector,
@@ -62,6 +63,37 @@ class Injector(Struct, frozen=True, kw_only=True):
         """`Service/ns/name`; empty when the webhook is called by URL."""
         service = self.service
         return f"Service/{service.namespace}/{service.name}" if service else ""
+
+
+class Injectors(Struct, frozen=True, kw_only=True):
+    """All injection webhooks together. `label_keys`: the pod labels on which it depends which of
+    them are called, and why none is. `active`: how many can match anything. `choices`: the
+    revisions and tags that a label may name, in words. `deactivated`: a configuration of the
+    default revision that asks for nothing; None: there is none."""
+
+    all: tuple[Injector, ...]
+    label_keys: tuple[str, ...]
+    active: int
+    choices: str
+    first_choice: str
+    deactivated: WebhookConfiguration | None
+
+
+def overview(configs: Iterable[WebhookConfiguration]) -> Injectors:
+    """What holds of the injection webhooks whatever pod is asked about."""
+    found = injectors(configs)
+    names = revisions(found)
+    looked_at = {r.key for one in found for r in _requirements(one.webhook.object_selector)}
+    return Injectors(
+        all=found,
+        label_keys=tuple(sorted({*looked_at, INJECT, REVISION})),
+        active=sum(not one.deactivated for one in found),
+        choices=clean(", ".join(names)),
+        first_choice=clean(names[0], 63) if names else "",
+        deactivated=next(
+            (one.config for one in found if one.deactivated and one.name == "default"), None
+        ),
+    )
 
 
 def injectors(configs: Iterable[WebhookConfiguration]) -> tuple[Injector, ...]:

@@ -40,6 +40,21 @@ class WorkloadPods:
         candidates = ready or list(self.pods)
         return candidates[-1] if candidates else None
 
+    @cached_property
+    def live(self) -> tuple[Pod, ...]:
+        """Pods that run or should: neither ended nor being deleted."""
+        return tuple(
+            p
+            for p in self.pods
+            if p.status.phase not in ("Succeeded", "Failed")
+            and p.metadata.deletion_timestamp is None
+        )
+
+    @cached_property
+    def sidecars(self) -> tuple[Pod, ...]:
+        """Its pods that have a sidecar."""
+        return tuple(p for p in self.pods if is_sidecar(p))
+
     @property
     def labels(self) -> dict[str, str]:
         """Labels that policies select on: a pod's, else the template's."""

@@ -18,7 +18,7 @@ from meshdoctor.mesh.workloads import has_proxy, is_ready, is_sidecar, owner_of,
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import events_of, live_pods, namespace_of, pods_in
+from meshdoctor.probes.injection_reads import events_of, pods_in, space_of
 from meshdoctor.probes.reading import workload
 from meshdoctor.probes.view import View, attempt, known, probe
 
@@ -68,8 +68,8 @@ class AmbientEnrolment(Struct, frozen=True, kw_only=True):
 )
 def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
     """Is this workload enrolled in the ambient mesh, and should it be?"""
-    live = live_pods(workload(view, subject))
-    space = namespace_of(view, subject.namespace)
+    live = workload(view, subject).live
+    space = space_of(view, subject.namespace)
     pod = next((p for p in live if redirection(p) != "enabled"), live[0] if live else Pod())
     tunnels = attempt(lambda: _node_pods(view, "ztunnel"))
     agents = attempt(lambda: _node_pods(view, "cni"))
@@ -86,12 +86,12 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
     policy = attempt(lambda: _policy(view, pod) if bad and known(timeouts) else "")
     return AmbientEnrolment(
         workload=Ref(subject.ref),
-        namespace=Ref(f"Namespace//{subject.namespace}"),
+        namespace=space.ref,
         namespace_name=subject.namespace,
         pod=pod.name,
         ambient_mesh=ambient,
         wanted=attempt(lambda: w.value if (w := known(want)) is not None else ""),
-        mode=clean(space.labels.get(MODE, ""), 63),
+        mode=space.mode,
         redirection=clean(redirection(pod), 63),
         sidecar=is_sidecar(pod),
         peers_enrolled=sum(redirection(p) == "enabled" for p in pods_in(view, subject.namespace)),

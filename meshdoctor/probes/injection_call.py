@@ -1,5 +1,6 @@
 """If the API server calls this workload's injection webhook, does it get an answer?"""
 
+from collections.abc import Hashable
 from datetime import datetime
 from typing import Annotated
 
@@ -32,11 +33,7 @@ from meshdoctor.model.kubernetes import (
 )
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError, MissingError
-from meshdoctor.probes.injection_reads import (
-    decision,
-    pods_in,
-    refusal,
-)
+from meshdoctor.probes.injection_reads import decision, pods_in, refusal
 from meshdoctor.probes.view import View, attempt, known, probe
 
 OPEN_PORTS = ("", str(INJECT_PORT), "https-webhook")
@@ -94,42 +91,94 @@ def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
     """If the API server calls this workload's injection webhook, does it get an answer?"""
     called = decision(view, subject).called
     said = attempt(lambda: refusal(view, subject))
-    one = _worst(view, called)
     failed = said if isinstance(said, Refused) and said.call_failed else None
     lost = said if isinstance(said, Unavailable) else None
-    to = one.service if one is not None else None
-    exists = attempt(lambda: to is None or _service(view, to) is not None)
-    behind = attempt(lambda: _istiod(view, to) if to is not None else ())
-    policy = attempt(lambda: _policy(view, to, known(behind), subject))
-    first = behind[0] if isinstance(behind, tuple) and behind else None
-    owner = owner_of(first) if first is not None else None
-    port = attempt(lambda: _port(view, to))
+    road = _road(view, called)
+    one, to = road.one, road.to
+    policy = attempt(lambda: Ref(_closing(view, road, subject)))
     return InjectionCall(
         called=one is not None,
-        config=Ref(f"MutatingWebhookConfiguration//{one.config.name}" if one else ""),
+        config=road.config,
         config_name=one.config.name if one else "",
         webhook=one.webhook.name if one else "",
-        service=Ref(one.service_ref if one else ""),
+        service=road.service,
         service_name=to.name if to else "",
         service_namespace=to.namespace if to else "",
-        service_exists=exists,
-        ready_endpoints=attempt(lambda: _ready(view, to, known(behind))),
-        istiod=Ref(owner.ref if owner is not None else ""),
-        istiod_name=owner.name if owner is not None else "",
-        istiod_state=attempt(lambda: _state(known(behind))),
-        istiod_oom=attempt(
-            lambda: any(out_of_memory(p, "discovery", view.now) for p in known(behind))
-        ),
-        port_open=attempt(lambda: known(port) in OPEN_PORTS),
-        target_port=port,
-        policy=attempt(lambda: Ref(known(policy))),
-        policy_name=attempt(lambda: known(policy).rpartition("/")[2]),
-        obstacle=attempt(lambda: _obstacle(known(policy), known(port))),
-        ca=attempt(lambda: _ca(view, one).value),
+        service_exists=road.exists,
+        ready_endpoints=road.ready,
+        istiod=road.istiod,
+        istiod_name=road.istiod_name,
+        istiod_state=road.state,
+        istiod_oom=road.oom,
+        port_open=attempt(lambda: known(road.port) in OPEN_PORTS),
+        target_port=road.port,
+        policy=policy,
+        policy_name=policy if isinstance(policy, Unavailable) else policy.rpartition("/")[2],
+        obstacle=_obstacle(policy, road.port),
+        ca=road.ca,
         refused=lost or (failed.kind.value if failed else ""),
         text=lost or (failed.text if failed else ""),
         said=lost or (f". The API server says: {failed.text}" if failed else ""),
         seen_at=f"{failed.at:%H:%M:%S}" if failed is not None and failed.at else "",
+    )
+
+
+class _Road(Struct, frozen=True, kw_only=True):
+    """The way of a call to the webhook that cannot answer, else to the last one called, whoever
+    calls. `closing`: a NetworkPolicy that would keep the API server out, were it enforced."""
+
+    one: Injector | None
+    to: WebhookService | None
+    config: Ref
+    service: Ref
+    exists: Fact[bool]
+    closing: Fact[NetworkPolicy | None]
+    ready: Fact[int]
+    istiod: Ref
+    istiod_name: str
+    state: Fact[str]
+    oom: Fact[bool]
+    port: Fact[str]
+    ca: Fact[str]
+
+
+def _road(view: View, called: tuple[Injector, ...]) -> _Road:
+    """Once for all workloads for whose pods the same webhooks are called."""
+    return view.memo(
+        ("injection-road", *(_told_apart(one) for one in called)), lambda v: _walk(v, called)
+    )
+
+
+def _told_apart(one: Injector) -> tuple[Hashable, ...]:
+    """All of a webhook that the road of its call depends on."""
+    client = one.webhook.client_config
+    return (one.config.name, one.webhook.name, client.service, client.ca_bundle, _served(one))
+
+
+def _walk(view: View, called: tuple[Injector, ...]) -> _Road:
+    """Never raises EvidenceError: what cannot be read is missing from that part of the road."""
+    one = _worst(view, called)
+    to = one.service if one is not None else None
+    exists = attempt(lambda: to is None or _service(view, to) is not None)
+    behind = attempt(lambda: _istiod(view, to) if to is not None else ())
+    closing = attempt(lambda: _policy(view, to, known(behind)))
+    first = behind[0] if isinstance(behind, tuple) and behind else None
+    owner = owner_of(first) if first is not None else None
+    port = attempt(lambda: _port(view, to))
+    return _Road(
+        one=one,
+        to=to,
+        config=Ref(f"MutatingWebhookConfiguration//{one.config.name}" if one else ""),
+        service=Ref(one.service_ref if one else ""),
+        exists=exists,
+        closing=closing,
+        ready=attempt(lambda: _ready(view, to, known(behind))),
+        istiod=Ref(owner.ref if owner is not None else ""),
+        istiod_name=owner.name if owner is not None else "",
+        state=attempt(lambda: _state(known(behind))),
+        oom=attempt(lambda: any(out_of_memory(p, "discovery", view.now) for p in known(behind))),
+        port=port,
+        ca=attempt(lambda: _ca(view, one).value),
     )
 
 
@@ -194,18 +243,26 @@ def _port(view: View, to: WebhookService | None) -> str:
     return str(target_port(service, to)) if service is not None and to is not None else ""
 
 
-def _policy(
-    view: View, to: WebhookService | None, pods: tuple[Pod, ...], subject: WorkloadSubject
-) -> str:
+def _policy(view: View, to: WebhookService | None, pods: tuple[Pod, ...]) -> NetworkPolicy | None:
     if to is None or not pods:
-        return ""
-    found = closing_policy(view.objects("NetworkPolicy", NetworkPolicy, to.namespace), pods)
+        return None
+    return closing_policy(view.objects("NetworkPolicy", NetworkPolicy, to.namespace), pods)
+
+
+def _closing(view: View, road: _Road, subject: WorkloadSubject) -> str:
+    """The policy that keeps the API server out; "" when pods of the namespace were injected since
+    it was made."""
+    found = known(road.closing)
     if found is None or _injected_since(view, subject, found.metadata.creation_timestamp):
         return ""
     return found.ref
 
 
-def _obstacle(policy: str, port: str) -> str:
+def _obstacle(policy: Fact[Ref], port: Fact[str]) -> Fact[str]:
+    if isinstance(policy, Unavailable):
+        return policy
+    if isinstance(port, Unavailable):
+        return port
     if policy:
         return f"{policy} does not admit the API server"
     if port not in OPEN_PORTS:

@@ -16,7 +16,6 @@ from meshdoctor.mesh.webhooks import (
     REVISION,
     Injector,
     namespace_labels,
-    revisions,
 )
 from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -26,13 +25,13 @@ from meshdoctor.model.kubernetes import Namespace, Object, Pod, WebhookConfigura
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import (
     MUTATING,
-    all_injectors,
+    Space,
     decision,
     istiod_release,
-    live_pods,
-    namespace_of,
     new_pod,
     pods_in,
+    space_of,
+    webhooks,
 )
 from meshdoctor.probes.reading import root_namespace, workload
 from meshdoctor.probes.view import View, attempt, probe
@@ -109,9 +108,9 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
     found = workload(view, subject)
     next_pod = new_pod(view, found)
     told = decision(view, subject)
-    hooks = all_injectors(view)
-    space = namespace_of(view, subject.namespace)
-    live = live_pods(found)
+    hooks = webhooks(view)
+    space = space_of(view, subject.namespace)
+    live = found.live
     bare = [p for p in live if lacks_sidecar(p)]
     shown = bare[0] if bare else (live[0] if live else None)
     called = told.called[-1] if told.called else None
@@ -120,12 +119,14 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
     later = _later(view, next_pod, called) if bare else ""
     home = called.service.namespace if called and called.service else view.istio_namespace
     config = config_map_name(told.revision)
-    expecting = attempt(lambda: _expected(view, next_pod, space, bool(bare) and not told.asked))
+    wanted = bool(bare) and not told.asked
+    expecting = attempt(lambda: _expected(view, next_pod, space.object)) if wanted else ""
+    stale = _stale(live, told)
     return InjectionDecision(
         workload=Ref(subject.ref),
         workload_name=subject.name,
         resource=subject.owner.lower(),
-        namespace=Ref(f"Namespace//{subject.namespace}"),
+        namespace=space.ref,
         namespace_name=subject.namespace,
         pods=len(live),
         uninjected=len(bare),
@@ -139,32 +140,32 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         fail_open=called is not None and called.webhook.failure_policy == "Ignore",
         calls=len(told.called),
         second_webhook=Ref(_ref(told.called[0]) if len(told.called) > 1 else ""),
-        namespace_injection=clean(space.labels.get(INJECTION, ""), 63),
-        namespace_revision=clean(space.labels.get(REVISION, ""), 63),
-        revision_set_on=Ref(
-            subject.ref
+        namespace_injection=space.injection,
+        namespace_revision=space.revision,
+        revision_set_on=(
+            Ref(subject.ref)
             if REVISION in next_pod.labels and REVISION not in space.labels
-            else f"Namespace//{subject.namespace}"
+            else space.ref
         ),
         pod_value=clean(said, 63),
         pod_label=clean(next_pod.labels.get(INJECT, ""), 63),
         pod_annotation=clean(next_pod.annotations.get(INJECT, ""), 63),
         value_unclear=unclear(said, release),
-        labels_conflict=_conflict(space, told, hooks),
-        injectors=sum(not one.deactivated for one in hooks),
-        deactivated=Ref(_deactivated(hooks)),
-        choices=clean(", ".join(revisions(hooks))),
-        first_choice=clean((revisions(hooks) or ("",))[0], 63),
+        labels_conflict=_conflict(space, told, hooks.all),
+        injectors=hooks.active,
+        deactivated=Ref(_ref_of(hooks.deactivated)),
+        choices=hooks.choices,
+        first_choice=hooks.first_choice,
         misplaced=_misplaced(found, next_pod),
         expected=bool(expecting) if isinstance(expecting, str) else expecting,
         expected_by=expecting,
-        older=_older(view, bare, space, called, later),
-        stale_revision=_stale(live, told),
+        older=_older(view, bare, space.object, called, later),
+        stale_revision=stale,
         later_webhook=Ref(later),
         lagging=(
             f"{len(bare)} of {len(live)} pods have no sidecar"
             if bare
-            else f"its sidecar is of revision {_stale(live, told)}"
+            else f"its sidecar is of revision {stale}"
         ),
         injector=Ref(f"ConfigMap/{home}/{config}" if called else ""),
         injector_name=config if called else "",
@@ -185,7 +186,11 @@ def _system(view: View, namespace: str) -> bool:
 
 
 def _ref(one: Injector | None) -> str:
-    return f"MutatingWebhookConfiguration//{one.config.name}" if one is not None else ""
+    return _ref_of(one.config if one is not None else None)
+
+
+def _ref_of(config: WebhookConfiguration | None) -> str:
+    return f"MutatingWebhookConfiguration//{config.name}" if config is not None else ""
 
 
 def _unseen(told: Decision) -> Unavailable:
@@ -196,17 +201,13 @@ def _unseen(told: Decision) -> Unavailable:
     )
 
 
-def _conflict(space: Namespace, told: Decision, hooks: tuple[Injector, ...]) -> bool:
+def _conflict(space: Space, told: Decision, hooks: tuple[Injector, ...]) -> bool:
     """Whether dropping istio-injection would choose another revision than is chosen now."""
     named = space.labels.get(REVISION)
     if named is None or INJECTION not in space.labels:
         return False
     meant = {one.revision for one in hooks if one.name == named and not one.deactivated}
     return not told.asked or told.revision not in meant
-
-
-def _deactivated(hooks: tuple[Injector, ...]) -> str:
-    return next((_ref(h) for h in hooks if h.deactivated and h.name == "default"), "")
 
 
 def _misplaced(found: WorkloadPods, pod: NewPod) -> str:
@@ -224,8 +225,8 @@ def _misplaced(found: WorkloadPods, pod: NewPod) -> str:
     return ""
 
 
-def _expected(view: View, pod: NewPod, space: Namespace, wanted: bool) -> str:
-    if not wanted or pod.namespace in IGNORED_NAMESPACES:
+def _expected(view: View, pod: NewPod, space: Namespace) -> str:
+    if pod.namespace in IGNORED_NAMESPACES:
         return ""
     return expected_by(pod, space, pods_in(view, pod.namespace), _policies(view, pod.namespace))
 

@@ -5,12 +5,25 @@ Not a probe: it judges nothing.
 
 from collections import defaultdict
 
-from meshdoctor.mesh.admission import Refused, standing, unlisted
-from meshdoctor.mesh.injection import Decision, NewPod, decide
+from msgspec import Struct
+
+from meshdoctor.mesh.admission import Refused, lacks_pods, standing, unlisted
+from meshdoctor.mesh.ambient import MODE
+from meshdoctor.mesh.injection import Decision, NewPod, answered, passed_over
 from meshdoctor.mesh.injector_config import InjectorConfig, config_map_name, parse
-from meshdoctor.mesh.pod_startup import Startup, judge
-from meshdoctor.mesh.webhooks import Injector, injectors, matching, namespace_labels
+from meshdoctor.mesh.pod_startup import Stage, Startup, judge, worst
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.webhooks import (
+    INJECTION,
+    REVISION,
+    Injector,
+    Injectors,
+    matching,
+    namespace_labels,
+    overview,
+)
 from meshdoctor.mesh.workloads import WorkloadPods
+from meshdoctor.model.facts import Ref
 from meshdoctor.model.kubernetes import (
     ConfigMap,
     Event,
@@ -26,19 +39,51 @@ from meshdoctor.probes.reading import istiod_pods, workload, workloads
 from meshdoctor.probes.view import View
 
 MUTATING = "MutatingWebhookConfiguration"
+ENFORCE = "pod-security.kubernetes.io/enforce"
 _RELEASE = pattern(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$")
 EventsOf = dict[tuple[str, str], list[Event]]
+NO_POD = Startup(pod=Pod(), stage=Stage.ENDED)
+
+
+class Space(Struct, frozen=True, kw_only=True):
+    """A namespace as all its workloads see it. `injection`, `revision`, `mode` and `enforce` are
+    the values of its labels, fit to be shown; empty: absent."""
+
+    object: Namespace
+    labels: dict[str, str]
+    ref: Ref
+    injection: str
+    revision: str
+    mode: str
+    enforce: str
+
+
+def webhooks(view: View) -> Injectors:
+    """Every injection webhook of the cluster, and what holds of them together."""
+    return view.memo("injectors", lambda v: overview(v.objects(MUTATING, WebhookConfiguration)))
 
 
 def all_injectors(view: View) -> tuple[Injector, ...]:
     """Every injection webhook of the cluster."""
-    return view.memo("injectors", lambda v: injectors(v.objects(MUTATING, WebhookConfiguration)))
+    return webhooks(view).all
 
 
-def namespace_of(view: View, name: str) -> Namespace:
+def space_of(view: View, name: str) -> Space:
     """The namespace; one without labels when only its pods were recorded."""
-    found = view.object("Namespace", Namespace, "", name)
-    return found if found is not None else Namespace()
+
+    def build(v: View) -> Space:
+        found = v.object("Namespace", Namespace, "", name) or Namespace()
+        return Space(
+            object=found,
+            labels=found.labels,
+            ref=Ref(f"Namespace//{name}"),
+            injection=clean(found.labels.get(INJECTION, ""), 63),
+            revision=clean(found.labels.get(REVISION, ""), 63),
+            mode=clean(found.labels.get(MODE, ""), 63),
+            enforce=found.labels.get(ENFORCE, "")[:63],
+        )
+
+    return view.memo(("injection-space", name), build)
 
 
 def injector_config(view: View, one: Injector) -> InjectorConfig | None:
@@ -84,7 +129,7 @@ def new_pod(view: View, found: WorkloadPods) -> NewPod:
         meta, spec = Pod().metadata, Pod().spec
     return NewPod(
         namespace=space,
-        namespace_labels=namespace_of(view, space).labels,
+        namespace_labels=space_of(view, space).labels,
         labels=meta.labels,
         annotations=meta.annotations,
         host_network=spec.host_network,
@@ -100,19 +145,39 @@ def decision(view: View, subject: WorkloadSubject) -> Decision:
     return view.memo(("injection-decision", subject), build)
 
 
+class _Asked(Struct, frozen=True, kw_only=True):
+    """Whom the API server asks about the pods of one namespace that are labelled alike: the
+    webhooks, with the configuration of the istiod behind them (None: not seen) and its release;
+    or, when it asks none, the decision that stands without them."""
+
+    called: tuple[Injector, ...]
+    config: InjectorConfig | None = None
+    release: tuple[int, ...] | None = None
+    passed_over: Decision | None = None
+
+
 def decide_for(view: View, pod: NewPod) -> Decision:
     """The decision for any pod, applied or not."""
-    found = all_injectors(view)
-    called = matching(found, namespace_labels(pod.namespace, pod.namespace_labels), pod.labels)
-    config: InjectorConfig | None = None
-    release = None
-    if called:
-        try:
-            config = injector_config(view, called[-1])
-            release = istiod_release(view, called[-1].revision)
-        except EvidenceError:
-            config = None
-    return decide(pod, found, config, release)
+    hooks = webhooks(view)
+    alike = tuple([pod.labels.get(key) for key in hooks.label_keys])
+    asked = view.memo(("injection-asked", pod.namespace, alike), lambda v: _asked(v, hooks, pod))
+    if asked.passed_over is not None:
+        return asked.passed_over
+    return answered(pod, asked.called, asked.config, asked.release)
+
+
+def _asked(view: View, hooks: Injectors, pod: NewPod) -> _Asked:
+    """Looks at nothing of the pod but its namespace and the labels in `hooks.label_keys`."""
+    labels = namespace_labels(pod.namespace, pod.namespace_labels)
+    called = matching(hooks.all, labels, pod.labels)
+    if not called:
+        return _Asked(called=(), passed_over=passed_over(pod, hooks.all))
+    try:
+        config = injector_config(view, called[-1])
+        release = istiod_release(view, called[-1].revision)
+    except EvidenceError:
+        return _Asked(called=called)
+    return _Asked(called=called, config=config, release=release)
 
 
 def events_of(view: View, namespace: str) -> EventsOf:
@@ -151,52 +216,64 @@ def refusal(view: View, subject: WorkloadSubject) -> Refused | None:
     def build(v: View) -> Refused | None:
         events = events_of(v, subject.namespace)
         found = controllers_of(v, workload(v, subject))
-        found = (*found, *unlisted(found, events))
-        mine = [e for c in found for e in events.get((c.kind, c.name), ())]
+        mine: list[Event] = []
+        if any(lacks_pods(c) for c in found):
+            found = (*found, *unlisted(found, events))
+            mine = [e for c in found for e in events.get((c.kind, c.name), ())]
         return standing(found, mine, v.now)
 
     return view.memo(("refusal", subject), build)
 
 
-def startups(view: View, subject: WorkloadSubject) -> tuple[Startup, ...]:
+class Startups(Struct, frozen=True, kw_only=True):
+    """How far each pod of a workload came that is not being deleted, and the one furthest from
+    Ready; an empty pod that ended where there is none."""
+
+    states: tuple[Startup, ...]
+    worst: Startup
+
+
+def startups(view: View, subject: WorkloadSubject) -> Startups:
     """How far each pod of the workload came. Events that cannot be read are raised."""
 
-    def build(v: View) -> tuple[Startup, ...]:
+    def build(v: View) -> Startups:
         found = workload(v, subject)
         events = events_of(v, subject.namespace) if _any_unready(found) else {}
-        return tuple(
-            judge(pod, events.get(("Pod", pod.name), ()), v.now)
-            for pod in found.pods
-            if pod.metadata.deletion_timestamp is None
+        states = tuple(
+            [
+                judge(pod, events.get(("Pod", pod.name), ()), v.now)
+                for pod in found.pods
+                if pod.metadata.deletion_timestamp is None
+            ]
         )
+        return Startups(states=states, worst=worst(states) or NO_POD)
 
     return view.memo(("startups", subject), build)
 
 
 def _any_unready(found: WorkloadPods) -> bool:
-    return any(not s.ready for pod in found.pods for s in pod.all_statuses) or any(
-        pod.status.phase == "Pending" or not pod.all_statuses for pod in found.pods
-    )
-
-
-def live_pods(found: WorkloadPods) -> tuple[Pod, ...]:
-    """Pods that run or should: neither ended nor being deleted."""
-    return tuple(
-        p
-        for p in found.pods
-        if p.status.phase not in ("Succeeded", "Failed") and p.metadata.deletion_timestamp is None
-    )
+    """Whether a pod waits, or any of its containers, init containers included, is not ready."""
+    for pod in found.pods:
+        status = pod.status
+        mine, init = status.container_statuses, status.init_container_statuses
+        if status.phase == "Pending" or not (mine or init):
+            return True
+        for one in mine:
+            if not one.ready:
+                return True
+        for one in init:
+            if not one.ready:
+                return True
+    return False
 
 
 def pods_in(view: View, namespace: str) -> tuple[Pod, ...]:
     """Every live pod of a namespace that is in scope."""
+    return view.memo("live-pods", _live_pods).get(namespace, ())
 
-    def build(v: View) -> tuple[Pod, ...]:
-        return tuple(
-            pod
-            for (space, _), found in workloads(v).items()
-            if space == namespace
-            for pod in live_pods(found)
-        )
 
-    return view.memo(("live-pods-in", namespace), build)
+def _live_pods(view: View) -> dict[str, tuple[Pod, ...]]:
+    out: dict[str, list[Pod]] = defaultdict(list)
+    for (space, _), found in workloads(view).items():
+        out[space] += found.live
+    return {space: tuple(pods) for space, pods in out.items()}

@@ -6,24 +6,30 @@ from typing import Annotated, Any
 from msgspec import Struct
 
 from meshdoctor.mesh.admission import Refusal, Refused
-from meshdoctor.mesh.annotations import bad_quantities, quantity, refused, unknown_templates
+from meshdoctor.mesh.annotations import (
+    PROXY_RESOURCES,
+    TEMPLATES,
+    bad_quantities,
+    quantity,
+    refused,
+    unknown_templates,
+)
 from meshdoctor.mesh.injector_config import InjectorConfig
-from meshdoctor.mesh.workloads import has_proxy
+from meshdoctor.mesh.webhooks import Injector
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import LimitRange
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import (
     decision,
     injector_config,
-    live_pods,
-    namespace_of,
     new_pod,
     refusal,
+    space_of,
 )
 from meshdoctor.probes.reading import workload
-from meshdoctor.probes.view import View, attempt, known, probe
-
-ENFORCE = "pod-security.kubernetes.io/enforce"
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class InjectionRefusal(Struct, frozen=True, kw_only=True):
@@ -78,64 +84,85 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     pod = new_pod(view, found)
     called = decision(view, subject).called
     said = attempt(lambda: refusal(view, subject))
-    one = attempt(lambda: known(said) if not _call(known(said)) else None)
-    config = attempt(lambda: injector_config(view, called[-1]) if called else None)
-    proven = {(k, v) for p in live_pods(found) if has_proxy(p) for k, v in p.annotations.items()}
-    level = namespace_of(view, subject.namespace).labels.get(ENFORCE, "")[:63]
-    wrong = [] if not called else [a for a in refused(pod.annotations) if a[:2] not in proven]
-    name, value, problem = wrong[0] if wrong else ("", "", "")
-    missing = attempt(lambda: _templates(pod.annotations, known(config), proven))
-    ref = attempt(lambda: c.ref if (c := known(config)) is not None else "")
+    lost = said if isinstance(said, Unavailable) else None
+    one = said if isinstance(said, Refused) and not said.call_failed else None
+    injector = attempt(lambda: _injector(view, called[-1])) if called else NO_INJECTOR
+    gone = injector if isinstance(injector, Unavailable) else None
+    its = injector if isinstance(injector, _Injector) else NO_INJECTOR
+    level = space_of(view, subject.namespace).enforce
+    name, value, problem = _wrong(found, pod.annotations) if called else ("", "", "")
+    conflicting = _of_annotations(pod.annotations)
     return InjectionRefusal(
-        kind=attempt(lambda: o.kind.value if (o := known(one)) is not None else ""),
-        text=attempt(lambda: o.text if (o := known(one)) is not None else ""),
-        said=attempt(
-            lambda: f". The API server says: {o.text}" if (o := known(one)) is not None else ""
+        kind=lost or (one.kind.value if one else ""),
+        text=lost or (one.text if one else ""),
+        said=lost or (f". The API server says: {one.text}" if one else ""),
+        seen_at=lost or (f"{one.at:%H:%M:%S}" if one and one.at else ""),
+        by=lost or (one.by if one else ""),
+        quota=lost or Ref(_quota(one, subject)),
+        quota_wants=lost or Ref(subject.ref if one and "must specify" in one.text else ""),
+        limit_range=attempt(lambda: _limit_range(view, subject.namespace)),
+        names_mesh=lost or (one is not None and one.names_mesh),
+        injector=gone or its.ref,
+        injector_name=gone or its.name,
+        injector_namespace=gone or its.namespace,
+        values_error=gone or its.values_error,
+        resources_conflict=gone or its.resources,
+        annotation_conflict=conflicting if called else "",
+        resources_problem=(
+            gone
+            or its.resources
+            or conflicting
+            or "neither its values nor the annotations show why"
         ),
-        seen_at=attempt(lambda: f"{o.at:%H:%M:%S}" if (o := known(one)) and o.at else ""),
-        by=attempt(lambda: o.by if (o := known(one)) is not None else ""),
-        quota=attempt(
-            lambda: Ref(
-                f"ResourceQuota/{subject.namespace}/{o.by}"
-                if (o := known(one)) is not None and o.kind is Refusal.QUOTA
-                else ""
-            )
-        ),
-        quota_wants=attempt(
-            lambda: Ref(
-                subject.ref if (o := known(one)) is not None and "must specify" in o.text else ""
-            )
-        ),
-        limit_range=attempt(
-            lambda: Ref(next((x.ref for x in _limits(view, subject.namespace)), ""))
-        ),
-        names_mesh=attempt(lambda: (o := known(one)) is not None and o.names_mesh),
-        injector=attempt(lambda: Ref(known(ref))),
-        injector_name=attempt(lambda: known(ref).rpartition("/")[2]),
-        injector_namespace=attempt(lambda: (known(ref) or "//").split("/")[1]),
-        values_error=attempt(lambda: c.values_error if (c := known(config)) is not None else ""),
-        resources_conflict=attempt(lambda: _of_values(known(config))),
-        annotation_conflict=_of_annotations(pod.annotations) if called else "",
-        resources_problem=attempt(
-            lambda: (
-                _of_values(known(config))
-                or _of_annotations(pod.annotations)
-                or "neither its values nor the annotations show why"
-            )
-        ),
-        policy_said=attempt(lambda: _policy_said(level, known(one))),
-        resources_at_fault=attempt(
-            lambda: Ref(subject.ref if called and _of_annotations(pod.annotations) else known(ref))
-        ),
+        policy_said=lost or _policy_said(level, one),
+        resources_at_fault=Ref(subject.ref) if called and conflicting else gone or its.ref,
         annotation=name,
         annotation_said=f"{name}={value} ({problem})" if name else "an annotation's value",
-        template=missing,
-        templates=attempt(
-            lambda: ", ".join(c.templates)[:300] if (c := known(config)) is not None else ""
-        ),
-        cni=attempt(lambda: (c := known(config)) is not None and c.cni),
+        template=gone or _template(found, pod.annotations, its),
+        templates=gone or its.templates,
+        cni=gone or its.cni,
         enforce=level,
     )
+
+
+class _Injector(Struct, frozen=True, kw_only=True):
+    """What the ConfigMap of a revision's injector says; all empty: it is not there."""
+
+    config: InjectorConfig | None = None
+    ref: Ref = Ref("")
+    name: str = ""
+    namespace: str = ""
+    values_error: str = ""
+    resources: str = ""
+    templates: str = ""
+    cni: bool = False
+
+
+NO_INJECTOR = _Injector()
+
+
+def _injector(view: View, one: Injector) -> _Injector:
+    def build(v: View) -> _Injector:
+        found = injector_config(v, one)
+        if found is None:
+            return NO_INJECTOR
+        return _Injector(
+            config=found,
+            ref=Ref(found.ref),
+            name=found.ref.rpartition("/")[2],
+            namespace=found.ref.split("/")[1],
+            values_error=found.values_error,
+            resources=_of_values(found),
+            templates=", ".join(found.templates)[:300],
+            cni=found.cni,
+        )
+
+    return view.memo(("injector-said", one.service, one.revision), build)
+
+
+def _quota(one: Refused | None, subject: WorkloadSubject) -> str:
+    quota = one is not None and one.kind is Refusal.QUOTA
+    return f"ResourceQuota/{subject.namespace}/{one.by}" if one and quota else ""
 
 
 def _policy_said(level: str, one: Refused | None) -> str:
@@ -144,31 +171,42 @@ def _policy_said(level: str, one: Refused | None) -> str:
     return f"the namespace enforces Pod Security level {level}" if level else ""
 
 
-def _call(one: object) -> bool:
-    return bool(getattr(one, "call_failed", False))
+def _limit_range(view: View, namespace: str) -> Ref:
+    """The namespace's first LimitRange; "" when it has none."""
+
+    def build(v: View) -> Ref:
+        return Ref(next((x.ref for x in v.objects("LimitRange", LimitRange, namespace)), ""))
+
+    return view.memo(("limit-range", namespace), build)
 
 
-def _limits(view: View, namespace: str) -> tuple[LimitRange, ...]:
-    return view.objects("LimitRange", LimitRange, namespace)
+def _wrong(found: WorkloadPods, annotations: Mapping[str, str]) -> tuple[str, str, str]:
+    """The first annotation that istiod refuses, its value and what is wrong; three times ""."""
+    wrong = refused(annotations)
+    proven = _proven(found) if wrong else frozenset()
+    return next((a for a in wrong if a[:2] not in proven), ("", "", ""))
 
 
-def _templates(
-    annotations: Mapping[str, str], config: InjectorConfig | None, proven: set[tuple[str, str]]
-) -> str:
+def _proven(found: WorkloadPods) -> frozenset[tuple[str, str]]:
+    """Annotations with which a live pod was injected: istiod does not refuse these."""
+    return frozenset(a for p in found.live if has_proxy(p) for a in p.annotations.items())
+
+
+def _template(found: WorkloadPods, annotations: Mapping[str, str], injector: _Injector) -> str:
     """A template that does not exist. A live pod with the same annotation shows that it does."""
-    asked = ("inject.istio.io/templates", annotations.get("inject.istio.io/templates", ""))
-    if config is None or not asked[1] or asked in proven or not config.templates:
+    asked, config = annotations.get(TEMPLATES, ""), injector.config
+    if config is None or not asked or not config.templates:
+        return ""
+    if (TEMPLATES, asked) in _proven(found):
         return ""
     return next(iter(unknown_templates(annotations, config)), "")
 
 
-def _of_values(config: InjectorConfig | None) -> str:
+def _of_values(config: InjectorConfig) -> str:
     """What makes the proxy's resources invalid: a null, or a request above its limit.
 
     An explicit null limit survives merging as 0 in some releases, below any request.
     """
-    if config is None:
-        return ""
     return conflict(config.value("global", "proxy", "resources"))
 
 
@@ -196,6 +234,8 @@ def conflict(resources: Any) -> str:
 
 
 def _of_annotations(annotations: Mapping[str, str]) -> str:
+    if annotations.keys().isdisjoint(PROXY_RESOURCES):
+        return ""
     bad = bad_quantities(annotations)
     if bad:
         return f"{bad[0]} is no quantity"

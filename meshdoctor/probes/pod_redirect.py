@@ -12,7 +12,7 @@ from meshdoctor.mesh.cni import (
     read_log,
     ready_later_than,
 )
-from meshdoctor.mesh.pod_startup import INIT, VALIDATION, Stage, Startup, worst
+from meshdoctor.mesh.pod_startup import INIT, VALIDATION, Stage, Startup
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, is_ready
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -69,7 +69,7 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
 )
 def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
     """Is the pod's traffic redirected, by istio-init or by istio-cni, and what stops that?"""
-    one = worst(startups(view, subject)) or Startup(pod=Pod(), stage=Stage.ENDED)
+    one = startups(view, subject).worst
     pod = one.pod
     agents = attempt(lambda: _agents(view))
     agent = attempt(lambda: agent_on(known(agents), pod.spec.node_name))

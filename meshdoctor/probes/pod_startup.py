@@ -18,7 +18,6 @@ from meshdoctor.mesh.pod_startup import (
     out_of_memory,
     probe_kills,
     recent,
-    worst,
 )
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, has_proxy, is_native_sidecar
@@ -89,8 +88,8 @@ class PodStartup(Struct, frozen=True, kw_only=True):
 )
 def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
     """How far did this workload's pods come, and what stopped the worst of them?"""
-    states = startups(view, subject)
-    one = worst(states) or Startup(pod=Pod(), stage=Stage.ENDED)
+    found = startups(view, subject)
+    states, one = found.states, found.worst
     pod = one.pod
     agent = attempt(lambda: _agent(view, one))
     oom = next((s.pod for s in states if out_of_memory(s.pod, PROXY, view.now)), None)

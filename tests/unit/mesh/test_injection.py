@@ -282,6 +282,41 @@ def test_the_chart_never_asks_twice_and_a_false_label_is_final(ns: Any, labels: 
     assert (backwards.injected, backwards.clause) == (told.injected, told.clause)
 
 
+@given(
+    ns=st.fixed_dictionaries({}, optional={INJECTION: LABEL, REVISION: REV}),
+    labels=st.dictionaries(
+        st.sampled_from([INJECT, REVISION, "app", "team"]), REV | LABEL | st.just("false")
+    ),
+)
+def test_only_some_labels_of_a_pod_decide_who_is_asked(ns: Any, labels: Any) -> None:
+    team = hooks("1-25")
+    chosen = entry("team.", "istiod-1-25", (), need("team", "In", "prod", "default"))
+    for configs in (
+        [hooks("default", legacy=True), hooks("1-24")],
+        [hooks("default", legacy=True), replace(team, webhooks=(*team.webhooks, chosen))],
+    ):
+        all_ = webhooks.overview(configs)
+        few = {k: v for k, v in labels.items() if k in all_.label_keys}
+        whole = decide(pod(ns, labels), all_.all, ENABLED)
+        part = decide(pod(ns, few), all_.all, ENABLED)
+        assert (part.called, part.clause) == (whole.called, whole.clause)
+        assert (part.called, part.because) == (whole.called, whole.because)
+
+
+def test_what_holds_of_all_webhooks_together() -> None:
+    off = replace(hooks("default"), metadata=Meta(name="a", labels={REVISION: "default"}))
+    dead = entry("x.", "istiod", (), need("istio.io/deactivated", "Exists"), need(REVISION, "In"))
+    dead = replace(
+        dead, namespace_selector=LabelSelector(match_labels={"istio.io/deactivated": "never"})
+    )
+    told = webhooks.overview([hooks("1-24", "prod"), replace(off, webhooks=(dead,))])
+    assert (told.choices, told.first_choice, told.active) == ("prod", "prod", 2)
+    assert told.deactivated is not None and told.deactivated.name == "a"
+    assert told.label_keys == ("istio.io/deactivated", REVISION, INJECT)
+    nothing = webhooks.overview([])
+    assert (nothing.choices, nothing.active, nothing.deactivated) == ("", 0, None)
+
+
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3))
 def test_unlabelled_namespaces_are_left_alone(labels: Any) -> None:
     assert decide(pod({}, labels), MESH, ENABLED).injected is False

@@ -1,0 +1,125 @@
+"""What the probes on injection find out once for many workloads holds for each of them."""
+
+import pytest
+
+from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.model.subjects import Request, WorkloadSubject
+from meshdoctor.probes.injection_call import injection_call
+from meshdoctor.probes.injection_decision import injection_decision
+from meshdoctor.probes.injection_refusal import injection_refusal
+from tests.unit.probes.test_injection import FAILED, NEW, POLICY
+from tests.unit.world import FakeSource, world
+from tests.unit.world_injection import MESH, SHOP, pod
+
+CART, PAY = WorkloadSubject("shop", "cart"), WorkloadSubject("shop", "pay")
+NEVER = MESH.replace(
+    "policy: enabled\\n", "policy: enabled\\nneverInjectSelector: [{matchLabels: {tier: raw}}]\\n"
+)
+CHOOSY = MESH.replace(
+    "values: ['false']}]", "values: ['false']}, {key: team, operator: NotIn, values: [raw]}]"
+)
+
+
+def deployment(name: str, more: str = "", spec: str = "", namespace: str = "shop") -> str:
+    """A Deployment whose template carries more labels, or says more of its pod."""
+    return f"""
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  replicas: 1
+  template:
+    metadata: {{labels: {{app: {name}{more}}}}}
+    spec: {{{spec}containers: [{{name: {name}, image: {name}}}]}}
+status: {{replicas: 1, readyReplicas: 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mesh", "more", "spec", "clause"),
+    [
+        (CHOOSY, ", team: raw", "", "selector"),
+        (NEVER, ", tier: raw", "", "never-selector"),
+        (MESH, ", sidecar.istio.io/inject: 'false'", "", "pod-label-false"),
+        (MESH, ", sidecar.istio.io/inject: 'true'", "", "value-true"),
+        (MESH, "", "hostNetwork: true, ", "host-network"),
+    ],
+)
+def test_neighbours_are_decided_each_by_its_own_template(
+    mesh: str, more: str, spec: str, clause: str
+) -> None:
+    objects = mesh + SHOP + deployment("pay", more, spec)
+    for order in ((CART, PAY), (PAY, CART)):
+        view = world(objects)
+        told = {one: injection_decision.run(view, one).clause for one in order}
+        assert told == {CART: "policy-enabled", PAY: clause}
+
+
+def test_a_namespace_is_decided_by_its_own_labels() -> None:
+    other = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: till}\n"
+    view = world(MESH + SHOP + other + deployment("pay", namespace="till"))
+    pay = WorkloadSubject("till", "pay")
+    assert injection_decision.run(view, CART).asked is True
+    facts = injection_decision.run(view, pay)
+    assert (facts.clause, facts.namespace) == ("no-label", "Namespace//till")
+
+
+def test_a_younger_sidecar_speaks_for_its_own_namespace() -> None:
+    till = (
+        "---\napiVersion: v1\nkind: Namespace\n"
+        "metadata: {name: till, labels: {istio-injection: enabled}}\n"
+    )
+    view = world(
+        MESH + SHOP + POLICY + pod(NEW, sidecar=True) + till + deployment("pay", namespace="till")
+    )
+    assert injection_call.run(view, CART).policy == ""
+    far = injection_call.run(view, WorkloadSubject("till", "pay"))
+    assert far.policy == "NetworkPolicy/istio-system/closed"
+    assert far.obstacle == "NetworkPolicy/istio-system/closed does not admit the API server"
+
+
+def test_the_road_of_each_webhook_is_its_own() -> None:
+    canary = MESH[: MESH.index("---")]
+    canary = canary.replace("name: istio-sidecar-injector\n", "name: istio-sidecar-injector-x\n")
+    canary = canary.replace("istio.io/rev: default", "istio.io/rev: x")
+    canary = canary.replace("name: istiod,", "name: istiod-x,")
+    canary = canary.replace(
+        "{key: istio-injection, operator: In, values: [enabled]}",
+        "{key: istio.io/rev, operator: In, values: [x]}",
+    )
+    till = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: till, labels: {istio.io/rev: x}}"
+    objects = MESH + SHOP + "---\n" + canary + till + deployment("pay", namespace="till")
+    view = world(objects)
+    near = injection_call.run(view, CART)
+    far = injection_call.run(view, WorkloadSubject("till", "pay"))
+    assert (near.service, near.service_exists) == ("Service/istio-system/istiod", True)
+    assert (far.service, far.service_exists) == ("Service/istio-system/istiod-x", False)
+    assert injection_refusal.run(view, CART).injector_name == "istio-sidecar-injector"
+    assert injection_refusal.run(view, WorkloadSubject("till", "pay")).injector_name == ""
+
+
+def test_commands_are_those_of_the_workload_alone() -> None:
+    till = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: till}\n"
+    objects = MESH + SHOP + till + deployment("pay", namespace="till")
+
+    def commands(*subjects: WorkloadSubject) -> list[str]:
+        evidence = Evidence(FakeSource(objects), Request(), None)
+        for subject in subjects:
+            view = RecordingView(evidence)
+            injection_decision.run(view, subject)
+        return list(view.commands)
+
+    pay = WorkloadSubject("till", "pay")
+    assert commands(CART, pay) == commands(pay)
+    assert not any("istio-sidecar-injector" in c for c in commands(pay))
+
+
+def test_a_condition_of_a_controller_that_has_its_pods_stands() -> None:
+    failed = FAILED.split("---\napiVersion: v1\nkind: Event")[0].replace(
+        "{replicas: 0}",
+        "{replicas: 1, readyReplicas: 1, conditions: [{type: ReplicaFailure, status: 'True',"
+        " message: 'exceeded quota: compute, requested: limits.cpu=2'}]}",
+    )
+    facts = injection_refusal.run(world(MESH + SHOP + failed), CART)
+    assert (facts.kind, facts.quota) == ("quota", "ResourceQuota/shop/compute")
