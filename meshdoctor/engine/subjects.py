@@ -4,14 +4,13 @@ A pair is one edge with its workloads, namespaces, service, proxies, nodes, and 
 of those namespaces. No scope is the whole mesh. Reads go through the same view as probes'.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
 from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_ready
-from meshdoctor.mesh.xds import wrong_types
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import (
     Namespace,
@@ -35,7 +34,7 @@ from meshdoctor.model.subjects import (
 )
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.config_reading import CONFIG_KINDS
-from meshdoctor.probes.propagation_reading import sync_table
+from meshdoctor.probes.propagation_reading import sync
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 
@@ -125,7 +124,7 @@ def _surroundings(view: View, near: Iterable[WorkloadPods]) -> Subjects:
     pods = [p for w in near for p in w.pods]
     nodes = {p.spec.node_name for p in pods if p.spec.node_name}
     many = any(len(w.pods) > ALIKE for w in near)
-    odd = _odd_proxies(view) if many else frozenset()
+    odd = _odd_proxies(view) if many else ()
     return {
         SubjectKind.MESH: (MeshSubject(),),
         SubjectKind.NAMESPACE: _namespaces(view),
@@ -143,7 +142,7 @@ def _surroundings(view: View, near: Iterable[WorkloadPods]) -> Subjects:
     }
 
 
-def _proxies(workload: WorkloadPods, odd: frozenset[str]) -> Iterable[Pod]:
+def _proxies(workload: WorkloadPods, odd: Collection[str]) -> Iterable[Pod]:
     """Pods of a workload are alike: of many, the oldest and the newest speak for all, beside
     every one that is not ready or whose sync state is odd."""
     pods = [p for p in workload.pods if has_proxy(p)]
@@ -153,14 +152,13 @@ def _proxies(workload: WorkloadPods, odd: frozenset[str]) -> Iterable[Pod]:
     return [p for p in pods if p in ends or not is_ready(p) or f"{p.name}.{p.namespace}" in odd]
 
 
-def _odd_proxies(view: View) -> frozenset[str]:
+def _odd_proxies(view: View) -> Collection[str]:
     """`pod.namespace` of proxies with a type that is not in sync; empty when it cannot be told,
     for then the propagation playbook says so."""
     try:
-        table = sync_table(view)
+        return sync(view).wrong
     except EvidenceError:
-        return frozenset()
-    return frozenset(p.id for p in table.proxies.values() if wrong_types(p, view.now))
+        return ()
 
 
 def _namespaces(view: View) -> tuple[Subject, ...]:

@@ -1,6 +1,6 @@
 """Which proxies of the cluster are out of step with istiod?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -22,10 +22,15 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 
 def overview(
-    table: SyncTable, pods: Iterable[Pod], istiods: Iterable[Pod], now: datetime
+    table: SyncTable,
+    late: Mapping[str, ProxySync],
+    pods: Iterable[Pod],
+    istiods: Iterable[Pod],
+    now: datetime,
 ) -> Overview:
-    """Compare the istiods' table with the pods that have a proxy."""
-    wrong = tuple(p for _, p in sorted(table.proxies.items()) if wrong_types(p, now))
+    """Compare the istiods' table, and `late`, what of it is out of step, with the pods that have
+    a proxy."""
+    wrong = tuple(proxy for _, proxy in sorted(late.items()))
     errors = sum(any(t.state is State.ERROR for t in p.types) for p in wrong)
     known = tuple(istiods)
     absent = tuple(p for p in pods if is_absent(p, table, known, now))

@@ -156,6 +156,28 @@ def matching(
     return tuple(one for one in found if selected(one.webhook, namespace, pod))
 
 
+class Answers:
+    """The revision that new pods get, asked for many of them: it depends on the namespace and on
+    those labels alone that some objectSelector names."""
+
+    def __init__(self, configs: Iterable[WebhookConfiguration]) -> None:
+        self._injectors = injectors(configs)
+        selectors = [one.webhook.object_selector for one in self._injectors]
+        self._keys = tuple({r.key for s in selectors for r in _requirements(s)})
+        self._known: dict[tuple[str, tuple[str | None, ...]], str] = {}
+
+    def revision(self, namespace: str, labels: Mapping[str, str], pod: Mapping[str, str]) -> str:
+        """The revision whose webhook is called for a pod with these labels in a namespace with
+        those; "" when none is, or several."""
+        key = (namespace, tuple(map(pod.get, self._keys)))
+        found = self._known.get(key)
+        if found is None:
+            called = matching(self._injectors, namespace_labels(namespace, labels), pod)
+            names = {one.revision for one in called}
+            found = self._known[key] = names.pop() if len(names) == 1 else ""
+        return found
+
+
 def revisions(found: Iterable[Injector]) -> tuple[str, ...]:
     """Revisions and tags that a label may name, sorted; deactivated entries offer nothing."""
     names: set[str] = set()

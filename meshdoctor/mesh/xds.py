@@ -157,7 +157,11 @@ def wrong_types(proxy: ProxySync, now: datetime | None = None) -> tuple[TypeSync
     With `now`, a push younger than ten seconds is still on its way; without the time of sending
     a state counts as it stands (STALE is a snapshot, take a second one before blaming anybody).
     """
-    return tuple(t for t in proxy.types if _is_wrong(proxy, t, now))
+    doubtful = [t for t in proxy.types if t.state not in _IN_ORDER]
+    return tuple([t for t in doubtful if _is_wrong(proxy, t, now)]) if doubtful else ()
+
+
+_IN_ORDER = frozenset({State.SYNCED, State.IGNORED, State.UNKNOWN})
 
 
 def _is_wrong(proxy: ProxySync, one: TypeSync, now: datetime | None) -> bool:
@@ -166,6 +170,11 @@ def _is_wrong(proxy: ProxySync, one: TypeSync, now: datetime | None) -> bool:
     if one.state not in (State.STALE, State.NOT_SENT) or is_false_alarm(proxy, one):
         return False
     return now is None or one.sent is None or now - one.sent >= SETTLED
+
+
+def out_of_step(table: SyncTable, now: datetime) -> dict[str, ProxySync]:
+    """Proxies of which a type is wrong, by `pod.namespace`, in the table's order."""
+    return {key: proxy for key, proxy in table.proxies.items() if wrong_types(proxy, now)}
 
 
 def merge(tables: Iterable[SyncTable]) -> SyncTable:

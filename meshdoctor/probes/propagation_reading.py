@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from meshdoctor.mesh import revisions
 from meshdoctor.mesh.hosts import Catalogue, catalogue
 from meshdoctor.mesh.istiod_log import IstiodLog, read
 from meshdoctor.mesh.istiod_metrics import Delivery, delivery
@@ -17,7 +18,7 @@ from meshdoctor.mesh.rules import host as rule_host
 from meshdoctor.mesh.rules import never_chosen
 from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.workloads import has_proxy, proxy_type
-from meshdoctor.mesh.xds import SyncTable
+from meshdoctor.mesh.xds import ProxySync, SyncTable, out_of_step
 from meshdoctor.mesh.xds_status import parse as parse_status
 from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
@@ -31,6 +32,28 @@ MOST_ISTIODS = 6
 def sync_table(view: View) -> SyncTable:
     """Sync state of every proxy that any istiod knows."""
     return view.memo("sync-table", lambda v: parse_status(v.proxy_status().text, v.now))
+
+
+class Sync(Struct, frozen=True, kw_only=True):
+    """The same, and the proxies that are out of step, by `pod.namespace` in the table's order."""
+
+    table: SyncTable
+    wrong: Mapping[str, ProxySync]
+
+
+def sync(view: View) -> Sync:
+    """Sync state of every proxy, judged once per run."""
+    return view.memo("sync", _sync)
+
+
+def _sync(view: View) -> Sync:
+    table = sync_table(view)
+    return Sync(table=table, wrong=out_of_step(table, view.now))
+
+
+def running_revisions(view: View) -> frozenset[str]:
+    """Revisions of which an istiod runs."""
+    return view.memo("running-revisions", lambda v: revisions.running(reading.istiod_pods(v)))
 
 
 def known_hosts(view: View) -> Catalogue:
@@ -104,8 +127,9 @@ def _proxy_pods(view: View) -> tuple[Pod, ...]:
 
 def is_client(pod: Pod) -> bool:
     """Whether the pod runs with an Istio proxy."""
-    running = pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None
-    return running and has_proxy(pod)
+    if pod.status.phase != "Running" or pod.metadata.deletion_timestamp is not None:
+        return False
+    return has_proxy(pod)
 
 
 def client_namespaces(view: View) -> frozenset[str]:

@@ -100,5 +100,9 @@ def slices_of_service(view: View, found: Service) -> tuple[EndpointSlice, ...]:
 
 def istiod_pods(view: View) -> tuple[Pod, ...]:
     """Running or not: every pod labelled app=istiod in istiod's namespace."""
+    return view.memo("istiod-pods", _istiod_pods)
+
+
+def _istiod_pods(view: View) -> tuple[Pod, ...]:
     pods = view.objects("Pod", Pod, view.istio_namespace)
     return tuple(p for p in pods if p.labels.get("app") == "istiod")

@@ -1,5 +1,6 @@
 """What do proxies refuse, and which object made them?"""
 
+from collections.abc import Collection
 from typing import Annotated
 
 from msgspec import Struct
@@ -96,9 +97,9 @@ def _seen(view: View) -> tuple[_Seen, ...]:
     except EvidenceError as error:
         missing = error
     try:
-        table = shared.sync_table(view)
-        answered = answered or table.shows_state
-        for proxy in table.proxies.values():
+        sync = shared.sync(view)
+        answered = answered or sync.table.shows_state
+        for proxy in sync.wrong.values():
             for one in wrong_types(proxy, view.now):
                 if one.error:
                     found.append(_Seen(proxy=proxy.id, type=one.type, message=one.error))
@@ -113,11 +114,11 @@ def _seen(view: View) -> tuple[_Seen, ...]:
 
 def _from_proxies(view: View) -> list[_Seen]:
     """Logs of a few proxies that are out of step or not ready; none in step needs reading."""
+    names: Collection[str] = ()
     try:
-        table = shared.sync_table(view)
-        names = [p.id for p in table.proxies.values() if wrong_types(p, view.now)]
+        names = shared.sync(view).wrong
     except EvidenceError:
-        names = []
+        """Then only pods tell."""
     wanted = [
         p
         for p in shared.proxy_pods(view)

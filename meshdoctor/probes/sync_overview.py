@@ -46,10 +46,11 @@ def sync_overview(view: View, _: MeshSubject) -> SyncOverview:
     not_ready = sum(map(proxy_not_ready, pods))
     down = any(not is_ready(p) for p in istiods)
     try:
-        table = shared.sync_table(view)
+        sync = shared.sync(view)
     except EvidenceError as error:
         return _unseen(error.unavailable, not_ready, not_ready > 0 or down)
-    found = overview(table, pods, istiods, view.now)
+    table = sync.table
+    found = overview(table, sync.wrong, pods, istiods, view.now)
     first, gone = next(iter(found.wrong), None), next(iter(found.absent), None)
     total = len(table.proxies)
     return SyncOverview(

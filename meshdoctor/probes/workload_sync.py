@@ -10,9 +10,9 @@ from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.proxy_bootstrap import outdated
 from meshdoctor.mesh.sync_judgement import in_words, is_absent, proxy_not_ready
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.webhooks import injectors, matching, namespace_labels
-from meshdoctor.mesh.workloads import has_proxy, is_sidecar, proxy_type
-from meshdoctor.mesh.xds import ProxySync, State, SyncTable, wrong_types
+from meshdoctor.mesh.webhooks import Answers
+from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.mesh.xds import State
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Namespace, Pod, WebhookConfiguration, Workload
@@ -71,63 +71,67 @@ def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
     """Is a workload's proxy connected to the istiod it should use, and in step with it?"""
     workload = reading.workload(view, subject)
     pods = [p for p in workload.pods if shared.is_client(p)]
-    table = attempt(lambda: shared.sync_table(view))
-    pod = _worst(view, pods, table)
+    sync = attempt(lambda: shared.sync(view))
+    seen = _seen(view, pods, sync)
+    pod = seen.pod
+    kind = proxy_type(pod) if pod is not None else ""
     revision = revisions.of_proxy(pod) if pod is not None else ""
-    seen = _seen(view, pods, table)
+    unanswered = _unanswered(view, pod, sync)
     return WorkloadSync(
         proxies=len(pods),
-        kind=proxy_type(pod) if pod is not None else "",
+        kind=kind,
         pod=pod.name if pod is not None else "",
         workload=Ref(subject.ref),
         resource=f"{subject.owner.lower()}/{subject.name}",
         namespace=subject.namespace,
-        absent=seen[0],
-        wrong=seen[1],
-        wrong_proxies=seen[2],
-        others_wrong=seen[3],
-        lag_seen=not isinstance(seen[2], Unavailable) and seen[2] > 0,
-        unanswered_seconds=_unanswered(view, pod, table),
-        state=_state(seen, _unanswered(view, pod, table)),
+        absent=seen.absent,
+        wrong=seen.wrong,
+        wrong_proxies=seen.wrong_proxies,
+        others_wrong=seen.others_wrong,
+        lag_seen=not isinstance(seen.wrong_proxies, Unavailable) and seen.wrong_proxies > 0,
+        unanswered_seconds=unanswered,
+        state=_state(seen, unanswered),
         proxy_not_ready=pod is not None and proxy_not_ready(pod),
         revision=clean(revision, 63),
-        revision_runs=revision in revisions.running(reading.istiod_pods(view)),
-        wanted_revision=attempt(lambda: _wanted(view, pod, workload.controller)),
+        revision_runs=revision in shared.running_revisions(view),
+        wanted_revision=attempt(lambda: _wanted(view, pod, kind, workload.controller)),
         outdated=attempt(lambda: _outdated(view, pod)),
         mesh_config=Ref(reading.mesh_config_ref(view)),
     )
 
 
-def _worst(view: View, pods: list[Pod], table: SyncTable | Unavailable) -> Pod | None:
-    if not isinstance(table, Unavailable):
-        for pod in pods:
-            row = table.proxy(pod.namespace, pod.name)
-            if row is not None and wrong_types(row, view.now):
-                return pod
-            if row is None and is_absent(pod, table, reading.istiod_pods(view), view.now):
-                return pod
-    return pods[-1] if pods else None
+class _Seen(Struct, frozen=True, kw_only=True):
+    """What the sync table says of a workload; `pod` is the first out of step, else the newest."""
+
+    pod: Pod | None
+    absent: Fact[int] = 0
+    wrong: Fact[str] = ""
+    wrong_proxies: Fact[int] = 0
+    others_wrong: Fact[int] = 0
 
 
-def _seen(
-    view: View, pods: list[Pod], table: SyncTable | Unavailable
-) -> tuple[Fact[int], Fact[str], Fact[int], Fact[int]]:
-    """absent, wrong, wrong_proxies, others_wrong."""
+def _seen(view: View, pods: list[Pod], sync: shared.Sync | Unavailable) -> _Seen:
     if not pods:
-        return 0, "", 0, 0
-    if isinstance(table, Unavailable):
-        return table, table, table, table
-    absent = sum(is_absent(p, table, reading.istiod_pods(view), view.now) for p in pods)
-    mine = {f"{p.name}.{p.namespace}" for p in pods}
-    wrong = view.memo("wrong-proxies", _all_wrong)
-    own = [p for p in wrong if p.id in mine]
-    return absent, in_words(own[0], view.now) if own else "", len(own), len(wrong) - len(own)
+        return _Seen(pod=None)
+    if isinstance(sync, Unavailable):
+        return _Seen(pod=pods[-1], absent=sync, wrong=sync, wrong_proxies=sync, others_wrong=sync)
+    istiods = reading.istiod_pods(view)
+    mine = {f"{p.metadata.name}.{p.metadata.namespace}": p for p in pods}
+    unlisted = [key for key in mine if key not in sync.table.proxies]
+    lost = [key for key in unlisted if is_absent(mine[key], sync.table, istiods, view.now)]
+    own = [] if mine.keys().isdisjoint(sync.wrong) else [w for w in sync.wrong if w in mine]
+    bad = {*lost, *own}
+    return _Seen(
+        pod=next((p for key, p in mine.items() if key in bad), pods[-1]),
+        absent=len(lost),
+        wrong=in_words(sync.wrong[own[0]], view.now) if own else "",
+        wrong_proxies=len(own),
+        others_wrong=len(sync.wrong) - len(own),
+    )
 
 
-def _state(
-    seen: tuple[Fact[int], Fact[str], Fact[int], Fact[int]], seconds: Fact[int]
-) -> Fact[str]:
-    absent, wrong = seen[0], seen[1]
+def _state(seen: _Seen, seconds: Fact[int]) -> Fact[str]:
+    absent, wrong = seen.absent, seen.wrong
     if isinstance(absent, Unavailable) or isinstance(wrong, Unavailable):
         return absent if isinstance(absent, Unavailable) else wrong
     waited = not isinstance(seconds, Unavailable) and seconds
@@ -136,57 +140,61 @@ def _state(
     return wrong or ("no istiod lists it any more" if absent else "")
 
 
-def _unanswered(view: View, pod: Pod | None, table: SyncTable | Unavailable) -> Fact[int]:
+def _unanswered(view: View, pod: Pod | None, sync: shared.Sync | Unavailable) -> Fact[int]:
     """Of pushes that are dated (istiod 1.23 and later); what is not dated counts as none."""
     if pod is None:
         return 0
-    if isinstance(table, Unavailable):
-        return table
-    row = table.proxy(pod.namespace, pod.name)
+    if isinstance(sync, Unavailable):
+        return sync
+    row = sync.table.proxy(pod.namespace, pod.name)
     late = [t.sent for t in row.types if t.state is State.STALE and t.sent] if row else []
     return int((view.now - min(late)).total_seconds()) if late else 0
 
 
-def _all_wrong(view: View) -> list[ProxySync]:
-    proxies = shared.sync_table(view).proxies.values()
-    return [p for p in proxies if wrong_types(p, view.now)]
-
-
-def _wanted(view: View, pod: Pod | None, controller: Workload | None) -> str:
+def _wanted(view: View, pod: Pod | None, kind: str, controller: Workload | None) -> str:
     """Only sidecars: gateways are injected by their own labels, which never change in place."""
-    if pod is None or not has_proxy(pod) or not is_sidecar(pod):
+    if pod is None or kind != "sidecar":
         return ""
-    namespace = view.object("Namespace", Namespace, "", pod.namespace)
+    space = pod.metadata.namespace
+    namespace = view.object("Namespace", Namespace, "", space)
     if namespace is None:
         return ""
-    template = controller.spec.template.metadata.labels if controller else pod.labels
-    labels = {k: v for k, v in pod.labels.items() if k != revisions.REVISION}
-    labels |= {k: v for k, v in template.items() if k == revisions.REVISION}
-    called = matching(
-        injectors(view.objects(MWC, WebhookConfiguration)),
-        namespace_labels(pod.namespace, namespace.labels),
-        labels,
-    )
-    found = {one.revision for one in called}
-    return clean(min(found), 63) if len(found) == 1 else ""
+    hooks = view.memo("injectors-asked", lambda v: Answers(v.objects(MWC, WebhookConfiguration)))
+    labels = pod.metadata.labels
+    template = controller.spec.template.metadata.labels if controller else labels
+    if labels.get(revisions.REVISION) != template.get(revisions.REVISION):
+        labels = {k: v for k, v in labels.items() if k != revisions.REVISION}
+        labels |= {k: v for k, v in template.items() if k == revisions.REVISION}
+    return clean(hooks.revision(space, namespace.labels, labels), 63)
+
+
+class _MeshConfig(Struct, frozen=True, kw_only=True):
+    """The mesh config's ConfigMap and its last write. Without times of writes, the creation
+    counts: an unchanged ConfigMap older than a pod gave it what it holds."""
+
+    found: ConfigMap
+    written: datetime
+
+
+def _mesh_config(view: View) -> _MeshConfig | None:
+    """None when there is none, or nothing tells when it was written."""
+    ref = reading.mesh_config_ref(view)
+    if not ref:
+        return None
+    _, namespace, name = ref.split("/")
+    found = view.object("ConfigMap", ConfigMap, namespace, name)
+    written = last_change(found) if found is not None else None
+    if found is None or written is None:
+        return None
+    return _MeshConfig(found=found, written=written)
 
 
 def _outdated(view: View, pod: Pod | None) -> str:
+    """A setting that the mesh config got after the pod was made, and the proxy lacks."""
     if pod is None:
         return ""
-    ref = reading.mesh_config_ref(view)
-    if not ref:
-        return ""
-    _, namespace, name = ref.split("/")
-    found = view.object("ConfigMap", ConfigMap, namespace, name)
+    mesh = view.memo("mesh-config-written", _mesh_config)
     created = pod.metadata.creation_timestamp
-    if found is None or created is None or not _changed_after(found, created):
+    if mesh is None or created is None or mesh.written <= created:
         return ""
-    return clean(outdated(pod, found), 60)
-
-
-def _changed_after(found: ConfigMap, created: datetime) -> bool:
-    """Whether the mesh config was written after the pod was made. Without times of writes, the
-    creation counts: an unchanged ConfigMap older than the pod gave it what it holds."""
-    at = last_change(found)
-    return at is not None and at > created
+    return clean(outdated(pod, mesh.found), 60)

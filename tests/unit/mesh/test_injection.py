@@ -15,7 +15,7 @@ from meshdoctor.mesh.injection import (
     value_of,
 )
 from meshdoctor.mesh.injector_config import InjectorConfig, parse
-from meshdoctor.mesh.webhooks import INJECT, INJECTION, REVISION, Injector, injectors
+from meshdoctor.mesh.webhooks import INJECT, INJECTION, REVISION, Injector, injectors, matching
 from meshdoctor.model.kubernetes import (
     ConfigMap,
     LabelRequirement,
@@ -383,3 +383,25 @@ def test_templates_and_quantities() -> None:
     assert annotations.quantity("1Gi") == 2**30
     assert annotations.quantity("100m") == pytest.approx(0.1)
     assert annotations.quantity("1 G") is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from([INJECTION, REVISION]), st.one_of(LABEL, REV)),
+            st.dictionaries(st.sampled_from([INJECT, REVISION, "app"]), st.one_of(LABEL, REV)),
+        ),
+        max_size=8,
+    )
+)
+def test_the_revision_asked_for_many_pods_is_the_one_of_each(
+    pods: list[tuple[dict[str, str], dict[str, str]]],
+) -> None:
+    configs = [hooks("default", legacy=True), hooks("1-24")]
+    answers = webhooks.Answers(configs)
+    for number, (space, labels) in enumerate(pods):
+        for name in (f"ns{number}", f"ns{number}"):
+            names = webhooks.namespace_labels(name, space)
+            called = {one.revision for one in matching(injectors(configs), names, labels)}
+            expected = min(called) if len(called) == 1 else ""
+            assert answers.revision(name, space, labels) == expected

@@ -162,6 +162,29 @@ def test_a_workloads_proxy() -> None:
     assert isinstance(blind.absent, Unavailable) and blind.lag_seen is False
 
 
+def test_of_several_pods_the_first_out_of_step_is_in_question() -> None:
+    pod = MESH[MESH.index("kind: Pod\napiVersion: v1\nmetadata: {name: cart-1") :]
+    pod = pod[: pod.index("---")]
+    owner = "ownerReferences: [{kind: ReplicaSet, name: cart-5c9d8f7, controller: true}], "
+    pods = [
+        pod.replace("{name: cart-1", "{" + owner + f"name: cart-{number}") for number in (1, 2, 3)
+    ]
+    rows = [
+        STATUS.splitlines()[1].replace("STALE ", "SYNCED"),
+        STATUS.splitlines()[1].replace("cart-1", "cart-2"),
+        STATUS.splitlines()[1].replace("cart-1.shop", "pay-1.shop "),
+    ]
+    objects = "---\n".join(
+        [MESH[: MESH.index("kind: Pod\napiVersion: v1\nmetadata: {name: cart")], *pods]
+    )
+    table = "\n".join([STATUS.splitlines()[0], *rows])
+    found = workload_sync.run(
+        world(objects, istioctl={"proxy-status": table}), WorkloadSubject("shop", "cart")
+    )
+    assert (found.proxies, found.pod, found.wrong) == (3, "cart-2", "LDS STALE")
+    assert (found.wrong_proxies, found.others_wrong, found.absent) == (1, 1, 1)
+
+
 def test_a_lost_connection() -> None:
     gone = "2026-11-18T09:24:33Z\twarning\tenvoy config\tDeltaAggregatedResources gRPC config stream to xds-grpc closed since 234s ago: 14, connection error\n"
     back = "2026-11-18T09:25:00Z\tinfo\txdsproxy\tconnected to delta upstream XDS server: istiod:15012\n"
