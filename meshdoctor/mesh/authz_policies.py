@@ -6,12 +6,12 @@ and, for a waypoint, of the service's namespace. Holds for RequestAuthentication
 Checked on 1.22 to 1.31 (targetRef since 1.20, Service targets since 1.22).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from meshdoctor.mesh.authz_call import Judge, Settings
-from meshdoctor.mesh.selectors import workload_selected
+from meshdoctor.mesh.selectors import BySelector, workload_selected
 from meshdoctor.model.istio import (
     AuthorizationPolicy,
     PolicyTargetRef,
@@ -96,7 +96,35 @@ def _target(ref: PolicyTargetRef, namespace: str, judge: Judge, settings: Settin
 def in_force(policies: Iterable[P], judge: Judge, settings: Settings) -> tuple[P, ...]:
     """The policies that reach the proxy, in a stable order (their order does not matter)."""
     found = [p for p in policies if attachment(p, judge, settings) is Attachment.ATTACHED]
-    return tuple(sorted(found, key=lambda p: (p.namespace, p.name)))
+    return tuple(sorted(found, key=_by_name))
+
+
+class Candidates(Generic[P]):
+    """Policies of some namespaces, asked about for many proxies without comparing each with each.
+
+    A policy without targetRefs reaches a proxy only if its selector does (`attachment`).
+    """
+
+    def __init__(self, policies: Iterable[P]) -> None:
+        ordered = sorted(policies, key=_by_name)
+        self._found: BySelector[P] = BySelector((_must_have(p), p) for p in ordered)
+
+    def first(self, judge: Judge, settings: Settings) -> P | None:
+        """The first of those that `in_force` gives for this proxy; None: it gives none."""
+        for policy in self._found.candidates(judge.labels):
+            if attachment(policy, judge, settings) is Attachment.ATTACHED:
+                return policy
+        return None
+
+
+def _must_have(policy: Policy) -> Mapping[str, str]:
+    """Labels that every proxy has which the policy reaches."""
+    selector = policy.spec.selector
+    return selector.wanted if selector is not None and not target_refs(policy) else {}
+
+
+def _by_name(policy: Policy) -> tuple[str, str]:
+    return (policy.metadata.namespace, policy.metadata.name)
 
 
 def dry_run(policy: AuthorizationPolicy) -> bool:

@@ -154,8 +154,9 @@ def redirect_missing(pod: Pod) -> bool:
 
     istio-init does it; with the CNI plugin istio-validation checks it.
     """
-    if not is_sidecar(pod) or settings(pod).get("interceptionMode") == "NONE":
+    for container in pod.spec.init_containers:
+        if container.name in _REDIRECTORS:
+            return False
+    if pod.spec.host_network or not is_sidecar(pod):
         return False
-    if pod.spec.host_network:
-        return False
-    return not any(c.name in _REDIRECTORS for c in pod.spec.init_containers)
+    return settings(pod).get("interceptionMode") != "NONE"

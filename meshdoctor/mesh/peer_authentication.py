@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from meshdoctor.mesh.selectors import workload_selected
+from meshdoctor.mesh.selectors import BySelector, workload_selected
 from meshdoctor.model.istio import PeerAuthentication
 from meshdoctor.model.snapshot import selects
 
@@ -79,19 +79,48 @@ def scopes(
 
     `labels` None asks about the namespace alone. Policies of other namespaces are ignored.
     """
-    mesh = space = workload = None
-    for policy in oldest_first(policies):
-        match scope_of(policy, root):
-            case "mesh":
-                mesh = mesh or policy
-            case "namespace" if policy.namespace == namespace:
-                space = space or policy
-            case "workload" if policy.namespace == namespace and labels is not None:
-                if workload_selected(policy.spec.selector, labels):
-                    workload = workload or policy
-            case _:
-                pass
-    return Scopes(mesh=mesh, namespace=space, workload=workload)
+    return Policies(policies, namespace, root).scopes(labels)
+
+
+class Policies:
+    """The policies that matter to one namespace, sorted out once and asked about for many of its
+    workloads. Policies of other namespaces but the root are ignored."""
+
+    def __init__(self, policies: Iterable[PeerAuthentication], namespace: str, root: str) -> None:
+        by_scope: dict[str, list[PeerAuthentication]] = {MESH: [], NAMESPACE: [], WORKLOAD: []}
+        for policy in oldest_first(policies):
+            scope = scope_of(policy, root)
+            if scope == MESH or scope and policy.namespace == namespace:
+                by_scope[scope].append(policy)
+        self.mesh = next(iter(by_scope[MESH]), None)
+        self.namespace = next(iter(by_scope[NAMESPACE]), None)
+        self._by_selector = BySelector((_wanted(p), p) for p in by_scope[WORKLOAD])
+        self.of_all = _inherit(self.scopes(None))
+
+    def workload(self, labels: Mapping[str, str]) -> PeerAuthentication | None:
+        """The oldest policy that selects these labels."""
+        found = self._by_selector.candidates(labels)
+        return next((p for p in found if workload_selected(p.spec.selector, labels)), None)
+
+    def scopes(self, labels: Mapping[str, str] | None) -> Scopes:
+        """The oldest policy of each scope; of the namespace alone without `labels`."""
+        workload = self.workload(labels) if labels is not None else None
+        return Scopes(mesh=self.mesh, namespace=self.namespace, workload=workload)
+
+    def effective(self, labels: Mapping[str, str], port: int = 0) -> Ruling:
+        """The mode that a workload's proxy enforces on a *workload* port (0: ports without a
+        rule).
+
+        UNSET inherits: port from workload, workload from namespace, namespace from mesh, mesh
+        from Istio's default PERMISSIVE.
+        """
+        workload = self.workload(labels)
+        if workload is None:
+            return self.of_all
+        rule = workload.spec.port_level_mtls.get(str(port)) if port else None
+        if rule is not None and rule.mode != UNSET:
+            return Ruling(mode=rule.mode, policy=workload, level=PORT)
+        return _inherit(Scopes(mesh=self.mesh, namespace=self.namespace, workload=workload))
 
 
 def effective(
@@ -101,19 +130,8 @@ def effective(
     root: str,
     port: int = 0,
 ) -> Ruling:
-    """The mode that a workload's proxy enforces on a *workload* port (0: ports without a rule).
-
-    UNSET inherits: port from workload, workload from namespace, namespace from mesh, mesh from
-    Istio's default PERMISSIVE.
-    """
-    found = scopes(policies, namespace, labels, root)
-    ruling = _inherit(found)
-    if found.workload is None or not port:
-        return ruling
-    rule = found.workload.spec.port_level_mtls.get(str(port))
-    if rule is None or rule.mode == UNSET:
-        return ruling
-    return Ruling(mode=rule.mode, policy=found.workload, level=PORT)
+    """`Policies.effective` of one workload."""
+    return Policies(policies, namespace, root).effective(labels, port)
 
 
 def for_cluster(policies: Iterable[PeerAuthentication], namespace: str, root: str) -> Ruling:
@@ -121,7 +139,7 @@ def for_cluster(policies: Iterable[PeerAuthentication], namespace: str, root: st
 
     Workload and port rules are consulted per endpoint, and only where an endpoint may choose.
     """
-    return _inherit(scopes(policies, namespace, None, root))
+    return Policies(policies, namespace, root).of_all
 
 
 def _inherit(found: Scopes) -> Ruling:

@@ -4,16 +4,45 @@ Mirrors Kubernetes' LabelSelectorAsSelector and Istio's workload selectors
 (pilot/pkg/model/policyattachment.go, labels.Instance.SubsetOf; same in 1.18 to 1.32-dev).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
+from typing import Generic, TypeVar
 
 from meshdoctor.model.istio import WorkloadSelector
 from meshdoctor.model.kubernetes import LabelRequirement, LabelSelector
 from meshdoctor.model.snapshot import selects
 
+T = TypeVar("T")
+
 
 def workload_selected(selector: WorkloadSelector | None, labels: Mapping[str, str]) -> bool:
     """Absent, `{}` and empty matchLabels are one thing: every workload."""
     return selector is None or selects(selector.wanted, labels)
+
+
+class BySelector(Generic[T]):
+    """Things with a selector, in order, looked up for many sets of labels.
+
+    A selector that asks for labels is found by one of them; a thing that asks for none always is.
+    """
+
+    def __init__(self, things: Iterable[tuple[Mapping[str, str], T]]) -> None:
+        self._always: list[tuple[int, T]] = []
+        self._by_label: dict[tuple[str, str], list[tuple[int, T]]] = {}
+        for place, (wanted, thing) in enumerate(things):
+            some = self._always
+            if wanted:
+                some = self._by_label.setdefault(next(iter(wanted.items())), [])
+            some.append((place, thing))
+
+    def candidates(self, labels: Mapping[str, str]) -> list[T]:
+        """Those that may select these labels: every other one does not. In their own order."""
+        found = list(self._always)
+        if self._by_label:
+            for label in labels.items():
+                found += self._by_label.get(label, ())
+            found.sort(key=itemgetter(0))
+        return [thing for _, thing in found]
 
 
 def label_selected(selector: LabelSelector, labels: Mapping[str, str]) -> bool:

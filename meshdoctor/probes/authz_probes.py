@@ -6,19 +6,20 @@ from msgspec import Struct
 
 from meshdoctor.mesh import authz_evidence as ev
 from meshdoctor.mesh.access_log import Line
-from meshdoctor.mesh.authz_call import Judge
-from meshdoctor.mesh.authz_policies import in_force
+from meshdoctor.mesh.authz_call import Judge, Settings
+from meshdoctor.mesh.authz_policies import Candidates
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, app_containers, has_proxy, is_ready
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import AuthorizationPolicy
 from meshdoctor.model.kubernetes import Container
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.authz_hops import read_log
 from meshdoctor.probes.authz_settings import policies, settings
 from meshdoctor.probes.reading import workload
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 NOT_CAPTURED = ("15020", "15090")
 AGENTS = ("kube-probe/", "Prometheus/", "prometheus/", "vm_promscrape", "GoogleHC/", "ELB-Health")
@@ -63,10 +64,10 @@ def authz_exposed(view: View, subject: WorkloadSubject) -> AuthzExposed:
     pod = found.pod
     policy = ""
     if pod is not None and has_proxy(pod):
-        judge = Judge(namespace=subject.namespace, labels=found.labels)
-        reached = in_force(policies(view, judge), judge, settings(view))
-        kinds = [p for p in reached if p.spec.action in ("ALLOW", "DENY")]
-        policy = kinds[0].ref if kinds else ""
+        enforced = _enforced(view, subject.namespace)
+        judge = Judge(namespace=subject.namespace, labels=pod.labels)
+        first = enforced.policies.first(judge, enforced.settings)
+        policy = first.ref if first is not None else ""
     parts = policy.split("/")
     return AuthzExposed(
         policy=Ref(policy),
@@ -75,6 +76,22 @@ def authz_exposed(view: View, subject: WorkloadSubject) -> AuthzExposed:
         exposed=bool(policy) and _exposed(found),
         workload=Ref(subject.ref),
     )
+
+
+class _Enforced(Struct, frozen=True, kw_only=True):
+    """ALLOW and DENY policies that can reach the proxies of one namespace."""
+
+    policies: Candidates[AuthorizationPolicy]
+    settings: Settings
+
+
+def _enforced(view: View, namespace: str) -> _Enforced:
+    def build(v: View) -> _Enforced:
+        found = policies(v, Judge(namespace=namespace))
+        kinds = (p for p in found if p.spec.action in ("ALLOW", "DENY"))
+        return _Enforced(policies=Candidates(kinds), settings=settings(v))
+
+    return known(view.memo(("enforced-policies", namespace), lambda v: attempt(lambda: build(v))))
 
 
 def _exposed(found: WorkloadPods) -> bool:
@@ -89,10 +106,9 @@ def _exposed(found: WorkloadPods) -> bool:
     scraped = pod.annotations.get("prometheus.io/scrape") == "true"
     if scraped and pod.annotations.get("prometheus.io/port", "") not in NOT_CAPTURED:
         return True
-    suffering = any(
-        not is_ready(p) or any(s.restart_count for s in p.all_statuses) for p in found.pods
-    )
-    return suffering and any(_through_proxy(c) for c in app_containers(pod))
+    if not any(map(_through_proxy, app_containers(pod))):
+        return False
+    return any(not is_ready(p) or any(s.restart_count for s in p.all_statuses) for p in found.pods)
 
 
 def _through_proxy(container: Container) -> bool:

@@ -5,13 +5,14 @@ Not a probe: it judges nothing.
 
 from meshdoctor.mesh.endpoints import by_service
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
+from meshdoctor.mesh.peer_authentication import Policies
 from meshdoctor.mesh.services import PodsByLabels
 from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group
-from meshdoctor.model.istio import MeshConfig
+from meshdoctor.model.istio import MeshConfig, PeerAuthentication
 from meshdoctor.model.kubernetes import ConfigMap, EndpointSlice, Pod, Service, Workload
 from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, MissingError
-from meshdoctor.probes.view import View
+from meshdoctor.probes.view import View, attempt, known
 
 
 def mesh_config(view: View) -> MeshConfig:
@@ -96,6 +97,24 @@ def slices_of_service(view: View, found: Service) -> tuple[EndpointSlice, ...]:
         lambda v: by_service(v.objects("EndpointSlice", EndpointSlice, space)),
     )
     return slices.get(found.metadata.name, ())
+
+
+def peer_authentications(view: View, namespace: str) -> Policies:
+    """The PeerAuthentications that matter to the workloads of a namespace."""
+
+    def build(v: View) -> Policies:
+        root = root_namespace(v)
+        return Policies(
+            [
+                policy
+                for space in sorted({namespace, root})
+                for policy in v.objects("PeerAuthentication", PeerAuthentication, space)
+            ],
+            namespace,
+            root,
+        )
+
+    return known(view.memo(("mtls-policies", namespace), lambda v: attempt(lambda: build(v))))
 
 
 def istiod_pods(view: View) -> tuple[Pod, ...]:

@@ -5,13 +5,12 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh import capture, peer_authentication
+from meshdoctor.mesh import capture
 from meshdoctor.mesh.peer_authentication import Ruling
 from meshdoctor.mesh.services import port_of, target_port
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_sidecar, owner_of
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import PeerAuthentication
 from meshdoctor.model.kubernetes import APIService, Pod, Service, WebhookConfiguration
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import MissingError
@@ -87,12 +86,7 @@ def _find_callers(view: View) -> Mapping[tuple[str, str], Caller]:
 def _ruling(view: View, pod: Pod | None, port: int) -> Ruling | None:
     if pod is None:
         return None
-    root = reading.root_namespace(view)
-    spaces = sorted({pod.namespace, root})
-    policies = [
-        p for ns in spaces for p in view.objects("PeerAuthentication", PeerAuthentication, ns)
-    ]
-    return peer_authentication.effective(policies, pod.namespace, pod.labels, root, port)
+    return reading.peer_authentications(view, pod.namespace).effective(pod.labels, port)
 
 
 def _facts(

@@ -11,9 +11,8 @@ from meshdoctor.mesh.app_probes import AppProbe
 from meshdoctor.mesh.edge_tls import is_ambient
 from meshdoctor.mesh.peer_authentication import Ruling
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_sidecar, tls_mode_label
+from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar, proxy_type, tls_mode_label
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import PeerAuthentication
 from meshdoctor.model.kubernetes import Event, Pod
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
@@ -71,14 +70,10 @@ def workload_tls(view: View, subject: WorkloadSubject) -> WorkloadTls:
     pod = found.pod
     if pod is None:
         raise MissingError(f"pods of {subject}", "the workload has none")
-    root = reading.root_namespace(view)
-    spaces = sorted({pod.namespace, root})
-    policies = tuple(
-        p for ns in spaces for p in view.objects("PeerAuthentication", PeerAuthentication, ns)
-    )
+    policies = reading.peer_authentications(view, subject.namespace)
 
     def ruling(port: int) -> Ruling:
-        return peer_authentication.effective(policies, pod.namespace, pod.labels, root, port)
+        return policies.effective(pod.labels, port)
 
     hit = next((p for p in app_probes.not_rewritten(pod) if _refused(pod, p, ruling)), None)
     scrape = _scrape_port(pod)
@@ -113,6 +108,7 @@ def _facts(
 ) -> WorkloadTls:
     bare = [p for p in found.pods if capture.redirect_missing(p)]
     general = ruling(0)
+    kind = proxy_type(pod)
     return WorkloadTls(
         workload=Ref(found.subject.ref),
         name=found.subject.name,
@@ -120,8 +116,8 @@ def _facts(
         target=found.target,
         pod=pod.name,
         label=clean(tls_mode_label(pod)),
-        has_proxy=has_proxy(pod),
-        sidecar=is_sidecar(pod),
+        has_proxy=kind != "",
+        sidecar=kind == "sidecar",
         ambient=is_ambient(pod),
         mode=general.mode,
         policy=Ref(general.source),
