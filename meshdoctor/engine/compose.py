@@ -13,12 +13,13 @@ from meshdoctor.engine.rank import Ranked, rank
 from meshdoctor.engine.symptoms import Seen, seen, symptoms
 from meshdoctor.engine.tree import NOT_SEEN, Judgement, fill, plain
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import proxy_container
+from meshdoctor.mesh.workloads import PROXY, proxy_container
 from meshdoctor.model import report as r
 from meshdoctor.model.cause import Exit, Strength, Verdict
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.kubernetes import Object
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.proxy_logs import writes_access_log
 from meshdoctor.probes.reading import workloads
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def compose(run: "Run") -> r.Report:
     concerned = {n: one.concerned for n, one in enumerate(ranked, 1)}
     failing = symptoms(seen_failing, findings, concerned)
     exit_ = _exit(run, ranked, unseen, failing)
-    reads, objects = run.evidence.counts()
+    coverage = _coverage(run)
     return r.Report(
         schema=r.SCHEMA,
         tool_version=__version__,
@@ -49,7 +50,7 @@ def compose(run: "Run") -> r.Report:
         source=run.source.describe(),
         scope=str(run.scope),
         exit=int(exit_),
-        summary=_summary(findings, exit_),
+        summary=_summary(findings, exit_, coverage),
         partial=run.partial,
         healthy=exit_ is Exit.HEALTHY,
         versions=_versions(run),
@@ -60,16 +61,36 @@ def compose(run: "Run") -> r.Report:
         changes=changes.listed(
             ref for f in findings if f.group != "undecided" for ref in f.objects
         ),
-        coverage=r.Coverage(
-            subjects={k.value: len(v) for k, v in sorted(run.resolved.subjects.items()) if v},
-            reads=reads,
-            objects=objects,
-            set_aside=[
-                clean(f"{a.ref} in {a.where}: {a.problem}") for a in run.evidence.set_aside()
-            ],
-        ),
+        coverage=coverage,
         timings=run.timings,
     )
+
+
+def _coverage(run: "Run") -> r.Coverage:
+    reads, objects = run.evidence.counts()
+    logs, proxies = (0, 0) if run.scope.pair else _logs(run)
+    aside = run.evidence.set_aside()
+    return r.Coverage(
+        subjects={k.value: len(v) for k, v in sorted(run.resolved.subjects.items()) if v},
+        reads=reads,
+        objects=objects,
+        set_aside=[clean(f"{a.ref} in {a.where}: {a.problem}") for a in aside],
+        logs=logs,
+        proxies=proxies,
+    )
+
+
+def _logs(run: "Run") -> tuple[int, int]:
+    """(workloads of which an access log was read, workloads with a proxy); zeros when Pods may
+    not be read."""
+    try:
+        found = workloads(RecordingView(run.evidence)).values()
+    except EvidenceError:
+        return 0, 0
+    read = run.evidence.logs_of(PROXY)
+    proxies = [[p for p in w.pods if writes_access_log(p)] for w in found]
+    known = [pods for pods in proxies if pods]
+    return sum(any((p.namespace, p.name) in read for p in pods) for pods in known), len(known)
 
 
 def _seen(run: "Run") -> list[Seen]:
@@ -280,11 +301,13 @@ def _exit(
     return Exit.HEALTHY
 
 
-def _summary(findings: Sequence[r.Finding], exit_: Exit) -> str:
+def _summary(findings: Sequence[r.Finding], exit_: Exit, coverage: r.Coverage) -> str:
     main = [f for f in findings if f.group == "main"]
     undecided = sum(f.group == "undecided" for f in findings)
     if main:
         return f"{len(main)} cause{'s' if len(main) > 1 else ''} confirmed"
+    if exit_ is Exit.HEALTHY and coverage.logs < coverage.proxies:
+        return f"healthy: nothing is wrong; logs of {coverage.logs} in {coverage.proxies} read"
     if exit_ is Exit.HEALTHY:
         return "healthy: everything was seen, nothing is wrong"
     if undecided:

@@ -163,6 +163,11 @@ class Evidence:
         reads = sum(isinstance(k, tuple) and k[0] not in ("memo", "snapshot") for k in made)
         return reads, sum(len(answer.objects) for answer in self._lists())
 
+    def logs_of(self, container: str) -> set[tuple[str, str]]:
+        """(namespace, pod) of every log of such a container that was read."""
+        keys = [k for k in list(self._values) if isinstance(k, tuple) and k[0] == "log"]
+        return {(k[1], k[2]) for k in keys if k[3] == container}
+
     def known_object(self, ref: str) -> Object | None:
         """The object of a `Kind/ns/name` reference if a list or get already read it."""
         kind, _, rest = ref.partition("/")

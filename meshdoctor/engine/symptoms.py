@@ -10,7 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from meshdoctor.engine.triage import edges_of, failed, pods_to_read
+from meshdoctor.engine.triage import edges_of, failed
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import has_proxy
@@ -18,7 +18,7 @@ from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.report import Finding, Symptom
 from meshdoctor.model.subjects import EdgeSubject, Subject
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.proxy_logs import pod_log
+from meshdoctor.probes.proxy_logs import chosen, pod_log
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 
@@ -114,7 +114,7 @@ def _over(lines: Sequence[Line]) -> dict[tuple[str, str], bool]:
 
 def _pods(view: View, edges: Sequence[EdgeSubject]) -> Iterable[Pod]:
     if not edges:
-        return pods_to_read(view)
+        return chosen(view)
     found = workloads(view)
     ends = {s for e in edges for s in (e.client, e.server) if s is not None}
     members = [found[(s.namespace, s.name)] for s in ends if (s.namespace, s.name) in found]

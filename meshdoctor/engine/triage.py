@@ -1,9 +1,8 @@
 """Which edges are observably failing, when nobody named one?
 
-Reads the access logs of at most `MOST_LOGS` proxies: gateways and pods in trouble first, one pod
-per workload. A line with a failure becomes an edge: the log's owner is the client when the
-cluster is outbound, the server when the listener refused; peers are found by service host and
-pod IP.
+Reads the access logs that `proxy_logs.chosen` names. A line with a failure becomes an edge: the
+log's owner is the client when the cluster is outbound, the server when the listener refused; peers
+are found by service host and pod IP.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,30 +10,15 @@ from collections.abc import Iterable, Iterator
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_ready, owner_of, proxy_type
+from meshdoctor.mesh.workloads import WorkloadPods, owner_of
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.proxy_logs import pod_log
+from meshdoctor.probes.proxy_logs import chosen, pod_log
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 
-MOST_LOGS = 60
 _QUIET = frozenset({"-", "DC", ""})
-
-
-def pods_to_read(view: View) -> list[Pod]:
-    """Proxies whose logs triage reads, most telling first, at most MOST_LOGS."""
-    candidates: list[tuple[tuple[int, str, str], Pod]] = []
-    for workload in workloads(view).values():
-        pods = [p for p in workload.pods if has_proxy(p) and proxy_type(p) != "ztunnel"]
-        if not pods:
-            continue
-        pod = workload.pod if workload.pod in pods else pods[-1]
-        trouble = 1 if any(not is_ready(p) for p in pods) else 2
-        first = 0 if proxy_type(pods[-1]) == "router" else trouble
-        candidates.append(((first, pod.namespace, pod.name), pod))
-    return [pod for _, pod in sorted(candidates, key=lambda c: c[0])[:MOST_LOGS]]
 
 
 def failing_edges(view: View) -> list[EdgeSubject]:
@@ -43,7 +27,7 @@ def failing_edges(view: View) -> list[EdgeSubject]:
     names what could not be seen."""
     edges: dict[str, EdgeSubject] = {}
     try:
-        pods = pods_to_read(view)
+        pods = chosen(view)
     except EvidenceError:
         return []
     for pod in pods:

@@ -10,10 +10,18 @@ from msgspec import Struct
 
 from meshdoctor.mesh.access_log import AccessLog, Line, parse
 from meshdoctor.mesh.access_logging import CLIENT, Logging, in_force
-from meshdoctor.mesh.workloads import PROXY, WorkloadPods, has_proxy, proxy_type
+from meshdoctor.mesh.workloads import (
+    PROXY,
+    WorkloadPods,
+    has_proxy,
+    is_ready,
+    owner_of,
+    proxy_type,
+)
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.istio import Telemetry
 from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.subjects import WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View
@@ -111,6 +119,49 @@ def silence(view: View, found: list[PodLines], mode: str) -> Unavailable | None:
 
 
 FIX = "set meshConfig.accessLogFile: /dev/stdout, or a Telemetry with provider envoy"
+
+
+MOST_LOGS = 60
+
+
+def writes_access_log(pod: Pod) -> bool:
+    """Whether the pod has an Envoy: ztunnel writes a log of its own."""
+    return has_proxy(pod) and proxy_type(pod) != "ztunnel"
+
+
+def chosen(view: View) -> tuple[Pod, ...]:
+    """The proxies whose access logs a run reads when nobody asks about a workload: one pod of a
+    workload, at most MOST_LOGS, gateways first, then workloads with pods that are not ready.
+
+    Raises EvidenceError when Pods may not be read.
+    """
+    return view.memo("chosen-logs", _chosen)
+
+
+def _chosen(view: View) -> tuple[Pod, ...]:
+    candidates: list[tuple[tuple[int, str, str], Pod]] = []
+    for workload in reading.workloads(view).values():
+        pods = [p for p in workload.pods if writes_access_log(p)]
+        if not pods:
+            continue
+        pod = workload.pod if workload.pod in pods else pods[-1]
+        trouble = 1 if any(not is_ready(p) for p in pods) else 2
+        first = 0 if proxy_type(pods[-1]) == "router" else trouble
+        candidates.append(((first, pod.namespace, pod.name), pod))
+    return tuple(pod for _, pod in sorted(candidates, key=lambda c: c[0])[:MOST_LOGS])
+
+
+def is_read(view: View, subject: WorkloadSubject) -> bool:
+    """Whether this run reads the access logs of a workload: a run that names workloads or
+    namespaces reads all of theirs, one over the whole mesh the chosen ones."""
+    if view.namespaces is not None:
+        return True
+    return (subject.namespace, subject.name) in view.memo("chosen-workloads", _chosen_workloads)
+
+
+def _chosen_workloads(view: View) -> frozenset[tuple[str, str]]:
+    owners = [owner_of(pod) for pod in chosen(view)]
+    return frozenset((one.namespace, one.name) for one in owners)
 
 
 MOST_CALLERS = 24

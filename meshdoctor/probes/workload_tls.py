@@ -17,7 +17,7 @@ from meshdoctor.model.kubernetes import Event, Pod
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import MissingError
-from meshdoctor.probes import reading
+from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, probe
 
 READS = (
@@ -61,6 +61,9 @@ class WorkloadTls(Struct, frozen=True, kw_only=True):
     rewrite_off: Annotated[Fact[bool], "the pod's annotation turns probe rewriting off"]
     scrape_port: Annotated[Fact[int], "annotated scrape port that STRICT refuses; 0: none"]
     scrape_policy: Annotated[Fact[Ref], "the PeerAuthentication in force on that port"]
+    log_read: Annotated[
+        Fact[bool], "this run reads its access logs: it is asked about, or among the first 60"
+    ]
 
 
 @probe("workload-tls", subject=SubjectKind.WORKLOAD, reads=READS)
@@ -78,7 +81,8 @@ def workload_tls(view: View, subject: WorkloadSubject) -> WorkloadTls:
     hit = next((p for p in app_probes.not_rewritten(pod) if _refused(pod, p, ruling)), None)
     scrape = _scrape_port(pod)
     strict_scrape = bool(scrape) and _strict(pod, scrape, ruling)
-    return _facts(found, pod, ruling, hit, scrape if strict_scrape else 0)
+    log_read = proxy_logs.is_read(view, subject)
+    return _facts(found, pod, ruling, hit, scrape if strict_scrape else 0, log_read)
 
 
 def _strict(pod: Pod, port: int, ruling: Rulings) -> bool:
@@ -104,7 +108,12 @@ def _scrape_port(pod: Pod) -> int:
 
 
 def _facts(
-    found: WorkloadPods, pod: Pod, ruling: Rulings, hit: AppProbe | None, scrape: int
+    found: WorkloadPods,
+    pod: Pod,
+    ruling: Rulings,
+    hit: AppProbe | None,
+    scrape: int,
+    log_read: bool,
 ) -> WorkloadTls:
     bare = [p for p in found.pods if capture.redirect_missing(p)]
     general = ruling(0)
@@ -131,6 +140,7 @@ def _facts(
         rewrite_off=app_probes.rewrite_off(pod),
         scrape_port=scrape,
         scrape_policy=Ref(ruling(scrape).source if scrape else ""),
+        log_read=log_read,
     )
 
 

@@ -224,6 +224,17 @@ def verdict_line(report: Report) -> str:
     if report.healthy and report.exit == 0:
         return (
             f"Healthy. {len(report.ruled_out)} causes ruled out on {judged} subjects, "
-            "and everything needed to say so was seen."
+            f"and everything needed to say so was seen.{_sample(report)}"
         )
     return "Nothing confirmed. That is not the same as healthy: read what is open below."
+
+
+def _sample(report: Report) -> str:
+    """That calls were looked for in some logs only, where it is so."""
+    logs, proxies = report.coverage.logs, report.coverage.proxies
+    if logs >= proxies:
+        return ""
+    return (
+        f" Failing calls were looked for in the access logs of {logs} of {proxies} workloads: "
+        "name a namespace or a pair to have more of them read."
+    )

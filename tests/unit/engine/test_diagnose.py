@@ -323,3 +323,10 @@ def test_a_symptom_is_over_when_later_traffic_went_through(
     )
     assert [s.over for s in report.symptoms] == [over]
     assert report.exit == (0 if over else 3)
+
+
+def test_a_report_says_how_many_access_logs_it_is_from(book: Playbook) -> None:
+    healthy = MESH.replace("restartCount: 3", "restartCount: 0")
+    quiet = {("shop", "cart-5c9d-aaaaa", "istio-proxy"): "info\n"}
+    report = run(book, text=healthy, logs={**APP_LOG, **quiet})
+    assert report.coverage.proxies >= report.coverage.logs == 1

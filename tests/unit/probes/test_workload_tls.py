@@ -5,6 +5,7 @@ import pytest
 from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, ForbiddenError
 from meshdoctor.probes.service_callback import ServiceCallback, service_callback
+from meshdoctor.probes.view import View
 from meshdoctor.probes.workload_callers import WorkloadCallers, workload_callers
 from meshdoctor.probes.workload_refused import (
     WorkloadRefused,
@@ -244,3 +245,22 @@ def test_an_application_that_serves_tls_behind_a_rewritten_probe() -> None:
     for objects, told in ((pod(env=env), True), (pod(), False)):
         found = world(objects).objects("Pod", Pod, "shop")[0]
         assert serves_tls(found, 8080) is told
+
+
+def test_of_a_large_mesh_some_logs_are_read_and_of_a_scope_all() -> None:
+    def named(name: str, ready: str) -> str:
+        conditions = f'conditions: [{{type: Ready, status: "{ready}"}}], phase'
+        text = pod().replace("name: pay-1", f"name: {name}").replace("app: pay", f"app: {name}")
+        return text.replace("phase", conditions)
+
+    many = "".join(named(f"pay-{number:03}", "True") for number in range(70))
+    troubled = named("zz", "False")
+    text = STRICT + many + troubled
+
+    def read(view: View, name: str) -> object:
+        return workload_tls.run(view, WorkloadSubject("shop", name, "Pod")).log_read
+
+    whole = world(text)
+    assert [read(whole, name) for name in ("pay-000", "pay-069", "zz")] == [True, False, True]
+    scoped = world(text, namespaces=("shop", "istio-system"))
+    assert read(scoped, "pay-069") is True

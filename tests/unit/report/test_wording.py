@@ -74,3 +74,12 @@ def test_only_a_healthy_and_fully_seen_run_is_called_healthy() -> None:
     assert wording.verdict_line(reports.HEALTHY).startswith("Healthy. 3 causes ruled out")
     assert wording.verdict_line(reports.BLIND).startswith("Nothing confirmed. That is not")
     assert wording.verdict_line(reports.ONE_CAUSE) == ""
+
+
+def test_a_sample_of_the_logs_is_called_one() -> None:
+    some = msgspec.structs.replace(
+        reports.HEALTHY,
+        coverage=msgspec.structs.replace(reports.HEALTHY.coverage, logs=60, proxies=3000),
+    )
+    assert "logs of 60 of 3000 workloads" in wording.verdict_line(some)
+    assert "logs" not in wording.verdict_line(reports.HEALTHY)
