@@ -118,12 +118,13 @@ def diagnose(
     partial = False
     cut: Unavailable | None = None
     jobs = _jobs(playbooks, resolved)
+    shown: set[str] = set()
+    cleared: Counter[tuple[str, ...]] = Counter()
     try:
-        shown: set[str] = set()
         gathered = _gather_all(collector, jobs, shown, options, progress)
         for done, (job, facts) in enumerate(gathered, 1):
             if facts is None:
-                ruled_out.update(job[0].codes)
+                cleared[job[0].codes] += 1
             else:
                 judgements += judge(*job, facts, ruled_out)
                 if all(ruled_out[code] for code in job[0].codes):
@@ -133,6 +134,8 @@ def diagnose(
                 break
     except KeyboardInterrupt:
         partial = True
+    for codes, times in cleared.items():
+        ruled_out.update(dict.fromkeys(codes, times))
     clock("judgement")
     report = compose(
         Run(

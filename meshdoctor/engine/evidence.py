@@ -5,7 +5,7 @@ Each probe gets a recording view, so that every fact carries the commands that r
 """
 
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -21,6 +21,7 @@ WIDE = frozenset({"VirtualService", "ServiceEntry", "DestinationRule"})
 """Kinds that matter to a pair from any namespace: exported routes and hosts apply across
 namespaces, and a rule in a third namespace is what "it has no effect" is about."""
 
+_NOT_YET = object()
 T = TypeVar("T")
 O = TypeVar("O", bound=Object)
 
@@ -44,12 +45,14 @@ class Evidence:
         self._values: dict[Hashable, Any] = {}
         self._errors: dict[Hashable, Exception] = {}
         self._busy: dict[Hashable, threading.Lock] = {}
+        self._listed: dict[tuple[str, str | None], tuple[tuple[Object, ...], tuple[str, ...]]] = {}
 
     def once(self, key: Hashable, read: Callable[[], T]) -> T:
         """`read()` the first time, its value or its error ever after."""
         while True:
-            if key in self._values:
-                return cast(T, self._values[key])
+            found = self._values.get(key, _NOT_YET)
+            if found is not _NOT_YET:
+                return cast(T, found)
             if key in self._errors:
                 raise self._errors[key].with_traceback(None)
             with self._lock:
@@ -101,23 +104,33 @@ class Evidence:
             ("snapshot", kind, namespace), lambda: Snapshot(self.answer(kind, namespace).objects)
         )
 
-    def objects(self, kind: str, namespace: str | None) -> tuple[tuple[Object, ...], list[str]]:
+    def objects(
+        self, kind: str, namespace: str | None
+    ) -> tuple[tuple[Object, ...], tuple[str, ...]]:
         """Objects of a kind and the commands that show them."""
+        found = self._listed.get((kind, namespace))
+        if found is None:
+            found = self._listed[kind, namespace] = self._list(kind, namespace)
+        return found
+
+    def _list(self, kind: str, namespace: str | None) -> tuple[tuple[Object, ...], tuple[str, ...]]:
         if self._whole(kind):
             answer = self.answer(kind, None)
             found = answer.objects
             if namespace is not None and BY_NAME[kind].namespaced:
                 found = self.snapshot(kind, None).list(kind, namespace)
-            return found, [answer.command]
+            return found, tuple(filter(None, [answer.command]))
         spaces = (self.namespaces or ()) if namespace is None else (namespace,)
         answers = [self.answer(kind, ns) for ns in spaces]
-        return tuple(o for a in answers for o in a.objects), [a.command for a in answers]
+        commands = tuple(a.command for a in answers if a.command)
+        return tuple(o for a in answers for o in a.objects), commands
 
     def _whole(self, kind: str) -> bool:
         return self.namespaces is None or kind in WIDE or not BY_NAME[kind].namespaced
 
-    def object(self, kind: str, namespace: str, name: str) -> tuple[Object | None, list[str]]:
-        """One object by name, from a list already read or by itself."""
+    def object(self, kind: str, namespace: str, name: str) -> tuple[Object | None, str]:
+        """One object by name, from a list already read or by itself, and the command that shows
+        it."""
         row = BY_NAME[kind]
         whole = self._whole(kind)
         key = ("list", kind, None if whole else namespace)
@@ -126,7 +139,7 @@ class Evidence:
             command = f"kubectl -n {namespace} get {row.resource} {name} -o yaml"
         if key in self._values or key in self._errors or whole:
             snapshot = self.snapshot(kind, None if whole else namespace)
-            return snapshot.get(kind, namespace if row.namespaced else "", name), [command]
+            return snapshot.get(kind, namespace if row.namespaced else "", name), command
 
         def read() -> Object | None:
             try:
@@ -134,7 +147,7 @@ class Evidence:
             except NotServedError:
                 return None
 
-        return self.once(("get", kind, namespace, name), read), [command]
+        return self.once(("get", kind, namespace, name), read), command
 
     def failures(self) -> list[Unavailable]:
         """Every read that failed so far, each once."""
@@ -190,7 +203,6 @@ class RecordingView:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self.commands: dict[str, None] = {}
-        self.reads: set[str] = set()
 
     @property
     def now(self) -> datetime:
@@ -208,80 +220,68 @@ class RecordingView:
     def namespaces(self) -> tuple[str, ...] | None:
         return self._evidence.namespaces
 
-    def _note(self, what: str, commands: Iterable[str]) -> None:
-        self.reads.add(what)
-        for command in commands:
-            if command:
-                self.commands[command] = None
-
     def objects(self, kind: str, type_: type[O], namespace: str | None = None) -> tuple[O, ...]:
-        self.reads.add(kind)
         found, commands = self._evidence.objects(kind, namespace)
-        self._note(kind, commands)
+        for command in commands:
+            self.commands[command] = None
         return cast("tuple[O, ...]", found)
 
     def object(self, kind: str, type_: type[O], namespace: str, name: str) -> O | None:
-        self.reads.add(kind)
-        found, commands = self._evidence.object(kind, namespace, name)
-        self._note(kind, commands)
+        found, command = self._evidence.object(kind, namespace, name)
+        self.commands[command] = None
         return cast("O | None", found)
 
-    def _text(self, what: str, key: Hashable, read: Callable[[], Text]) -> Text:
-        self.reads.add(what)
+    def _text(self, key: Hashable, read: Callable[[], Text]) -> Text:
         text = self._evidence.once(key, read)
-        self._note(what, [text.command])
+        if text.command:
+            self.commands[text.command] = None
         return text
 
     def log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Text:
         return self._text(
-            "log",
             ("log", namespace, pod, container, previous),
             lambda: self._evidence.source.log(namespace, pod, container, previous=previous),
         )
 
     def proxy_status(self) -> Text:
-        return self._text("proxy-status", ("proxy-status",), self._evidence.source.proxy_status)
+        return self._text(("proxy-status",), self._evidence.source.proxy_status)
 
     def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
         return self._text(
-            "proxy-config",
             ("proxy-config", what, namespace, pod),
             lambda: self._evidence.source.proxy_config(what, namespace, pod),
         )
 
     def authz_check(self, namespace: str, pod: str) -> Text:
         return self._text(
-            "authz-check",
             ("authz-check", namespace, pod),
             lambda: self._evidence.source.authz_check(namespace, pod),
         )
 
     def analyze(self) -> Text:
-        return self._text("analyze", ("analyze",), self._evidence.source.analyze)
+        return self._text(("analyze",), self._evidence.source.analyze)
 
     def version(self) -> Text:
-        return self._text("version", ("version",), self._evidence.source.version)
+        return self._text(("version",), self._evidence.source.version)
 
     def debug(self, path: str, namespace: str, pod: str) -> Text:
         return self._text(
-            "debug",
             ("debug", path, namespace, pod),
             lambda: self._evidence.source.debug(path, namespace, pod),
         )
 
     def metrics(self, namespace: str, pod: str) -> Text:
         return self._text(
-            "metrics",
             ("metrics", namespace, pod),
             lambda: self._evidence.source.metrics(namespace, pod),
         )
 
     def memo(self, key: Hashable, build: Callable[[View], T]) -> T:
-        def run() -> tuple[T, dict[str, None], set[str]]:
+        def run() -> tuple[T, dict[str, None]]:
             inner = RecordingView(self._evidence)
-            return build(inner), inner.commands, inner.reads
+            return build(inner), inner.commands
 
-        value, commands, reads = self._evidence.once(("memo", key), run)
-        self.commands.update(commands)
-        self.reads |= reads
+        value, commands = self._evidence.once(("memo", key), run)
+        if commands:
+            self.commands.update(commands)
         return value
