@@ -18,6 +18,7 @@ from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Scalar
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.subjects import (
+    ConfigSubject,
     EdgeSubject,
     MeshSubject,
     NamespaceSubject,
@@ -55,6 +56,7 @@ class Collector:
         self.strict = strict
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
         self._answers: dict[Subject, dict[str, _Answer]] = defaultdict(dict)
+        self._strange: dict[str, bool] = {}
 
     def prefetch(self, playbooks: Iterable[Playbook], workers: int) -> None:
         """Read every declared kind of the scope side by side; failures are remembered."""
@@ -76,6 +78,14 @@ class Collector:
 
     def rules_out(self, playbook: Playbook, subject: Subject) -> bool:
         """Whether the steps that are not costly rule out every cause of the playbook."""
+        if playbook.kinds and _config_kind(subject) not in playbook.kinds:
+            found = self._strange.get(playbook.name)
+            if found is None:
+                found = self._strange[playbook.name] = self._cleared(playbook, subject)
+            return found
+        return self._cleared(playbook, subject)
+
+    def _cleared(self, playbook: Playbook, subject: Subject) -> bool:
         answers = [
             () if step.probe.costly else self._answer(step, subject).values
             for step in playbook.steps
@@ -113,7 +123,7 @@ class Collector:
         if target is None:
             return _not_asked(step, subject)
         probe = step.probe
-        if probe.kinds and getattr(target, "config_kind", "") not in probe.kinds:
+        if probe.kinds and _config_kind(target) not in probe.kinds:
             return self._of_no_concern(step, target)
         answers = self._answers[target]
         found = answers.get(probe.name)
@@ -152,6 +162,10 @@ class Collector:
             )
             return _unanswered(step, view, why)
         return _Answer(commands=tuple(view.commands), values=masked_values(astuple(values)))
+
+
+def _config_kind(subject: Subject) -> str:
+    return subject.config_kind if isinstance(subject, ConfigSubject) else ""
 
 
 def _unanswered(step: Step, view: RecordingView, why: Unavailable) -> "_Answer":

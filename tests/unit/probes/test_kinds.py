@@ -1,8 +1,13 @@
 """A probe that names the kinds it judges says the same of every other, and reads nothing."""
 
+from collections import Counter
+
 import pytest
 
+from meshdoctor.engine.collect import Collector
 from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.engine.playbook import Playbook, load_all
+from meshdoctor.engine.tree import judge
 from meshdoctor.model.subjects import ConfigSubject, Request, SubjectKind
 from meshdoctor.probes.config_reading import CONFIG_KINDS
 from meshdoctor.probes.registry import BY_NAME
@@ -26,3 +31,17 @@ def test_other_kinds_are_none_of_its_concern(probe: Probe) -> None:
             said.add(probe.run(view, ConfigSubject(kind, "shop", "x")))
             assert not view.commands
     assert len(said) == 1
+
+
+BOOKS = [book for book in load_all() if book.kinds]
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda one: one.name)
+def test_a_playbook_of_some_kinds_clears_every_other(book: Playbook) -> None:
+    collector = Collector(Evidence(FakeSource(""), Request(), None), strict=True)
+    others = [k for k in CONFIG_KINDS if k not in book.kinds]
+    assert others
+    for kind in others:
+        subject = ConfigSubject(kind, "shop", "x")
+        assert collector.rules_out(book, subject)
+        assert judge(book, subject, collector.facts(book, subject), Counter(book.codes)) == []
