@@ -4,8 +4,8 @@ Selection as in authz_policies.py; shape, pruned fields and unknown keys from th
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from typing import Any
 
 from msgspec import Struct
@@ -13,11 +13,13 @@ from msgspec import Struct
 from meshdoctor.mesh.authz_call import Settings
 from meshdoctor.mesh.authz_fields import when_kind
 from meshdoctor.mesh.authz_policies import target_refs
+from meshdoctor.mesh.selectors import ByLabels
 from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
 from meshdoctor.model.istio import AuthorizationPolicy, AuthorizationRule
 from meshdoctor.model.snapshot import selects
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+Labels = frozenset[tuple[str, str]]
 PRUNABLE = (
     "serviceAccounts",
     "notServiceAccounts",
@@ -65,8 +67,10 @@ def _only_to(rule: AuthorizationRule) -> bool:
 def pruned_fields(policy: AuthorizationPolicy) -> tuple[str, ...]:
     """Fields that were applied and that the stored object no longer has (an older CRD)."""
     text = policy.annotations.get(APPLIED, "")
+    if not text:
+        return ()
     try:
-        applied = json.loads(text) if text else {}
+        applied = json.loads(text)
     except (ValueError, RecursionError):
         return ()
     spec = applied.get("spec") if isinstance(applied, dict) else None
@@ -113,49 +117,50 @@ class Reach(Struct, frozen=True, kw_only=True):
     away: str = ""
     away_namespace: str = ""
     waypoint: str = ""
-    sidecar: str = ""
 
 
-def by_namespace(workloads: Iterable[WorkloadPods]) -> Mapping[str, tuple[WorkloadPods, ...]]:
-    """Workloads that have a pod, by namespace: built once, asked for every policy."""
-    found: dict[str, list[WorkloadPods]] = {}
-    for workload in workloads:
-        if workload.pod is not None:
-            found.setdefault(workload.subject.namespace, []).append(workload)
-    return {namespace: tuple(some) for namespace, some in found.items()}
+class Surroundings:
+    """Workloads that have a pod, by namespace: sorted out once, asked about for every policy."""
 
+    def __init__(self, workloads: Iterable[WorkloadPods]) -> None:
+        found: dict[str, list[tuple[Mapping[str, str], WorkloadPods]]] = defaultdict(list)
+        for workload in workloads:
+            if workload.pod is not None:
+                found[workload.subject.namespace].append((workload.pod.labels, workload))
+        self._spaces = {space: ByLabels(some) for space, some in found.items()}
+        self._known: dict[tuple[str, Labels], Reach] = {}
 
-def reach(
-    policy: AuthorizationPolicy,
-    workloads: Mapping[str, tuple[WorkloadPods, ...]],
-    settings: Settings,
-) -> Reach:
-    """What the policy's selector finds; a policy without selector reaches its whole scope.
+    def reach(self, policy: AuthorizationPolicy, settings: Settings) -> Reach:
+        """What the policy's selector finds; a policy without selector reaches its whole scope.
 
-    `near` and `away` are looked for only when it finds nothing.
-    """
-    labels = wanted(policy)
-    mesh_wide = policy.namespace == settings.root_namespace
-    spaces = workloads if mesh_wide else {policy.namespace} & set(workloads)
-    here = [w for space in workloads if space in spaces for w in workloads[space]]
-    hit = [w for w in here if selects(labels, w.labels)]
-    away: list[WorkloadPods] = []
-    near: list[WorkloadPods] = []
-    if labels and not hit:
-        rest = (w for space in workloads if space not in spaces for w in workloads[space])
-        away = list(islice((w for w in rest if selects(labels, w.labels)), 1))
-        near = list(islice((w for w in here if _shares(labels, w)), 1))
-    waypoints = [w for w in hit if w.pod is not None and proxy_type(w.pod) == "waypoint"]
-    sidecars = [w for w in hit if w.pod is not None and proxy_type(w.pod) == "sidecar"]
-    return Reach(
-        selected=len(hit),
-        here=len(here),
-        near=near[0].subject.ref if near else "",
-        away=away[0].subject.ref if away else "",
-        away_namespace=away[0].subject.namespace if away else "",
-        waypoint=waypoints[0].subject.ref if waypoints and len(waypoints) == len(hit) else "",
-        sidecar=sidecars[0].subject.ref if sidecars else "",
-    )
+        It depends on the policy's namespace and labels alone.
+        """
+        labels = wanted(policy)
+        key = (policy.namespace, frozenset(labels.items()))
+        if key not in self._known:
+            self._known[key] = self._reach(policy.namespace, labels, settings)
+        return self._known[key]
+
+    def _reach(self, namespace: str, labels: Mapping[str, str], settings: Settings) -> Reach:
+        """`near` and `away` are looked for only when it finds nothing."""
+        here = [self._spaces[namespace]] if namespace in self._spaces else []
+        if namespace == settings.root_namespace:
+            here = list(self._spaces.values())
+        hit = [w for space in here for w in space.selected(labels)]
+        away = near = None
+        if labels and not hit:
+            rest = (s for s in self._spaces.values() if s not in here)
+            away = next((w for space in rest for w in space.selected(labels)), None)
+            near = next((w for space in here for _, w in space.things if _shares(labels, w)), None)
+        kinds = [proxy_type(w.pod) if w.pod is not None else "" for w in hit]
+        return Reach(
+            selected=len(hit),
+            here=sum(len(space.things) for space in here),
+            near=near.subject.ref if near else "",
+            away=away.subject.ref if away else "",
+            away_namespace=away.subject.namespace if away else "",
+            waypoint=hit[0].subject.ref if hit and set(kinds) == {"waypoint"} else "",
+        )
 
 
 def _shares(labels: Mapping[str, str], workload: WorkloadPods) -> bool:

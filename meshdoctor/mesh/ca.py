@@ -62,8 +62,10 @@ def worst_state(bundle: Bundle, now: datetime) -> str:
 
 
 def _env(container: Container | None, name: str) -> str:
-    found = next((e for e in container.env if e.name == name), None) if container else None
-    return (found.value or "") if found is not None else ""
+    for one in container.env if container is not None else ():
+        if one.name == name:
+            return one.value or ""
+    return ""
 
 
 def ca_address(pod: Pod) -> str:
@@ -74,19 +76,24 @@ def ca_address(pod: Pod) -> str:
 def is_external(pod: Pod) -> bool:
     """Whether the proxy's certificates come from somewhere else than istiod."""
     address = ca_address(pod)
-    if _has_spire(pod):
+    if address and "istiod" not in address.split(":")[0]:
         return True
-    return bool(address) and "istiod" not in address.split(":")[0]
+    return _has_spire(pod)
 
 
 def _has_spire(pod: Pod) -> bool:
-    return any(v.csi is not None and "spiffe" in v.csi.driver for v in pod.spec.volumes)
+    for volume in pod.spec.volumes:
+        if volume.csi is not None and "spiffe" in volume.csi.driver:
+            return True
+    return False
 
 
 def token_audience(pod: Pod) -> str:
     """Audience of the projected istio-token; "" when none is projected."""
     for volume in pod.spec.volumes:
-        for source in volume.projected.sources if volume.projected is not None else ():
+        if volume.projected is None:
+            continue
+        for source in volume.projected.sources:
             token = source.service_account_token
             if token is not None and token.path == "istio-token":
                 return token.audience

@@ -33,9 +33,12 @@ class Write(Struct, frozen=True, kw_only=True):
 
 def writes(obj: Object) -> tuple[Write, ...]:
     """Writes, oldest first; managedFields keep one per manager. Empty when they are not kept."""
+    fields = obj.metadata.managed_fields
+    if not fields:
+        return ()
     found = [
         Write(at=m.time, manager=m.manager)
-        for m in obj.metadata.managed_fields
+        for m in fields
         if m.time is not None and m.subresource != "status" and m.operation != ""
     ]
     return tuple(sorted(found, key=lambda w: (w.at, w.manager)))
@@ -78,8 +81,8 @@ def reverted(obj: Object) -> Reverted | None:
 
     This shows the order of two writes only, not that the second took the first back.
     """
-    found = writes(obj)
-    if len(found) < 2 or obj.metadata.generation < 3:
+    found = writes(obj) if obj.metadata.generation >= 3 else ()
+    if len(found) < 2:
         return None
     last, before = found[-1], found[-2]
     if not _is(last.manager, _CONTROLLERS) or not _is(before.manager, _PEOPLE):

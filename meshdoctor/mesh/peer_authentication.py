@@ -88,7 +88,8 @@ class Policies:
 
     def __init__(self, policies: Iterable[PeerAuthentication], namespace: str, root: str) -> None:
         by_scope: dict[str, list[PeerAuthentication]] = {MESH: [], NAMESPACE: [], WORKLOAD: []}
-        for policy in oldest_first(policies):
+        self.oldest_first = oldest_first(policies)
+        for policy in self.oldest_first:
             scope = scope_of(policy, root)
             if scope == MESH or scope and policy.namespace == namespace:
                 by_scope[scope].append(policy)

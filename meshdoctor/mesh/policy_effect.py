@@ -57,27 +57,26 @@ class Effect(Struct, frozen=True, kw_only=True):
 
 def effect(
     policy: PeerAuthentication,
-    policies: Iterable[PeerAuthentication],
+    policies: pa.Policies,
     workloads: Iterable[WorkloadPods],
     services: Iterable[Service],
     root: str,
 ) -> Effect:
-    """Judge one policy against the workloads and services of its namespace."""
-    everyone = tuple(policies)
-    local = tuple(w for w in workloads if w.subject.namespace == policy.namespace)
+    """Judge one policy among those that matter to its namespace, against the workloads and
+    services of that namespace."""
+    local = tuple(workloads)
     chosen = tuple(w for w in local if pa.selected(policy, w.labels, root))
-    dead = _dead_port(policy, everyone, chosen, services, root)
+    dead = _dead_port(policy, policies, chosen, services)
     meant = None if chosen else meant_by(policy, local)
     suffering = (meant.workload,) if meant is not None else chosen
     if not dead.key:
-        suffering = tuple(w for w in suffering if _source(everyone, w, root) != policy.ref)
-    first = suffering[0].labels if suffering else {}
-    mode = pa.effective(everyone, policy.namespace, first, root).mode if suffering else ""
+        suffering = tuple(w for w in suffering if _source(policies, w) != policy.ref)
+    mode = policies.effective(suffering[0].labels).mode if suffering else ""
     return Effect(
         scope=pa.scope_of(policy, root),
         selected=chosen,
         candidates=len(local),
-        older=_older(policy, everyone, chosen, root),
+        older=_older(policy, policies, chosen, root),
         dead=dead,
         meant=meant,
         suffering=suffering,
@@ -85,8 +84,8 @@ def effect(
     )
 
 
-def _source(policies: tuple[PeerAuthentication, ...], workload: WorkloadPods, root: str) -> str:
-    return pa.effective(policies, workload.subject.namespace, workload.labels, root).source
+def _source(policies: pa.Policies, workload: WorkloadPods) -> str:
+    return policies.effective(workload.labels).source
 
 
 def meant_by(policy: PeerAuthentication, workloads: Iterable[WorkloadPods]) -> Meant | None:
@@ -113,15 +112,15 @@ def reads_alike(one: str, other: str) -> bool:
 
 def _older(
     policy: PeerAuthentication,
-    policies: tuple[PeerAuthentication, ...],
+    policies: pa.Policies,
     chosen: tuple[WorkloadPods, ...],
     root: str,
 ) -> PeerAuthentication | None:
     """The older policy that wins where this one was meant to; None when both say the same."""
-    winner = pa.shadowed_by(policy, policies, root)
+    winner = pa.shadowed_by(policy, policies.oldest_first, root)
     if winner is None and pa.scope_of(policy, root) == pa.WORKLOAD:
         for workload in chosen:
-            found = pa.scopes(policies, policy.namespace, workload.labels, root).workload
+            found = policies.workload(workload.labels)
             if found is not None and found.ref != policy.ref:
                 winner = found
                 break
@@ -160,12 +159,13 @@ def _behind(
 
 def _dead_port(
     policy: PeerAuthentication,
-    policies: tuple[PeerAuthentication, ...],
+    policies: pa.Policies,
     chosen: tuple[WorkloadPods, ...],
     services: Iterable[Service],
-    root: str,
 ) -> DeadPort:
     """The first key that is a Service's port and no workload port."""
+    if not policy.spec.port_level_mtls:
+        return DeadPort()
     offered = tuple(services)
     for key in pa.dead_ports(policy, listening(chosen, offered)):
         for service, workload in _behind(offered, chosen):
@@ -173,7 +173,7 @@ def _dead_port(
             if port is None:
                 continue
             meant = target_port(port, workload.pod)
-            ruling = pa.effective(policies, policy.namespace, workload.labels, root, meant)
+            ruling = policies.effective(workload.labels, meant)
             return DeadPort(
                 key=key,
                 mode=policy.spec.port_level_mtls[str(key)].mode,

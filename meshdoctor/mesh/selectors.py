@@ -4,6 +4,7 @@ Mirrors Kubernetes' LabelSelectorAsSelector and Istio's workload selectors
 (pilot/pkg/model/policyattachment.go, labels.Instance.SubsetOf; same in 1.18 to 1.32-dev).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Generic, TypeVar
@@ -13,11 +14,38 @@ from meshdoctor.model.kubernetes import LabelRequirement, LabelSelector
 from meshdoctor.model.snapshot import selects
 
 T = TypeVar("T")
+Values = tuple[str | None, ...]
 
 
 def workload_selected(selector: WorkloadSelector | None, labels: Mapping[str, str]) -> bool:
     """Absent, `{}` and empty matchLabels are one thing: every workload."""
     return selector is None or selects(selector.wanted, labels)
+
+
+class ByLabels(Generic[T]):
+    """Labelled things, in order, looked up for many selectors without a scan for each: they are
+    sorted out once for each set of label keys that a selector asks for."""
+
+    def __init__(self, things: Iterable[tuple[Mapping[str, str], T]]) -> None:
+        self.things = tuple(things)
+        self._by_keys: dict[tuple[str, ...], dict[Values, tuple[T, ...]]] = {}
+
+    def selected(self, wanted: Mapping[str, str]) -> tuple[T, ...]:
+        """Those that have all these labels: `selects`."""
+        keys = tuple(wanted)
+        found = self._by_keys.get(keys)
+        if found is None:
+            found = self._by_keys[keys] = self._sorted_out(keys)
+        return found.get(tuple(wanted.values()), ())
+
+    def _sorted_out(self, keys: tuple[str, ...]) -> dict[Values, tuple[T, ...]]:
+        """Things that have all labels of these keys, by their values."""
+        found: dict[Values, list[T]] = defaultdict(list)
+        for labels, thing in self.things:
+            values = tuple(map(labels.get, keys))
+            if None not in values:
+                found[values].append(thing)
+        return {values: tuple(some) for values, some in found.items()}
 
 
 class BySelector(Generic[T]):

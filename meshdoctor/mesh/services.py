@@ -4,14 +4,13 @@ Host resolution mirrors pkg/config/host and pilot/pkg/model ResolveShortnameToFQ
 a dot takes the namespace of the object that wrote it; `svc.ns` stays literal.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from meshdoctor.mesh.selectors import ByLabels
 from meshdoctor.model.kubernetes import Pod, Service, ServicePort
 from meshdoctor.model.snapshot import selects
 
 CLUSTER_DOMAIN = "cluster.local"
-Values = tuple[str | None, ...]
 
 
 def fqdn(service: Service, domain: str = CLUSTER_DOMAIN) -> str:
@@ -68,41 +67,24 @@ def selected_pods(service: Service, pods: Iterable[Pod]) -> tuple[Pod, ...]:
 
 
 class PodsByLabels:
-    """What many services select among the pods of one namespace.
-
-    `of` gives what `selected_pods` gives, without looking at every pod for each service: pods are
-    sorted out once for each set of label keys that a selector asks for.
-    """
+    """What many services select among the pods of one namespace: `of` gives what `selected_pods`
+    gives, without looking at every pod for each service."""
 
     def __init__(self, pods: Iterable[Pod], namespace: str) -> None:
         self._namespace = namespace
-        self._pods = [
-            pod
+        self._pods = ByLabels(
+            (pod.metadata.labels, pod)
             for pod in pods
             if pod.metadata.namespace == namespace
             and pod.status.phase not in ("Succeeded", "Failed")
-        ]
-        self._by_keys: dict[tuple[str, ...], dict[Values, tuple[Pod, ...]]] = {}
+        )
 
     def of(self, service: Service) -> tuple[Pod, ...]:
         """Pods that the service selects; none without a selector."""
         wanted = service.spec.selector
         if not wanted or service.metadata.namespace != self._namespace:
             return ()
-        keys = tuple(wanted)
-        found = self._by_keys.get(keys)
-        if found is None:
-            found = self._by_keys[keys] = self._sorted_out(keys)
-        return found.get(tuple(wanted.values()), ())
-
-    def _sorted_out(self, keys: tuple[str, ...]) -> dict[Values, tuple[Pod, ...]]:
-        """Pods that have all these labels, by their values."""
-        found: dict[Values, list[Pod]] = defaultdict(list)
-        for pod in self._pods:
-            values = tuple(map(pod.metadata.labels.get, keys))
-            if None not in values:
-                found[values].append(pod)
-        return {values: tuple(some) for values, some in found.items()}
+        return self._pods.selected(wanted)
 
 
 def port_of(service: Service, number: int) -> ServicePort | None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from meshdoctor.mesh import authz_object as obj
 from meshdoctor.mesh.authz_policies import GATEWAY_GROUP, target_refs
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
+from meshdoctor.mesh.workloads import has_proxy
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy, K8sGateway, PolicyTargetRef
 from meshdoctor.model.kubernetes import Service
@@ -86,10 +86,9 @@ def authz_object(view: View, config: ConfigSubject) -> AuthzObject:
     if policy is None:
         return _EMPTY
     known = settings(view)
-    found = tuple(workloads(view).values())
-    spaces = view.memo("workloads-by-namespace", lambda v: obj.by_namespace(workloads(v).values()))
-    reach = obj.reach(policy, spaces, known)
-    ignored, target = _ignored(view, policy, reach, found)
+    around = view.memo("surroundings", lambda v: obj.Surroundings(workloads(v).values()))
+    reach = around.reach(policy, known)
+    ignored, target = _ignored(view, policy, reach)
     keys = obj.unknown_keys(policy, known)
     mesh_wide = policy.namespace == known.root_namespace
     labels = obj.wanted(policy)
@@ -115,27 +114,20 @@ def authz_object(view: View, config: ConfigSubject) -> AuthzObject:
     )
 
 
-def _ignored(
-    view: View, policy: AuthorizationPolicy, reach: obj.Reach, found: tuple[WorkloadPods, ...]
-) -> tuple[str, str]:
+def _ignored(view: View, policy: AuthorizationPolicy, reach: obj.Reach) -> tuple[str, str]:
     """(why, target): why istiod attaches the policy to nothing; ("", "") when it does not."""
     refs = target_refs(policy)
     if not refs:
         if obj.wanted(policy) and reach.waypoint:
             return "a waypoint ignores policies without targetRefs", reach.waypoint
         return "", ""
-    reasons = [_target(view, policy, ref, found) for ref in refs]
+    reasons = [_target(view, policy, ref) for ref in refs]
     if any(not why for why, _ in reasons):
         return "", ""
     return reasons[0]
 
 
-def _target(
-    view: View,
-    policy: AuthorizationPolicy,
-    ref: PolicyTargetRef,
-    found: tuple[WorkloadPods, ...],
-) -> tuple[str, str]:
+def _target(view: View, policy: AuthorizationPolicy, ref: PolicyTargetRef) -> tuple[str, str]:
     space = policy.namespace
     where = f"{ref.kind}/{ref.namespace or space}/{ref.name}"
     if ref.namespace not in ("", space):
@@ -145,24 +137,19 @@ def _target(
             return "the namespace has no such Gateway of the Gateway API", where
         return "", ""
     if ref.kind == "Service" and ref.group in ("", "core"):
-        return _service(view, space, ref, found, where)
+        return _service(view, space, ref, where)
     if ref.kind in ("GatewayClass", "ServiceEntry"):
         return "", ""
     return f"{clean(ref.group, 60)}/{clean(ref.kind, 60)} is no target that istiod knows", where
 
 
-def _service(
-    view: View,
-    space: str,
-    ref: PolicyTargetRef,
-    found: tuple[WorkloadPods, ...],
-    where: str,
-) -> tuple[str, str]:
+def _service(view: View, space: str, ref: PolicyTargetRef, where: str) -> tuple[str, str]:
     """A Service target works at a waypoint only."""
     service = view.object("Service", Service, space, ref.name)
     if service is None:
         return "the namespace has no such Service", where
     pods = pods_of_service(view, service)
+    found = workloads(view).values()
     behind = next((w for w in found if any(p in w.pods for p in pods)), None)
     if behind is None:
         return "", ""

@@ -5,13 +5,14 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import revisions
-from meshdoctor.mesh.changes import last_change, reverted, writes
+from meshdoctor.mesh.changes import reverted, writes
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.kubernetes import Object
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
-from meshdoctor.probes import reading
 from meshdoctor.probes.config_reading import CONFIG_KINDS, read
+from meshdoctor.probes.propagation_reading import running_revisions
 from meshdoctor.probes.view import View, probe
 
 
@@ -34,24 +35,42 @@ class ConfigMeta(Struct, frozen=True, kw_only=True):
     generation: Annotated[Fact[int], "its generation"]
 
 
+class _Running(Struct, frozen=True):
+    """The revisions that run, and the same in words."""
+
+    names: frozenset[str]
+    text: str
+
+
+def _running(view: View) -> _Running:
+    def build(v: View) -> _Running:
+        names = running_revisions(v)
+        return _Running(names, ", ".join(sorted(names)))
+
+    return view.memo("running-in-words", build)
+
+
+def _unknown(obj: Object) -> Unavailable:
+    return Unavailable(reason=Reason.NOT_RECORDED, what=f"times of {obj.ref}")
+
+
 @probe("config-meta", subject=SubjectKind.CONFIG, reads=(*CONFIG_KINDS, "Pod"))
 def config_meta(view: View, config: ConfigSubject) -> ConfigMeta:
     """Is a configuration object meant for this control plane, and when was it last changed?"""
     obj = read(view, config)
-    running = revisions.running(reading.istiod_pods(view))
+    running = _running(view)
     wanted = obj.labels.get(revisions.REVISION, "")
-    changed, back = last_change(obj), reverted(obj)
-    who = writes(obj)
-    unknown = Unavailable(reason=Reason.NOT_RECORDED, what=f"times of {obj.ref}")
+    who, back = writes(obj), reverted(obj)
+    changed = who[-1].at if who else obj.metadata.creation_timestamp
     return ConfigMeta(
         ref=Ref(obj.ref),
         resource=obj.kind.lower(),
         name=obj.name,
         namespace=obj.namespace,
         revision=clean(wanted, 63),
-        revision_runs=wanted in running,
-        running=", ".join(sorted(running)),
-        age_seconds=int((view.now - changed).total_seconds()) if changed else unknown,
+        revision_runs=wanted in running.names,
+        running=running.text,
+        age_seconds=int((view.now - changed).total_seconds()) if changed else _unknown(obj),
         changed_by=clean(who[-1].manager, 60) if who else "",
         taken_back=back is not None,
         person=clean(back.person.manager, 60) if back else "",

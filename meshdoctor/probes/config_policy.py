@@ -78,14 +78,11 @@ def _judged(view: View, subject: ConfigSubject) -> tuple[PeerAuthentication, Eff
         policy = v.object("PeerAuthentication", PeerAuthentication, space, name)
         if policy is None:
             raise MissingError(str(subject), "it is gone")
-        root = reading.root_namespace(v)
-        spaces = sorted({space, root})
-        everyone = [
-            p for ns in spaces for p in v.objects("PeerAuthentication", PeerAuthentication, ns)
-        ]
+        policies = reading.peer_authentications(v, space)
         services = v.objects("Service", Service, space)
-        workloads = reading.workloads(v).values()
-        return policy, policy_effect.effect(policy, everyone, workloads, services, root)
+        workloads = reading.workloads_in(v, space)
+        root = reading.root_namespace(v)
+        return policy, policy_effect.effect(policy, policies, workloads, services, root)
 
     return view.memo(("policy-effect", subject), build)
 

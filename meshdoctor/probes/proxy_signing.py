@@ -1,10 +1,11 @@
 """Is there a reason to doubt that this proxy can get certificates, and from whom does it?"""
 
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.ca import ca_address, is_external, root_bundle, token_audience
+from meshdoctor.mesh.ca import ROOT_MAP, ca_address, is_external, root_bundle, token_audience
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of, proxy_type
 from meshdoctor.model.facts import Fact, Ref
@@ -44,7 +45,7 @@ class ProxySigning(Struct, frozen=True, kw_only=True):
 def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
     """Is there a reason to doubt that this proxy can get certificates?"""
     pod = _pod(view, proxy)
-    kept = proxy_type(pod) in ("sidecar", "router", "waypoint") and pod.status.phase == "Running"
+    kept = pod.status.phase == "Running" and proxy_type(pod) in ("sidecar", "router", "waypoint")
     ready = _proxy_ready(pod)
     listed = _listed(view, pod) if kept else None
     early = kept and _before_root(view, pod)
@@ -87,15 +88,25 @@ def _listed(view: View, pod: Pod) -> bool | None:
         return None
     if not table.proxies:
         return None
-    return any(table.proxy(space, pod.name) is not None for space in (pod.namespace, ""))
+    name, space = pod.metadata.name, pod.metadata.namespace
+    return f"{name}.{space}" in table.proxies or f"{name}." in table.proxies
 
 
 def _before_root(view: View, pod: Pod) -> bool:
     """Whether every root in the namespace's ConfigMap is younger than the pod."""
-    started = pod.status.start_time or pod.metadata.creation_timestamp
     try:
-        found = view.object("ConfigMap", ConfigMap, pod.namespace, "istio-ca-root-cert")
+        eldest = _eldest_root(view, pod.metadata.namespace)
     except EvidenceError:
         return False
-    roots = root_bundle(found).certificates
-    return bool(started and roots) and all(c.not_before > started for c in roots if started)
+    started = pod.status.start_time or pod.metadata.creation_timestamp
+    return eldest is not None and started is not None and eldest > started
+
+
+def _eldest_root(view: View, namespace: str) -> datetime | None:
+    """Since when the eldest root that the namespace hands out is valid; None: it has none."""
+
+    def build(v: View) -> datetime | None:
+        found = v.object("ConfigMap", ConfigMap, namespace, ROOT_MAP)
+        return min((c.not_before for c in root_bundle(found).certificates), default=None)
+
+    return view.memo(("eldest-root", namespace), build)

@@ -3,6 +3,8 @@
 Not a probe: it judges nothing.
 """
 
+from collections import defaultdict
+
 from meshdoctor.mesh.endpoints import by_service
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
 from meshdoctor.mesh.peer_authentication import Policies
@@ -65,6 +67,18 @@ def _workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
         except EvidenceError:
             continue
     return group(view.objects("Pod", Pod), controllers)
+
+
+def workloads_in(view: View, namespace: str) -> tuple[WorkloadPods, ...]:
+    """Those of one namespace."""
+    return view.memo("workloads-by-namespace", _by_namespace).get(namespace, ())
+
+
+def _by_namespace(view: View) -> dict[str, tuple[WorkloadPods, ...]]:
+    found: dict[str, list[WorkloadPods]] = defaultdict(list)
+    for (namespace, _), one in workloads(view).items():
+        found[namespace].append(one)
+    return {namespace: tuple(some) for namespace, some in found.items()}
 
 
 def workload(view: View, subject: WorkloadSubject) -> WorkloadPods:
