@@ -111,8 +111,12 @@ def kind(istiods: Iterable[Pod], proxies: Iterable[Pod], has_cacerts: bool) -> s
             ):
                 return KUBERNETES
     for pod in proxies:
-        if _has_spire(pod):
-            return SPIRE
         if is_external(pod):
-            return ISTIO_CSR if "istio-csr" in ca_address(pod) else OTHER
+            return _external(pod)
     return PLUGGED_IN if has_cacerts else SELF_SIGNED
+
+
+def _external(pod: Pod) -> str:
+    if _has_spire(pod):
+        return SPIRE
+    return ISTIO_CSR if "istio-csr" in ca_address(pod) else OTHER

@@ -33,7 +33,9 @@ def overview(
     wrong = tuple(proxy for _, proxy in sorted(late.items()))
     errors = sum(any(t.state is State.ERROR for t in p.types) for p in wrong)
     known = tuple(istiods)
-    absent = tuple(p for p in pods if is_absent(p, table, known, now))
+    listed = table.proxies
+    unlisted = [p for p in pods if f"{p.metadata.name}.{p.metadata.namespace}" not in listed]
+    absent = tuple(p for p in unlisted if is_absent(p, table, known, now))
     return Overview(wrong=wrong, errors=errors, absent=absent)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import gateway_front as front
 from meshdoctor.mesh import gateway_tls as gt
@@ -40,6 +41,25 @@ class GatewayFront(Struct, frozen=True, kw_only=True):
     pod: Annotated[Fact[str], "one of its pods"]
 
 
+_NONE = GatewayFront(
+    gateway=False,
+    terminates=False,
+    east_west=False,
+    shares=False,
+    first=Ref(""),
+    second=Ref(""),
+    crossed="",
+    crossed_port=0,
+    crossed_gateway=Ref(""),
+    service=Ref(""),
+    service_name="",
+    namespace="",
+    sends_proxy=False,
+    expects_proxy=False,
+    balanced=False,
+    workload=Ref(""),
+    pod="",
+)
 READS = (
     "ConfigMap",
     "DaemonSet",
@@ -58,7 +78,12 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
     """Which load balancer and which TLS servers does a gateway workload have?"""
     pod = reading.workload(view, subject).pod
     if pod is None or proxy_type(pod) != "router":
-        return _facts(subject, pod, (), (), None, False)
+        return replace(
+            _NONE,
+            namespace=subject.namespace,
+            workload=Ref(subject.ref),
+            pod=pod.name if pod is not None else "",
+        )
     gateways = tuple(g for g in view.objects("Gateway", Gateway) if gateway_pods(g, (pod,)))
     services = services_of(pod.labels, view.objects("Service", Service, pod.namespace))
     filters = view.objects("EnvoyFilter", EnvoyFilter)
@@ -68,18 +93,18 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
 
 def _facts(
     subject: WorkloadSubject,
-    pod: Pod | None,
+    pod: Pod,
     gateways: tuple[Gateway, ...],
     services: tuple[Service, ...],
     crossed: front.Crossed | None,
     expects: bool,
 ) -> GatewayFront:
     balancer = next((s for s in services if s.spec.type == "LoadBalancer"), None)
-    servers = [(g, s) for g in gateways for s in gt.of_gateway(g, pod.namespace if pod else "")]
+    servers = [(g, s) for g in gateways for s in gt.of_gateway(g, pod.namespace)]
     pair = _sharing(servers)
     first = pair[0] if pair else next((g for g, s in servers if s.mode), None)
     return GatewayFront(
-        gateway=pod is not None and proxy_type(pod) == "router",
+        gateway=True,
         terminates=any(s.mode for _, s in servers),
         east_west=any(s.mode == gt.AUTO_PASSTHROUGH for _, s in servers),
         shares=pair is not None,
@@ -95,7 +120,7 @@ def _facts(
         expects_proxy=expects,
         balanced=balancer is not None and front.is_aws(balancer),
         workload=Ref(subject.ref),
-        pod=pod.name if pod else "",
+        pod=pod.name,
     )
 
 

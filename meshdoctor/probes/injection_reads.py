@@ -195,19 +195,23 @@ def events_of(view: View, namespace: str) -> EventsOf:
 
 def controllers_of(view: View, found: WorkloadPods) -> tuple[Workload, ...]:
     """The controller and those it owns (ReplicaSets of a Deployment, Jobs of a CronJob)."""
-    space, name = found.subject.namespace, found.subject.name
+    owned = owned_in(view, found.subject.namespace)
+    mine = () if found.controller is None else (found.controller,)
+    return (*mine, *owned.get(found.subject.name, ()))
+
+
+def owned_in(view: View, namespace: str) -> dict[str, list[Workload]]:
+    """ReplicaSets and Jobs of a namespace by the name of their owner."""
 
     def build(v: View) -> dict[str, list[Workload]]:
         out: dict[str, list[Workload]] = defaultdict(list)
         for kind in ("ReplicaSet", "Job"):
-            for one in v.objects(kind, Workload, space):
+            for one in v.objects(kind, Workload, namespace):
                 for owner in one.metadata.owner_references:
                     out[owner.name].append(one)
         return dict(out)
 
-    owned = view.memo(("owned-by", space), build)
-    mine = () if found.controller is None else (found.controller,)
-    return (*mine, *owned.get(name, ()))
+    return view.memo(("owned-by", namespace), build)
 
 
 def refusal(view: View, subject: WorkloadSubject) -> Refused | None:

@@ -8,14 +8,16 @@ from msgspec import Struct
 
 from meshdoctor.mesh import ca
 from meshdoctor.mesh.certificates import Bundle, compare
+from meshdoctor.mesh.sync_judgement import proxy_not_ready
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, has_proxy, is_ready, owner_of, proxy_type
+from meshdoctor.mesh.workloads import has_proxy, is_ready, owner_of, proxy_type
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Pod, Secret
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import reading
+from meshdoctor.probes.propagation_reading import unready_proxies
 from meshdoctor.probes.view import View, attempt, probe
 
 T = TypeVar("T")
@@ -95,7 +97,7 @@ def mesh_ca(view: View, mesh: MeshSubject) -> MeshCa:
             ca.PLUGGED_IN,
         ),
         plugged=plugged if isinstance(plugged, Unavailable) else plugged is not None,
-        struggling=any(not is_ready(p) for p in istiods) or any(map(_waits, pods)),
+        struggling=any(not is_ready(p) for p in istiods) or any(map(_waits, unready_proxies(view))),
         istiod_ready=bool(istiods) and all(is_ready(p) for p in istiods),
         istiod=Ref(owner.ref if owner else f"Deployment/{space}/istiod"),
         istiod_name=owner.name if owner else "istiod",
@@ -125,10 +127,8 @@ def _map(view: View, namespace: str) -> ConfigMap | None:
 
 
 def _waits(pod: Pod) -> bool:
-    """Whether the pod's proxy runs and is not ready, as one without certificate is."""
-    status = pod.container_status(PROXY)
-    running = status is not None and status.state.running is not None and not status.ready
-    return running and proxy_type(pod) in ("sidecar", "router")
+    """Whether the pod's proxy, which is not ready, runs, as one without certificate does."""
+    return proxy_not_ready(pod) and proxy_type(pod) in ("sidecar", "router")
 
 
 def _leaf(secret: Secret | None) -> Bundle:
@@ -164,7 +164,8 @@ def _written_after(secret: Secret | None, istiods: Iterable[Pod]) -> bool:
 
 def _rival(pods: Iterable[Pod], space: str) -> Pod | None:
     """An istiod pod of another namespace in the run's scope."""
-    return next((p for p in pods if p.labels.get("app") == "istiod" and p.namespace != space), None)
+    everywhere = (p for p in pods if p.metadata.labels.get("app") == "istiod")
+    return next((p for p in everywhere if p.namespace != space), None)
 
 
 def _rival_differs(view: View, rival: Pod | None, root: Bundle | Unavailable) -> Fact[bool]:

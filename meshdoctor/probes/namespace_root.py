@@ -30,7 +30,7 @@ class NamespaceRoot(Struct, frozen=True, kw_only=True):
 def namespace_root(view: View, subject: NamespaceSubject) -> NamespaceRoot:
     """Does a namespace hold the root certificate that its proxies mount?"""
     name = subject.name
-    pods = [p for p in view.objects("Pod", Pod, name) if _mounts(p) and _waits(p)]
+    pods = [p for p in view.objects("Pod", Pod, name) if _waits(p) and _mounts(p)]
     found = attempt(lambda: view.object("ConfigMap", ConfigMap, name, ROOT_MAP))
     return NamespaceRoot(
         waiting=len(pods),

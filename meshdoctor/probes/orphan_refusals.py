@@ -1,6 +1,7 @@
 """Do events tell of pods refused for the mesh's sake whose controller cannot be seen?"""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
@@ -8,9 +9,10 @@ from msgspec import Struct
 from meshdoctor.mesh.admission import RECENT, Refusal, Refused, read
 from meshdoctor.mesh.webhooks import Injector
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Event
 from meshdoctor.model.subjects import NamespaceSubject, SubjectKind
-from meshdoctor.probes.injection_reads import all_injectors, controllers_of, events_of
-from meshdoctor.probes.reading import workloads
+from meshdoctor.probes.injection_reads import all_injectors, events_of, owned_in
+from meshdoctor.probes.reading import workloads_in
 from meshdoctor.probes.view import View, probe
 
 OWN = frozenset(
@@ -49,15 +51,16 @@ def orphan_refusals(view: View, subject: NamespaceSubject) -> OrphanRefusals:
     known = _accounted_for(view, subject.name)
     found: list[tuple[str, Refused]] = []
     for (kind, name), events in sorted(events_of(view, subject.name).items()):
-        if kind in ("Pod", "") or any(name == k or name.startswith(f"{k}-") for k in known):
+        recent = [e for e in events if e.reason == "FailedCreate" and _is_recent(e, view.now)]
+        if not recent or kind in ("Pod", ""):
             continue
-        for event in events:
-            recent = event.last_seen is not None and view.now - event.last_seen <= RECENT
-            if event.reason == "FailedCreate" and recent:
-                told = read(event.message, event.last_seen)
-                if told.call_failed or told.kind in OWN or told.names_mesh:
-                    found.append((f"{kind} {name}", told))
-                    break
+        if any(name == k or name.startswith(f"{k}-") for k in known):
+            continue
+        for event in recent:
+            told = read(event.message, event.last_seen)
+            if told.call_failed or told.kind in OWN or told.names_mesh:
+                found.append((f"{kind} {name}", told))
+                break
     first = found[0] if found else None
     space = f"Namespace//{subject.name}"
     return OrphanRefusals(
@@ -71,12 +74,19 @@ def orphan_refusals(view: View, subject: NamespaceSubject) -> OrphanRefusals:
     )
 
 
+def _is_recent(event: Event, now: datetime) -> bool:
+    return event.last_seen is not None and now - event.last_seen <= RECENT
+
+
 def _accounted_for(view: View, namespace: str) -> set[str]:
     """Names of controllers, and of what they own, that workloads of the run speak for."""
+    found = workloads_in(view, namespace)
+    owned = owned_in(view, namespace) if found else {}
     names: set[str] = set()
-    for (space, name), found in workloads(view).items():
-        if space == namespace:
-            names |= {name} | {one.name for one in controllers_of(view, found)}
+    for one in found:
+        name = one.subject.name
+        names.add(name)
+        names.update(child.metadata.name for child in owned.get(name, ()))
     return names
 
 

@@ -17,7 +17,7 @@ from meshdoctor.mesh.routes import destinations, hosts
 from meshdoctor.mesh.rules import host as rule_host
 from meshdoctor.mesh.rules import never_chosen
 from meshdoctor.mesh.services import resolve_short_name
-from meshdoctor.mesh.workloads import has_proxy, proxy_type
+from meshdoctor.mesh.workloads import PROXY, proxy_type
 from meshdoctor.mesh.xds import ProxySync, SyncTable, out_of_step
 from meshdoctor.mesh.xds_status import parse as parse_status
 from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
@@ -125,11 +125,21 @@ def _proxy_pods(view: View) -> tuple[Pod, ...]:
     return tuple(p for p in view.objects("Pod", Pod) if is_client(p))
 
 
+def unready_proxies(view: View) -> tuple[Pod, ...]:
+    """Every pod of the scope with an istio-proxy that is not ready, whatever becomes of the pod."""
+    return view.memo("unready-proxies", _unready_proxies)
+
+
+def _unready_proxies(view: View) -> tuple[Pod, ...]:
+    statuses = ((p, p.container_status(PROXY)) for p in view.objects("Pod", Pod))
+    return tuple(pod for pod, status in statuses if status is not None and not status.ready)
+
+
 def is_client(pod: Pod) -> bool:
     """Whether the pod runs with an Istio proxy."""
     if pod.status.phase != "Running" or pod.metadata.deletion_timestamp is not None:
         return False
-    return has_proxy(pod)
+    return pod.container(PROXY) is not None
 
 
 def client_namespaces(view: View) -> frozenset[str]:

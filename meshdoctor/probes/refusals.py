@@ -1,6 +1,5 @@
 """What do proxies refuse, and which object made them?"""
 
-from collections.abc import Collection
 from typing import Annotated
 
 from msgspec import Struct
@@ -114,17 +113,13 @@ def _seen(view: View) -> tuple[_Seen, ...]:
 
 def _from_proxies(view: View) -> list[_Seen]:
     """Logs of a few proxies that are out of step or not ready; none in step needs reading."""
-    names: Collection[str] = ()
     try:
-        names = shared.sync(view).wrong
+        names = set(shared.sync(view).wrong)
     except EvidenceError:
-        """Then only pods tell."""
-    wanted = [
-        p
-        for p in shared.proxy_pods(view)
-        if f"{p.name}.{p.namespace}" in names
-        or ((s := p.container_status(PROXY)) is not None and not s.ready)
-    ]
+        names = set()
+    names |= {f"{p.name}.{p.namespace}" for p in shared.unready_proxies(view)}
+    clients = shared.proxy_pods(view)
+    wanted = [p for p in clients if f"{p.name}.{p.namespace}" in names] if names else []
     found: list[_Seen] = []
     for pod in wanted[:MOST_LOGS]:
         try:

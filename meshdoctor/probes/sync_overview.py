@@ -43,7 +43,8 @@ def sync_overview(view: View, _: MeshSubject) -> SyncOverview:
     """How many proxies hold what istiod sent, and how many are in trouble?"""
     pods = shared.proxy_pods(view)
     istiods = reading.istiod_pods(view)
-    not_ready = sum(map(proxy_not_ready, pods))
+    waiting = filter(proxy_not_ready, shared.unready_proxies(view))
+    not_ready = sum(map(shared.is_client, waiting))
     down = any(not is_ready(p) for p in istiods)
     try:
         sync = shared.sync(view)

@@ -115,9 +115,9 @@ def _seen(view: View, pods: list[Pod], sync: shared.Sync | Unavailable) -> _Seen
         return _Seen(pod=None)
     if isinstance(sync, Unavailable):
         return _Seen(pod=pods[-1], absent=sync, wrong=sync, wrong_proxies=sync, others_wrong=sync)
-    istiods = reading.istiod_pods(view)
     mine = {f"{p.metadata.name}.{p.metadata.namespace}": p for p in pods}
     unlisted = [key for key in mine if key not in sync.table.proxies]
+    istiods = reading.istiod_pods(view) if unlisted else ()
     lost = [key for key in unlisted if is_absent(mine[key], sync.table, istiods, view.now)]
     own = [] if mine.keys().isdisjoint(sync.wrong) else [w for w in sync.wrong if w in mine]
     bad = {*lost, *own}
