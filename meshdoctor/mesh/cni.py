@@ -4,6 +4,8 @@ Texts of kubelet and containerd sandbox errors, of the istio-cni plugin (cni/pkg
 node agent (cni/pkg/install, cni/pkg/repair, cni/pkg/nodeagent; 1.18 to 1.32-dev).
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
@@ -47,10 +49,12 @@ def is_agent(pod: Pod) -> bool:
     return any(wanted.items() <= pod.labels.items() for wanted in AGENT_LABELS)
 
 
-def agent_on(pods: tuple[Pod, ...], node: str) -> Pod | None:
-    """istio-cni's pod on a node, a ready one first; None when there is none."""
-    found = [p for p in pods if is_agent(p) and p.spec.node_name == node]
-    return min(found, key=lambda p: (not is_ready(p), p.name), default=None)
+def agents_by_node(pods: Iterable[Pod]) -> dict[str, Pod]:
+    """istio-cni's pod on each node that has one, a ready one first."""
+    out: dict[str, Pod] = {}
+    for pod in sorted(filter(is_agent, pods), key=lambda p: (not is_ready(p), p.name)):
+        out.setdefault(pod.spec.node_name, pod)
+    return out
 
 
 def ready_later_than(agent: Pod, pod: Pod) -> bool | None:
@@ -78,6 +82,7 @@ class CniLog(Struct, frozen=True, kw_only=True):
     health_checks: str
 
 
+NOTHING_LOGGED = CniLog(overwritten="", mixed="", excluded="", partly_added="", health_checks="")
 _LINES = {
     "overwritten": pattern(
         r"CNI config(?:uration)? file .*(?:preempted|removed|modified|deleted)|"

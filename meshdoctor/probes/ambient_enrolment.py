@@ -1,5 +1,7 @@
 """Is this workload enrolled in the ambient mesh, and should it be?"""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Struct
@@ -11,17 +13,21 @@ from meshdoctor.mesh.ambient import (
     redirection,
     wanted,
 )
-from meshdoctor.mesh.cni import CniLog, agent_on, excluded_namespaces, is_agent, read_log
+from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, read_log
 from meshdoctor.mesh.pod_startup import recent
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import has_proxy, is_ready, is_sidecar, owner_of, proxy_type
+from meshdoctor.mesh.workloads import is_ready, is_sidecar
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod
+from meshdoctor.model.kubernetes import NetworkPolicy, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import events_of, pods_in, space_of
-from meshdoctor.probes.reading import workload
+from meshdoctor.probes.injection_reads import events_of, space_of
+from meshdoctor.probes.node_reads import NodePod, NodePods, cni_config, log_of_agent, node_pods
+from meshdoctor.probes.reading import workload, workloads
 from meshdoctor.probes.view import View, attempt, known, probe
 
+NO_POD = Pod()
+NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
 POD_ENI = "vpc.amazonaws.com/pod-eni"
 
 
@@ -70,68 +76,84 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
     """Is this workload enrolled in the ambient mesh, and should it be?"""
     live = workload(view, subject).live
     space = space_of(view, subject.namespace)
-    pod = next((p for p in live if redirection(p) != "enabled"), live[0] if live else Pod())
-    tunnels = attempt(lambda: _node_pods(view, "ztunnel"))
-    agents = attempt(lambda: _node_pods(view, "cni"))
-    agent = attempt(lambda: agent_on(known(agents), pod.spec.node_name))
-    tunnel = attempt(
-        lambda: next((t for t in known(tunnels) if t.spec.node_name == pod.spec.node_name), None)
-    )
-    ambient = attempt(lambda: bool(known(tunnels)))
-    want = attempt(lambda: _wanted(view, pod, space.labels, known(agents)) if live else None)
-    touched = want is Wanted.YES and ambient is True
-    timeouts = attempt(lambda: _timeouts(view, pod) if touched else [])
-    bad = touched and (redirection(pod) != "enabled" or bool(timeouts))
-    log = attempt(lambda: _log(view, known(agent) if bad else None, pod))
-    policy = attempt(lambda: _policy(view, pod) if bad and known(timeouts) else "")
+    pod = next((p for p in live if redirection(p) != "enabled"), live[0] if live else NO_POD)
+    nodes = attempt(lambda: node_pods(view))
+    gone = nodes if isinstance(nodes, Unavailable) else None
+    near = nodes if isinstance(nodes, NodePods) else NOWHERE
+    tunnel, agent = (on.get(pod.spec.node_name) for on in (near.tunnels, near.agents_on))
+    want: Fact[Wanted | None] = None
+    if live:
+        want = attempt(lambda: _wanted(view, pod, space.labels, near)) if gone is None else gone
+    touched = want is Wanted.YES and bool(near.tunnels)
+    trouble = _trouble(view, pod, agent) if touched else NO_TROUBLE
     return AmbientEnrolment(
         workload=Ref(subject.ref),
         namespace=space.ref,
         namespace_name=subject.namespace,
         pod=pod.name,
-        ambient_mesh=ambient,
-        wanted=attempt(lambda: w.value if (w := known(want)) is not None else ""),
+        ambient_mesh=gone or bool(near.tunnels),
+        wanted=want.value if isinstance(want, Wanted) else want or "",
         mode=space.mode,
         redirection=clean(redirection(pod), 63),
         sidecar=is_sidecar(pod),
-        peers_enrolled=sum(redirection(p) == "enabled" for p in pods_in(view, subject.namespace)),
-        ztunnel=attempt(lambda: Ref(owner_of(t).ref if (t := known(tunnel)) is not None else "")),
-        ztunnel_ready=attempt(lambda: (t := known(tunnel)) is not None and is_ready(t)),
-        agent=attempt(lambda: Ref(owner_of(a).ref if (a := known(agent)) is not None else "")),
-        agent_text=attempt(lambda: known(log).partly_added or known(log).excluded),
-        agent_said=attempt(
-            lambda: (
-                f". istio-cni says: {t}"
-                if (t := known(log).partly_added or known(log).excluded)
-                else ""
-            )
-        ),
-        probe_timeouts=attempt(lambda: len(known(timeouts))),
-        probe_text=attempt(lambda: next(iter(known(timeouts)), "")),
-        health_text=attempt(lambda: known(log).health_checks),
-        policy=attempt(lambda: Ref(known(policy))),
+        peers_enrolled=view.memo("enrolled", _enrolled).get(subject.namespace, 0),
+        ztunnel=gone or (tunnel.owner if tunnel is not None else Ref("")),
+        ztunnel_ready=gone or (tunnel is not None and tunnel.ready),
+        agent=gone or (agent.owner if agent is not None else Ref("")),
+        agent_text=trouble.agent_text,
+        agent_said=trouble.agent_said,
+        probe_timeouts=trouble.probe_timeouts,
+        probe_text=trouble.probe_text,
+        health_text=trouble.health_text,
+        policy=trouble.policy,
         branch_eni=POD_ENI in pod.annotations,
     )
 
 
-def _node_pods(view: View, which: str) -> tuple[Pod, ...]:
-    """Pods of ztunnel or of istio-cni, wherever they are usually installed."""
-
-    def build(v: View) -> tuple[Pod, ...]:
-        spaces = dict.fromkeys((v.istio_namespace, "kube-system"))
-        pods = [p for ns in spaces for p in v.objects("Pod", Pod, ns)]
-        if which == "cni":
-            return tuple(p for p in pods if is_agent(p))
-        return tuple(p for p in pods if has_proxy(p) and proxy_type(p) == "ztunnel")
-
-    return view.memo(("ambient-node-pods", which), build)
+def _enrolled(view: View) -> dict[str, int]:
+    """How many live pods of each namespace are enrolled."""
+    out: dict[str, int] = defaultdict(int)
+    for (namespace, _), found in workloads(view).items():
+        out[namespace] += sum(redirection(p) == "enabled" for p in found.live)
+    return dict(out)
 
 
-def _wanted(view: View, pod: Pod, namespace: dict[str, str], agents: tuple[Pod, ...]) -> Wanted:
-    config = None
-    if agents and MODE in namespace:
-        config = view.object("ConfigMap", ConfigMap, agents[0].namespace, "istio-cni-config")
-    return wanted(pod, namespace, excluded_namespaces(config))
+def _wanted(view: View, pod: Pod, namespace: dict[str, str], nodes: NodePods) -> Wanted:
+    excluded: Iterable[str] = DEFAULT_EXCLUDED
+    if nodes.agents and MODE in namespace:
+        excluded = cni_config(view).excluded
+    return wanted(pod, namespace, excluded)
+
+
+class _Trouble(Struct, frozen=True, kw_only=True):
+    """What is told of a pod that belongs in the mesh and is not well there; empty: nothing."""
+
+    agent_text: Fact[str] = ""
+    agent_said: Fact[str] = ""
+    probe_timeouts: Fact[int] = 0
+    probe_text: Fact[str] = ""
+    health_text: Fact[str] = ""
+    policy: Fact[Ref] = Ref("")
+
+
+NO_TROUBLE = _Trouble()
+
+
+def _trouble(view: View, pod: Pod, agent: NodePod | None) -> _Trouble:
+    timeouts = attempt(lambda: _timeouts(view, pod))
+    if redirection(pod) == "enabled" and not timeouts:
+        return NO_TROUBLE
+    log = attempt(lambda: _log(view, agent, pod))
+    policy = attempt(lambda: Ref(_policy(view, pod) if known(timeouts) else ""))
+    text = log if isinstance(log, Unavailable) else log.partly_added or log.excluded
+    return _Trouble(
+        agent_text=text,
+        agent_said=f". istio-cni says: {text}" if isinstance(text, str) and text else text,
+        probe_timeouts=attempt(lambda: len(known(timeouts))),
+        probe_text=attempt(lambda: next(iter(known(timeouts)), "")),
+        health_text=log if isinstance(log, Unavailable) else log.health_checks,
+        policy=policy,
+    )
 
 
 def _timeouts(view: View, pod: Pod) -> list[str]:
@@ -146,11 +168,10 @@ def _timeouts(view: View, pod: Pod) -> list[str]:
     ]
 
 
-def _log(view: View, agent: Pod | None, pod: Pod) -> CniLog:
+def _log(view: View, agent: NodePod | None, pod: Pod) -> CniLog:
     if agent is None:
-        return read_log("")
-    container = agent.spec.containers[0].name if agent.spec.containers else "install-cni"
-    return read_log(view.log(agent.namespace, agent.name, container).text, pod.name)
+        return NOTHING_LOGGED
+    return read_log(log_of_agent(view, agent.pod), pod.name)
 
 
 def _policy(view: View, pod: Pod) -> str:

@@ -4,25 +4,28 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.cni import (
-    CniLog,
-    agent_on,
-    excluded_namespaces,
-    is_agent,
-    read_log,
-    ready_later_than,
-)
+from meshdoctor.mesh.cni import NOTHING_LOGGED, CniLog, read_log, ready_later_than
 from meshdoctor.mesh.pod_startup import INIT, VALIDATION, Stage, Startup
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, is_ready
+from meshdoctor.mesh.workloads import PROXY, is_native_sidecar
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import ConfigMap, Node, Pod
+from meshdoctor.model.kubernetes import Node, NodeInfo, Pod
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import all_injectors, decision, injector_config, startups
+from meshdoctor.probes.node_reads import (
+    CniConfig,
+    NodePod,
+    NodePods,
+    cni_config,
+    log_of_agent,
+    node_pods,
+)
 from meshdoctor.probes.view import View, attempt, known, probe
 
-CNI_CONFIG = "istio-cni-config"
+NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
+NO_CONFIG = CniConfig(ref=Ref(""), excluded=frozenset())
 _TELLING = pattern(r"unable|cannot|can't|[Pp]ermission denied|not permitted|xtables lock|failed")
 _RIGHTS = pattern(r"Operation not permitted|Permission denied \(you must be root\)")
 
@@ -71,50 +74,73 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
     """Is the pod's traffic redirected, by istio-init or by istio-cni, and what stops that?"""
     one = startups(view, subject).worst
     pod = one.pod
-    agents = attempt(lambda: _agents(view))
-    agent = attempt(lambda: agent_on(known(agents), pod.spec.node_name))
-    owner = attempt(lambda: next(iter(known(agents)), None))
-    init = attempt(lambda: _init_log(view, one))
-    log = attempt(lambda: _agent_log(view, one, known(agent)))
-    node = attempt(lambda: _node(view, one))
-    config = attempt(lambda: _config(view, known(owner)))
-    redirected = pod.container(VALIDATION) is not None and pod.container(INIT) is None
+    nodes = attempt(lambda: node_pods(view))
+    gone = nodes if isinstance(nodes, Unavailable) else None
+    near = nodes if isinstance(nodes, NodePods) else NOWHERE
+    agent = near.agents_on.get(pod.spec.node_name)
+    first = near.agents[0] if near.agents else None
+    held = NOT_HELD if one.stage >= Stage.READY and not gone else _held(view, one, agent, gone)
+    config = attempt(lambda: cni_config(view))
+    unread = config if isinstance(config, Unavailable) else None
+    says = config if isinstance(config, CniConfig) else NO_CONFIG
+    by_init = pod.container(INIT) is not None
     return PodRedirect(
-        by_init=pod.container(INIT) is not None,
-        by_cni=redirected,
-        injector=attempt(lambda: Ref(_injector(view, subject))),
-        cni_enabled=attempt(lambda: _cni_enabled(view)),
-        init_text=attempt(lambda: clean(_tail(known(init)))),
-        init_rights=attempt(lambda: bool(_RIGHTS.search(known(init)))),
-        init_caps_missing=_caps_missing(pod),
+        by_init=by_init,
+        by_cni=not by_init and pod.container(VALIDATION) is not None,
+        injector=attempt(lambda: _injector(view, subject)),
+        cni_enabled=view.memo("cni-enabled", _cni_enabled),
+        init_text=held.init_text,
+        init_rights=held.init_rights,
+        init_caps_missing=by_init and _caps_missing(pod),
         app_init=_app_init(one),
         app_init_exempt=_exempt(pod, one.container),
-        agent=attempt(lambda: a.name if (a := known(agent)) is not None else ""),
-        agent_namespace=attempt(lambda: a.namespace if (a := known(owner)) is not None else ""),
-        agents=attempt(lambda: len(known(agents))),
-        agent_ready=attempt(lambda: (a := known(agent)) is not None and is_ready(a)),
-        agent_later=attempt(
-            lambda: (a := known(agent)) is not None and ready_later_than(a, pod) is True
-        ),
-        agent_owner=attempt(lambda: Ref(_owner_ref(known(owner)))),
-        excluded=attempt(lambda: subject.namespace in excluded_namespaces(known(config))),
-        cni_config=attempt(lambda: Ref(c.ref if (c := known(config)) is not None else "")),
-        overwritten=attempt(lambda: known(log).overwritten),
-        mixed=attempt(lambda: known(log).mixed),
-        mixed_said=attempt(lambda: f". Its agent says: {m}" if (m := known(log).mixed) else ""),
-        kernel=attempt(lambda: n.status.node_info.kernel_version if (n := known(node)) else ""),
-        image=attempt(lambda: n.status.node_info.os_image if (n := known(node)) else ""),
+        agent=gone or (agent.pod.name if agent is not None else ""),
+        agent_namespace=gone or (first.namespace if first is not None else ""),
+        agents=gone or len(near.agents),
+        agent_ready=gone or (agent is not None and agent.ready),
+        agent_later=gone or (agent is not None and ready_later_than(agent.pod, pod) is True),
+        agent_owner=gone or Ref(_owner_ref(first)),
+        excluded=unread or subject.namespace in says.excluded,
+        cni_config=unread or says.ref,
+        overwritten=held.overwritten,
+        mixed=held.mixed,
+        mixed_said=held.mixed_said,
+        kernel=held.kernel,
+        image=held.image,
     )
 
 
-def _agents(view: View) -> tuple[Pod, ...]:
-    """istio-cni's pods, wherever they are usually installed."""
+class _Held(Struct, frozen=True, kw_only=True):
+    """What logs and the node say of a pod that is held up; empty: nothing."""
 
-    def build(v: View) -> tuple[Pod, ...]:
-        spaces = dict.fromkeys((v.istio_namespace, "kube-system"))
-        return tuple(p for ns in spaces for p in v.objects("Pod", Pod, ns) if is_agent(p))
+    init_text: Fact[str] = ""
+    init_rights: Fact[bool] = False
+    overwritten: Fact[str] = ""
+    mixed: Fact[str] = ""
+    mixed_said: Fact[str] = ""
+    kernel: Fact[str] = ""
+    image: Fact[str] = ""
 
-    return view.memo("istio-cni-agents", build)
+
+NOT_HELD = _Held()
+
+
+def _held(view: View, one: Startup, agent: NodePod | None, gone: Unavailable | None) -> _Held:
+    init = attempt(lambda: _init_log(view, one))
+    log = attempt(lambda: _agent_log(view, one, agent)) if gone is None else gone
+    node = attempt(lambda: _node(view, one))
+    info = node.status.node_info if isinstance(node, Node) else NodeInfo()
+    off = node if isinstance(node, Unavailable) else None
+    mixed = log if isinstance(log, Unavailable) else log.mixed
+    return _Held(
+        init_text=attempt(lambda: clean(_tail(known(init)))),
+        init_rights=attempt(lambda: bool(_RIGHTS.search(known(init)))),
+        overwritten=log if isinstance(log, Unavailable) else log.overwritten,
+        mixed=mixed,
+        mixed_said=f". Its agent says: {mixed}" if isinstance(mixed, str) and mixed else mixed,
+        kernel=off or info.kernel_version,
+        image=off or info.os_image,
+    )
 
 
 def _owner_ref(agent: Pod | None) -> str:
@@ -124,25 +150,21 @@ def _owner_ref(agent: Pod | None) -> str:
     return f"{owner.kind}/{agent.namespace}/{owner.name}"
 
 
-def _config(view: View, agent: Pod | None) -> ConfigMap | None:
-    if agent is None:
-        return None
-    return view.object("ConfigMap", ConfigMap, agent.namespace, CNI_CONFIG)
+def _cni_enabled(view: View) -> Fact[bool]:
+    """Whether any injector is told that istio-cni redirects; missing when that of one cannot be
+    read before."""
+
+    def any_told() -> bool:
+        configs = (injector_config(view, one) for one in all_injectors(view))
+        return any(config is not None and config.cni for config in configs)
+
+    return attempt(any_told)
 
 
-def _cni_enabled(view: View) -> bool:
-    """Whether any injector is told that istio-cni redirects."""
-    for one in all_injectors(view):
-        config = injector_config(view, one)
-        if config is not None and config.cni:
-            return True
-    return False
-
-
-def _injector(view: View, subject: WorkloadSubject) -> str:
+def _injector(view: View, subject: WorkloadSubject) -> Ref:
     called = decision(view, subject).called
     config = injector_config(view, called[-1]) if called else None
-    return config.ref if config is not None else ""
+    return Ref(config.ref if config is not None else "")
 
 
 def _init_log(view: View, one: Startup) -> str:
@@ -162,13 +184,11 @@ def _tail(text: str) -> str:
     return (telling or lines or [""])[-1]
 
 
-def _agent_log(view: View, one: Startup, agent: Pod | None) -> CniLog:
+def _agent_log(view: View, one: Startup, agent: NodePod | None) -> CniLog:
     """The node agent's log, read only when the pod is held up before its containers run."""
     if agent is None or one.stage not in (Stage.SANDBOX, Stage.INIT):
-        return read_log("")
-    container = agent.spec.containers[0].name if agent.spec.containers else "install-cni"
-    text = view.log(agent.namespace, agent.name, container).text
-    return read_log(text, one.pod.namespace)
+        return NOTHING_LOGGED
+    return read_log(log_of_agent(view, agent.pod), one.pod.namespace)
 
 
 def _node(view: View, one: Startup) -> Node | None:

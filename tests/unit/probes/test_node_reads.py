@@ -1,0 +1,106 @@
+"""What runs on every node is read once and means to each workload what its own node has."""
+
+from typing import Any
+
+from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import Request, WorkloadSubject
+from meshdoctor.ports import Answer, ForbiddenError
+from meshdoctor.probes.ambient_enrolment import ambient_enrolment
+from meshdoctor.probes.pod_redirect import pod_redirect
+from tests.unit.world import FakeSource, world
+
+CART, TILL = WorkloadSubject("shop", "cart", "Pod"), WorkloadSubject("till", "till", "Pod")
+SPACES = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: till}
+"""
+
+
+def pod(name: str, namespace: str, node: str, more: str = "", ready: str = "True") -> str:
+    return f"""
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: {namespace}{more}}}
+spec: {{nodeName: {node}, containers: [{{name: app}}]}}
+status: {{phase: Running, conditions: [{{type: Ready, status: '{ready}'}}]}}
+"""
+
+
+def agent(name: str, node: str, ready: str = "True") -> str:
+    owner = "ownerReferences: [{kind: DaemonSet, name: istio-cni-node, controller: true}]"
+    labels = "labels: {k8s-app: istio-cni-node}"
+    return pod(name, "kube-system", node, f", {labels}, {owner}", ready)
+
+
+def tunnel(name: str, node: str, ready: str) -> str:
+    text = pod(name, "istio-system", node, ", labels: {app: ztunnel}", ready)
+    return text.replace("{name: app}", "{name: istio-proxy, args: [proxy, ztunnel]}")
+
+
+ENROLLED = ", annotations: {ambient.istio.io/redirection: enabled}"
+CONFIG = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio-cni-config, namespace: kube-system}
+data: {EXCLUDE_NAMESPACES: 'till, istio-system'}
+"""
+MESH = (
+    SPACES
+    + CONFIG
+    + pod("cart", "shop", "n1", ENROLLED)
+    + pod("till", "till", "n2")
+    + agent("cni-1", "n1")
+    + agent("cni-2", "n2", "False")
+    + tunnel("ztunnel-1", "n1", "True")
+    + tunnel("ztunnel-2", "n2", "False")
+)
+
+
+def test_each_workload_has_what_runs_on_its_node() -> None:
+    view = world(MESH)
+    near, far = ambient_enrolment.run(view, CART), ambient_enrolment.run(view, TILL)
+    assert (near.ztunnel_ready, far.ztunnel_ready) == (True, False)
+    assert (near.ztunnel, far.ztunnel) == (
+        "Pod/istio-system/ztunnel-1",
+        "Pod/istio-system/ztunnel-2",
+    )
+    assert near.agent == far.agent == "DaemonSet/kube-system/istio-cni-node"
+    assert (near.peers_enrolled, far.peers_enrolled) == (1, 0)
+    assert (near.wanted, far.wanted) == ("yes", "not-labelled")
+    net = pod_redirect.run(view, TILL)
+    assert (net.agent, net.agent_ready, net.agents) == ("cni-2", False, 2)
+    assert (net.excluded, net.cni_config) == (True, "ConfigMap/kube-system/istio-cni-config")
+    assert pod_redirect.run(view, CART).excluded is False
+
+
+class Shut(FakeSource):
+    """kube-system may not be read."""
+
+    def list(self, kind: str, namespace: str | None) -> Answer:
+        if namespace == "kube-system":
+            raise ForbiddenError("kube-system")
+        return super().list(kind, namespace)
+
+
+def test_nodes_that_may_not_be_seen_are_not_empty() -> None:
+    evidence = Evidence(Shut(MESH), Request(), ("istio-system", "shop"))
+
+    def ran(probe: Any) -> Any:
+        return probe.run(RecordingView(evidence), CART)
+
+    facts = ran(ambient_enrolment)
+    for unknown in (facts.ambient_mesh, facts.wanted, facts.ztunnel, facts.agent):
+        assert isinstance(unknown, Unavailable)
+    assert (facts.redirection, facts.peers_enrolled, facts.agent_text) == ("enabled", 1, "")
+    net = ran(pod_redirect)
+    for unknown in (net.agents, net.agent, net.excluded, net.cni_config, net.overwritten):
+        assert isinstance(unknown, Unavailable)
+    assert (net.init_text, net.by_init) == ("", False)
