@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
+from msgspec import Struct
+
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.kubernetes import Node, Pod
@@ -23,6 +25,24 @@ def node_addresses(nodes: Iterable[Node], pods: Iterable[Pod]) -> frozenset[str]
     found = {a.address for n in nodes for a in n.status.addresses if a.type != "Hostname"}
     found |= {p.status.host_ip for p in pods if p.status.host_ip}
     return frozenset(found - {""})
+
+
+class Addresses(Struct, frozen=True, kw_only=True):
+    """Whose address is it? The first pod with each, and the addresses of nodes."""
+
+    pods: dict[str, Pod]
+    nodes: frozenset[str]
+
+
+def addresses(nodes: Iterable[Node], pods: Iterable[Pod]) -> Addresses:
+    """Indexed once, for many calls; as `pod_at` and `node_addresses` find them."""
+    pods = tuple(pods)
+    at: dict[str, Pod] = {}
+    for pod in pods:
+        if not pod.spec.host_network:
+            for ip in ips(pod):
+                at.setdefault(ip, pod)
+    return Addresses(pods=at, nodes=node_addresses(nodes, pods))
 
 
 def pod_at(address: str, pods: Iterable[Pod]) -> Pod | None:

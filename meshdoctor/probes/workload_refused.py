@@ -30,6 +30,7 @@ class WorkloadRefused(Struct, frozen=True, kw_only=True):
     meshed_lines: Annotated[Fact[int], "of them from pods with a proxy", OBSERVED]
 
 
+NOBODY = callers.Addresses(pods={}, nodes=frozenset())
 READS = (
     "ConfigMap",
     "DaemonSet",
@@ -76,10 +77,11 @@ def workload_refused(view: View, subject: WorkloadSubject) -> WorkloadRefused:
         for line in logs.lines(lambda log: log.lines)
         if ev.refused(line) and line.server_name_kind == "plaintext"
     ]
-    pods = view.objects("Pod", Pod)
-    nodes = callers.node_addresses(_nodes(view), pods)
-    at = {line.peer_ip: callers.pod_at(line.peer_ip, pods) for line in refused}
-    return _facts(logs, refused, at, nodes)
+    pods, nodes = view.objects("Pod", Pod), _nodes(view)
+    if not refused:
+        return _facts(logs, refused, NOBODY)
+    at = view.memo("caller-addresses", lambda _: callers.addresses(nodes, pods))
+    return _facts(logs, refused, at)
 
 
 def _nodes(view: View) -> tuple[Node, ...]:
@@ -90,16 +92,13 @@ def _nodes(view: View) -> tuple[Node, ...]:
 
 
 def _facts(
-    logs: proxy_logs.ProxyLogs,
-    refused: list[Line],
-    at: dict[str, Pod | None],
-    nodes: frozenset[str],
+    logs: proxy_logs.ProxyLogs, refused: list[Line], at: callers.Addresses
 ) -> WorkloadRefused:
     def pod(line: Line) -> Pod | None:
-        return at.get(line.peer_ip)
+        return at.pods.get(line.peer_ip)
 
     scraped = [(x, p) for x in refused if (p := pod(x)) is not None and callers.is_scraper(p)]
-    knocked = [line for line in refused if line.peer_ip in nodes]
+    knocked = [line for line in refused if line.peer_ip in at.nodes]
     bare = [x for x in refused if (p := pod(x)) is not None and not has_proxy(p)]
     meshed = [x for x in refused if (p := pod(x)) is not None and has_proxy(p)]
     ports = sorted({line.local_port for line in knocked if line.local_port})

@@ -1,6 +1,7 @@
 """Do a workload's labels, redirection, probes and scrapes fit the mTLS mode in force?"""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Annotated
 
@@ -159,16 +160,11 @@ class ProbeFailures(Struct, frozen=True, kw_only=True):
 )
 def probe_failures(view: View, subject: WorkloadSubject) -> ProbeFailures:
     """What does the kubelet report of the workload's probes?"""
-    names = {p.name for p in reading.workload(view, subject).pods}
-    found = [
-        e
-        for e in view.objects("Event", Event, subject.namespace)
-        if e.reason == "Unhealthy"
-        and e.involved_object.kind == "Pod"
-        and e.involved_object.name in names
-        and ":15020/" not in e.message
-        and ":15021/" not in e.message
-    ]
+    pods = reading.workload(view, subject).pods
+    told = view.memo(("unhealthy", subject.namespace), lambda v: _unhealthy(v, subject.namespace))
+    if not told:
+        return NO_FAILURES
+    found = [e for name in dict.fromkeys(p.name for p in pods) for e in told.get(name, ())]
     found.sort(key=lambda e: (str(e.last_seen or ""), e.name))
     resets = [e for e in found if _RESET.search(e.message)]
     last = resets or found
@@ -177,3 +173,20 @@ def probe_failures(view: View, subject: WorkloadSubject) -> ProbeFailures:
         resets=sum(max(e.count, 1) for e in resets),
         message=clean(last[-1].message) if last else "",
     )
+
+
+NO_FAILURES = ProbeFailures(failures=0, resets=0, message="")
+
+
+def _unhealthy(view: View, namespace: str) -> dict[str, list[Event]]:
+    """Failed probes of the namespace on ports that are not the agent's, by pod."""
+    out: dict[str, list[Event]] = defaultdict(list)
+    for event in view.objects("Event", Event, namespace):
+        if (
+            event.reason == "Unhealthy"
+            and event.involved_object.kind == "Pod"
+            and ":15020/" not in event.message
+            and ":15021/" not in event.message
+        ):
+            out[event.involved_object.name].append(event)
+    return dict(out)

@@ -130,6 +130,29 @@ involvedObject: {{kind: Pod, name: pay-1, namespace: shop}}
     )
 
 
+def test_probes_that_fail_elsewhere_in_the_namespace() -> None:
+    def event(name: str, of: str, at: str) -> str:
+        return f"""
+---
+apiVersion: v1
+kind: Event
+metadata: {{name: {name}, namespace: shop}}
+reason: Unhealthy
+message: 'Readiness probe failed: {name}'
+count: 2
+lastTimestamp: '2026-11-18T09:{at}:00Z'
+involvedObject: {{kind: Pod, name: {of}, namespace: shop}}
+"""
+
+    cart = pod().replace("name: pay-1", "name: cart-1")
+    events = event("late", "pay-1", "20") + event("early", "pay-1", "10")
+    view = world(pod() + cart + events + event("other", "cart-1", "25"))
+    found = probe_failures.run(view, PAY)
+    assert (found.failures, found.message) == (4, "Readiness probe failed: late")
+    far = probe_failures.run(view, WorkloadSubject("shop", "cart-1", "Pod"))
+    assert (far.failures, far.message) == (2, "Readiness probe failed: other")
+
+
 def test_who_is_refused() -> None:
     scraper = """
 ---
