@@ -53,7 +53,11 @@ def bad_quantities(annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 def quantity(value: object) -> float | None:
     """A Kubernetes quantity as a number; None when it is none."""
-    text = str(value).strip()
+    return _quantity(str(value).strip())
+
+
+@lru_cache(maxsize=1024)
+def _quantity(text: str) -> float | None:
     digits = text.rstrip("numkMGTPEi")
     suffix = text[len(digits) :]
     if digits and suffix and digits[-1] in "eE":

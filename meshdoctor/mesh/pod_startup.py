@@ -163,6 +163,19 @@ def _names(event: Event, container: str) -> bool:
     return container in event.message
 
 
+def any_ended(pod: Pod) -> bool:
+    """Whether a container of the pod, or its proxy, ever ended; init containers are meant to.
+
+    Where none did, nothing was killed, nothing died early, and no job waits for its proxy.
+    """
+    for status in pod.status.container_statuses:
+        if status.state.terminated is not None or status.last_state.terminated is not None:
+            return True
+    return any(
+        s.name == PROXY and ended_state(s) is not None for s in pod.status.init_container_statuses
+    )
+
+
 def ended_state(status: ContainerStatus) -> Terminated | None:
     """How the container last ended; None when it never did."""
     return status.state.terminated or status.last_state.terminated

@@ -4,8 +4,10 @@ Object fields only: the ports, users and lifecycles that istio.io's application 
 (ops/deployment/application-requirements) and that pkg/kube/inject sets (1.18 to 1.32-dev).
 """
 
-import re
 from collections.abc import Iterable
+from functools import lru_cache
+
+from msgspec import Struct
 
 from meshdoctor.mesh.workloads import PROXY, app_containers, is_native_sidecar
 from meshdoctor.model.kubernetes import Container, Pod, PodSpec
@@ -17,6 +19,9 @@ _DURATION = pattern(r"(\d+(?:\.\d+)?)(h|ms|s|m)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DRAIN = pattern(r'"?terminationDrainDuration"?\s*:\s*"?([\dhms.]+)"?')
 _HOLD = pattern(r'"?holdApplicationUntilProxyStarts"?\s*:\s*"?true"?')
+_SLEEP = pattern(r"\bsleep\s+(\d+)")
+_RELEASE = pattern(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$")
+EXIT_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
 DEFAULT_DRAIN = 5.0
 DEFAULT_GRACE = 30
 
@@ -59,18 +64,33 @@ def holds_application(pod: Pod) -> bool:
     return hook is not None and hook.exec is not None and "wait" in hook.exec.command
 
 
-def hold_wanted(config: str) -> bool:
-    """Whether a proxy config text asks for holdApplicationUntilProxyStarts."""
-    return bool(_HOLD.search(config))
+class ProxyConfig(Struct, frozen=True, kw_only=True):
+    """What a proxy config text says of start and end; `drain` None: nothing."""
+
+    holds: bool
+    drain: float | None
+    exits_on_zero: bool
 
 
-def drain_seconds(texts: Iterable[str]) -> float:
-    """terminationDrainDuration from annotation or PROXY_CONFIG; Istio's 5 s when none says."""
-    for text in texts:
-        found = _DRAIN.search(text)
-        if found is not None:
-            return seconds(found.group(1))
-    return DEFAULT_DRAIN
+@lru_cache(maxsize=1024)
+def proxy_config(text: str) -> ProxyConfig:
+    """Read from annotation, PROXY_CONFIG or an environment variable: JSON or YAML alike."""
+    drain = _DRAIN.search(text)
+    return ProxyConfig(
+        holds=bool(_HOLD.search(text)),
+        drain=seconds(drain.group(1)) if drain is not None else None,
+        exits_on_zero=_exits(text),
+    )
+
+
+def _exits(text: str) -> bool:
+    _, found, rest = text.partition(EXIT_ON_ZERO)
+    return bool(found) and rest.lstrip("\"': ").lower().startswith("true")
+
+
+def drain_seconds(configs: Iterable[ProxyConfig]) -> float:
+    """The first terminationDrainDuration; Istio's 5 s when none says."""
+    return next((c.drain for c in configs if c.drain is not None), DEFAULT_DRAIN)
 
 
 def seconds(text: str) -> float:
@@ -83,16 +103,18 @@ def app_stop_seconds(pod: Pod) -> float:
     longest = 0.0
     for container in app_containers(pod):
         hook = container.lifecycle.pre_stop if container.lifecycle else None
-        command = " ".join(hook.exec.command) if hook is not None and hook.exec else ""
-        found = re.search(r"\bsleep\s+(\d+)", command)
+        if hook is None or hook.exec is None:
+            continue
+        found = _SLEEP.search(" ".join(hook.exec.command))
         if found is not None:
             longest = max(longest, float(found.group(1)))
     return longest
 
 
+@lru_cache(maxsize=1024)
 def release(image: str) -> tuple[int, int] | None:
     """(minor release) of an image reference; None when its tag is none."""
-    found = re.search(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$", image)
+    found = _RELEASE.search(image)
     return (int(found.group(1)), int(found.group(2))) if found else None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.agent_log import AgentLog
+from meshdoctor.mesh.agent_log import AgentLog, Complaint
 from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.annotations import quantity
 from meshdoctor.mesh.cni import PRIMARY, plugin_of
@@ -13,6 +13,7 @@ from meshdoctor.mesh.pod_startup import (
     MESH_CONTAINERS,
     Stage,
     Startup,
+    any_ended,
     app_died_early,
     job_held_by_proxy,
     out_of_memory,
@@ -20,17 +21,19 @@ from meshdoctor.mesh.pod_startup import (
     recent,
 )
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, has_proxy, is_native_sidecar
+from meshdoctor.mesh.workloads import PROXY, is_native_sidecar
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import Event, Pod, Workload
+from meshdoctor.model.kubernetes import Container, ContainerStatus, Event, Pod, Workload
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import events_of, startups
-from meshdoctor.probes.view import View, attempt, known, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 _SHORT = pattern(r"Insufficient (cpu|memory|ephemeral-storage)")
 _MESH_MOUNT = pattern(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-crl")
 _SYSTEM = ("kube-system", "calico-system", "kube-flannel")
+_WAITS = (Stage.PROXY, Stage.APP, Stage.STARTING)
 _HOOK = ("pilot-agent", "istio-proxy", "PostStartHook failed")
 _TIMEOUT = pattern(r"timeout|deadline exceeded|Client\.Timeout")
 
@@ -91,11 +94,13 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
     found = startups(view, subject)
     states, one = found.states, found.worst
     pod = one.pod
-    agent = attempt(lambda: _agent(view, one))
-    oom = next((s.pod for s in states if out_of_memory(s.pod, PROXY, view.now)), None)
-    held = next((s.pod for s in states if job_held_by_proxy(s.pod)), None)
+    proxy = pod.container(PROXY)
+    ended = [s.pod for s in states if any_ended(s.pod)]
+    oom = next((p for p in ended if out_of_memory(p, PROXY, view.now)), None)
+    held = next((p for p in ended if job_held_by_proxy(p)), None)
     plugin = plugin_of(one.event) if one.stage is Stage.SANDBOX else ""
-    limit = _limit(oom or pod)
+    said = _said(view, one) if one.stage in _WAITS else NOTHING_SAID
+    told = _told(view, one) if one.stage < Stage.STARTING else NOTHING_TOLD
     return PodStartup(
         workload=Ref(subject.ref),
         workload_name=subject.name,
@@ -103,7 +108,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         namespace_ref=Ref(f"Namespace//{subject.namespace}"),
         resource=subject.owner.lower(),
         pods=len(states),
-        blocked=sum(s.blocked for s in states),
+        blocked=sum([s.blocked for s in states]),
         stage=one.stage.word,
         pod=pod.name,
         node=pod.spec.node_name,
@@ -115,29 +120,70 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         restarts=one.restarts,
         event=one.event.rstrip("."),
         event_said=f": {one.event.rstrip('.')}" if one.event else "",
-        has_proxy=has_proxy(pod),
+        has_proxy=proxy is not None,
         native=is_native_sidecar(pod),
         proxy_started=_has_started(pod),
         plugin=plugin,
-        plugin_owner=attempt(lambda: Ref(_plugin_owner(view, plugin))),
+        plugin_owner=attempt(lambda: Ref(_plugin_owner(view, plugin))) if plugin else Ref(""),
         mesh_mount=one.stage is Stage.MOUNT and bool(_MESH_MOUNT.search(one.event)),
         short_of=_short_of(one),
         proxy_share=_share(pod),
         fargate="not supported on Fargate" in one.event and one.stage is Stage.UNSCHEDULED,
-        complaint=attempt(lambda: known(agent).complaint.value),
-        complaint_text=attempt(lambda: known(agent).text),
-        complaint_said=attempt(lambda: f": {t}" if (t := known(agent).text) else ""),
-        proxy_was_ready=attempt(lambda: known(agent).ready),
+        complaint=said.complaint,
+        complaint_text=said.text,
+        complaint_said=said.ending,
+        proxy_was_ready=said.was_ready,
         proxy_oom=oom is not None,
         proxy_oom_pod=oom.name if oom is not None else "",
-        proxy_memory_limit=limit,
+        proxy_memory_limit=_limit(oom.container(PROXY) if oom is not None else proxy),
         probe_kills=_count_kills(view, states),
-        probe_timeouts=_events(view, one, ("Unhealthy",), ("15021",), timeout=True)[0],
-        hook_failed=_events(view, one, ("FailedPostStartHook",), _HOOK)[1],
-        app_probe=attempt(lambda: _app_probe(view, one)),
-        app_died_early=attempt(lambda: _died_early(view, states)),
+        probe_timeouts=told.probe_timeouts,
+        hook_failed=told.hook_failed,
+        app_probe=told.app_probe,
+        app_died_early=attempt(lambda: _died_early(view, ended)) if ended else "",
         job_held=held is not None,
         job_pod=held.name if held is not None else "",
+    )
+
+
+class _Said(Struct, frozen=True, kw_only=True):
+    """What istio-proxy says of its own start; as its log is when it is empty."""
+
+    complaint: Fact[str] = Complaint.NONE.value
+    text: Fact[str] = ""
+    ending: Fact[str] = ""
+    was_ready: Fact[bool] = False
+
+
+class _Told(Struct, frozen=True, kw_only=True):
+    """What recent events tell of a pod that something keeps from Ready."""
+
+    probe_timeouts: int = 0
+    hook_failed: str = ""
+    app_probe: Fact[str] = ""
+
+
+NOTHING_SAID, NOTHING_TOLD = _Said(), _Told()
+
+
+def _said(view: View, one: Startup) -> _Said:
+    log = attempt(lambda: _agent(view, one))
+    if isinstance(log, Unavailable):
+        return _Said(complaint=log, text=log, ending=log, was_ready=log)
+    return _Said(
+        complaint=log.complaint.value,
+        text=log.text,
+        ending=f": {log.text}" if log.text else "",
+        was_ready=log.ready,
+    )
+
+
+def _told(view: View, one: Startup) -> _Told:
+    own = recent(one.pod, _own(view, one), view.now)
+    return _Told(
+        probe_timeouts=_events(own, ("Unhealthy",), ("15021",), timeout=True)[0],
+        hook_failed=_events(own, ("FailedPostStartHook",), _HOOK)[1],
+        app_probe=attempt(lambda: _app_probe(view, one, own)),
     )
 
 
@@ -149,19 +195,16 @@ def _has_started(pod: Pod) -> bool:
 def _agent(view: View, one: Startup) -> AgentLog:
     """istio-proxy's log, read only for a pod that is short of Ready because of its proxy."""
     status = one.pod.container_status(PROXY)
-    waits = one.stage in (Stage.PROXY, Stage.APP, Stage.STARTING)
-    if status is None or status.ready or not waits or not _ran(status.restart_count, one):
+    if status is None or status.ready or not _ran(status):
         return read_agent("")
     return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text)
 
 
-def _ran(restarts: int, one: Startup) -> bool:
-    status = one.pod.container_status(PROXY)
-    return restarts > 0 or (status is not None and status.state.waiting is None)
+def _ran(status: ContainerStatus) -> bool:
+    return status.restart_count > 0 or status.state.waiting is None
 
 
-def _limit(pod: Pod) -> str:
-    proxy = pod.container(PROXY)
+def _limit(proxy: Container | None) -> str:
     return clean(str(proxy.resources.limits.get("memory", "")), 40) if proxy is not None else ""
 
 
@@ -183,10 +226,10 @@ def _short_of(one: Startup) -> str:
 
 def _share(pod: Pod) -> int:
     """Percent of the pod's CPU requests that istio-proxy asks for; 0 without a proxy."""
+    mine = [c for c in pod.spec.init_containers if c.name == PROXY]
     asked = {
         c.name: quantity(c.resources.requests.get("cpu", 0)) or 0.0
-        for c in pod.all_containers
-        if c.name == PROXY or c in pod.spec.containers
+        for c in (*mine, *pod.spec.containers)
     }
     total = sum(asked.values())
     return round(100 * asked.get(PROXY, 0.0) / total) if total else 0
@@ -204,19 +247,16 @@ def _own(view: View, one: Startup) -> list[Event]:
 
 
 def _events(
-    view: View,
-    one: Startup,
+    own: list[Event],
     reasons: tuple[str, ...],
     fragments: tuple[str, ...],
     *,
     timeout: bool = False,
 ) -> tuple[int, str]:
-    """(how many, newest text) of the worst pod's recent events; none for a pod that is Ready."""
-    if one.stage >= Stage.STARTING:
-        return 0, ""
+    """(how many, newest text) of a pod's recent events that tell this."""
     found = [
         e
-        for e in recent(one.pod, _own(view, one), view.now)
+        for e in own
         if e.reason in reasons
         and any(f in e.message for f in fragments)
         and (not timeout or _TIMEOUT.search(e.message))
@@ -224,16 +264,16 @@ def _events(
     return sum(max(e.count, 1) for e in found), clean(found[0].message) if found else ""
 
 
-def _app_probe(view: View, one: Startup) -> str:
+def _app_probe(view: View, one: Startup, own: list[Event]) -> str:
     """The failure of a probe that the agent answers for the application.
 
     The event names 15020 when nothing answers; when the agent answers 500 it does not, and the
     agent's own log tells that from an application that answers 500 itself.
     """
-    direct = _events(view, one, ("Unhealthy",), (":15020/app-health",))[1]
+    direct = _events(own, ("Unhealthy",), (":15020/app-health",))[1]
     if direct or one.stage is not Stage.APP or not _rewritten(one):
         return direct
-    if not _events(view, one, ("Unhealthy",), ("statuscode: 500",))[1]:
+    if not _events(own, ("Unhealthy",), ("statuscode: 500",))[1]:
         return ""
     return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text).probe_failed
 
@@ -248,9 +288,9 @@ def _rewritten(one: Startup) -> bool:
     return any(p.http_get.path.startswith("/app-health/") for p in probes if p and p.http_get)
 
 
-def _died_early(view: View, states: tuple[Startup, ...]) -> str:
-    for one in states:
-        name = app_died_early(one.pod, _ready_at(view, one.pod), view.now)
+def _died_early(view: View, pods: list[Pod]) -> str:
+    for pod in pods:
+        name = app_died_early(pod, _ready_at(view, pod), view.now)
         if name:
             return name
     return ""

@@ -6,22 +6,26 @@ from msgspec import Struct
 
 from meshdoctor.mesh.annotations import PROXY_CONFIG, quantity
 from meshdoctor.mesh.proxy_setup import (
+    EXIT_ON_ZERO,
+    ProxyConfig,
     app_stop_seconds,
     drain_seconds,
-    hold_wanted,
     holds_application,
+    proxy_config,
     release,
     reserved_port,
     runs_as_proxy,
     skewed,
 )
-from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, is_sidecar
+from meshdoctor.mesh.workloads import PROXY, is_native_sidecar
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.kubernetes import Container, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.reading import istiod_pods, workload
-from meshdoctor.probes.view import View, attempt, known, probe
+from meshdoctor.probes.view import View, attempt, probe
+
+NO_POD = Pod()
 
 
 class ProxySetup(Struct, frozen=True, kw_only=True):
@@ -54,14 +58,15 @@ class ProxySetup(Struct, frozen=True, kw_only=True):
 )
 def proxy_setup(view: View, subject: WorkloadSubject) -> ProxySetup:
     """Is this workload's own setup one that a sidecar can live with?"""
-    pods = [p for p in workload(view, subject).pods if is_sidecar(p)]
-    pod = pods[-1] if pods else Pod()
+    pods = workload(view, subject).sidecars
+    pod = pods[-1] if pods else NO_POD
     proxy = pod.container(PROXY)
-    env = {e.name: e.value or "" for e in proxy.env} if proxy is not None else {}
-    texts = (pod.annotations.get(PROXY_CONFIG, ""), env.get("PROXY_CONFIG", ""))
+    written, given, exits = _configs(pod, proxy)
     own = release(proxy.image) if proxy is not None else None
     revision = pod.annotations.get("istio.io/rev", "default")
     theirs = attempt(lambda: _istiod(view, revision))
+    unseen = theirs if isinstance(theirs, Unavailable) else None
+    newest = None if isinstance(theirs, Unavailable) else theirs
     port_by, port = reserved_port(pod.spec.containers) if pods else ("", 0)
     limit = proxy.resources.limits.get("cpu") if proxy is not None else None
     return ProxySetup(
@@ -73,27 +78,40 @@ def proxy_setup(view: View, subject: WorkloadSubject) -> ProxySetup:
         reserved_port=port,
         reserved_said=f" (container {port_by} declares {port})" if port else "",
         dns_policy=pod.spec.dns_policy,
-        holds=holds_application(pod) or any(hold_wanted(t) for t in texts),
+        holds=holds_application(pod) or written.holds or given.holds,
         cpu_limit_millis=round((quantity(limit) or 0.0) * 1000) if limit is not None else 0,
-        drain_seconds=round(drain_seconds(texts)),
+        drain_seconds=round(drain_seconds((written, given))),
         app_stop_seconds=round(app_stop_seconds(pod)),
         grace_seconds=pod.spec.termination_grace_period_seconds or 30,
-        exits_on_zero=any(_exits(t) for t in (*texts, _plain(env))),
+        exits_on_zero=written.exits_on_zero or given.exits_on_zero or exits,
         proxy_release=_text(own),
-        istiod_release=attempt(lambda: _text(known(theirs))),
-        skewed=attempt(lambda: _skew(own, known(theirs), bool(pods))),
+        istiod_release=unseen or _text(newest),
+        skewed=unseen or _skew(own, newest, bool(pods)),
         revision=revision if pods else "",
     )
 
 
+def _configs(pod: Pod, proxy: Container | None) -> tuple[ProxyConfig, ProxyConfig, bool]:
+    """What annotation and PROXY_CONFIG say, and whether the variable of its own is set."""
+    said = {"PROXY_CONFIG": "", EXIT_ON_ZERO: ""}
+    for one in proxy.env if proxy is not None else ():
+        if one.name in said:
+            said[one.name] = one.value or ""
+    variable = proxy_config(f"{EXIT_ON_ZERO}: {said[EXIT_ON_ZERO]}")
+    written = proxy_config(pod.annotations.get(PROXY_CONFIG, ""))
+    return written, proxy_config(said["PROXY_CONFIG"]), variable.exits_on_zero
+
+
 def _istiod(view: View, revision: str) -> tuple[int, int] | None:
     """The newest release that runs as this revision; the only istiod speaks for a tag."""
-    pods = istiod_pods(view)
-    mine = [p for p in pods if p.labels.get("istio.io/rev", "default") == revision] or list(pods)
-    found = [
-        r for p in mine if (c := p.container("discovery")) is not None and (r := release(c.image))
-    ]
-    return max(found, default=None)
+
+    def build(v: View) -> tuple[int, int] | None:
+        pods = istiod_pods(v)
+        mine = [p for p in pods if p.labels.get("istio.io/rev", "default") == revision]
+        containers = [p.container("discovery") for p in mine or pods]
+        return max([r for c in containers if c and (r := release(c.image))], default=None)
+
+    return view.memo(("istiod-newest", revision), build)
 
 
 def _skew(
@@ -114,13 +132,3 @@ def _skew(
 
 def _text(found: tuple[int, int] | None) -> str:
     return f"{found[0]}.{found[1]}" if found is not None else ""
-
-
-def _plain(env: dict[str, str]) -> str:
-    name = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
-    return f"{name}: {env.get(name, '')}"
-
-
-def _exits(text: str) -> bool:
-    _, found, rest = text.partition("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
-    return bool(found) and rest.lstrip("\"': ").lower().startswith("true")

@@ -11,6 +11,7 @@ from meshdoctor.mesh import agent_log, cni
 from meshdoctor.mesh.agent_log import Complaint
 from meshdoctor.mesh.pod_startup import (
     Stage,
+    any_ended,
     app_died_early,
     job_held_by_proxy,
     judge,
@@ -227,6 +228,39 @@ def test_when_the_proxy_was_first_ready() -> None:
     assert agent_log.read("Envoy proxy is ready").ready_at is None
 
 
+STATES = st.sampled_from(
+    [ContainerState(), RUNNING, ended(0), ended(1), ended(137, "OOMKilled"), waiting("x")]
+)
+STATUSES = st.lists(
+    st.builds(
+        ContainerStatus,
+        name=st.sampled_from(["istio-proxy", "istio-init", "cart"]),
+        state=STATES,
+        last_state=STATES,
+        restart_count=st.integers(0, 1),
+    ),
+    max_size=3,
+).map(tuple)
+
+
+@given(mine=STATUSES, init=STATUSES, policy=st.sampled_from(["Always", "Never"]))
+def test_where_no_container_ended_none_is_told_of(mine: Any, init: Any, policy: str) -> None:
+    one = Pod(
+        spec=PodSpec(restart_policy=policy),
+        status=PodStatus(container_statuses=mine, init_container_statuses=init),
+    )
+    if not any_ended(one):
+        assert out_of_memory(one, "istio-proxy", NOW) is None
+        assert not job_held_by_proxy(one)
+        assert app_died_early(one, NOW, NOW) == ""
+
+
+def test_an_init_container_is_meant_to_end() -> None:
+    assert not any_ended(pod(status("cart", RUNNING), init=(status("istio-init", ended(0)),)))
+    assert any_ended(pod(status("cart", RUNNING), init=(status("istio-proxy", ended(0)),)))
+    assert any_ended(pod(status("cart", RUNNING, last_state=ended(1))))
+
+
 @given(st.text(max_size=400))
 def test_any_log_is_read(text: str) -> None:
     assert len(agent_log.read(text).text) <= 300
@@ -254,6 +288,26 @@ def test_namespaces_that_istio_cni_leaves_alone() -> None:
     assert cni.excluded_namespaces(None) == ("kube-system",)
     config = ConfigMap(data={"EXCLUDE_NAMESPACES": "istio-system, shop"})
     assert cni.excluded_namespaces(config) == ("istio-system", "shop")
+
+
+def test_the_agent_of_each_node_is_a_ready_one() -> None:
+    def agent(name: str, node: str, ready: str, app: str = "istio-cni-node") -> Pod:
+        return Pod(
+            metadata=Meta(name=name, labels={"k8s-app": app}),
+            spec=PodSpec(node_name=node),
+            status=PodStatus(conditions=(Condition(type="Ready", status=ready),)),
+        )
+
+    found = cni.agents_by_node(
+        [
+            agent("c", "n1", "True"),
+            agent("b", "n1", "True"),
+            agent("a", "n1", "False"),
+            agent("d", "n2", "False"),
+            agent("e", "n3", "True", app="other"),
+        ]
+    )
+    assert {node: pod.name for node, pod in found.items()} == {"n1": "b", "n2": "d"}
 
 
 def test_the_agents_log() -> None:

@@ -208,9 +208,16 @@ def test_skew(
 
 
 def test_texts_of_proxy_config() -> None:
-    assert proxy_setup.drain_seconds(['{"terminationDrainDuration": "1m5s"}']) == 65
-    assert proxy_setup.drain_seconds(["terminationDrainDuration: 500ms"]) == 0.5
-    assert proxy_setup.drain_seconds([""]) == 5
-    assert proxy_setup.hold_wanted("holdApplicationUntilProxyStarts: true")
+    said = proxy_setup.proxy_config
+    minute, half = (
+        said('{"terminationDrainDuration": "1m5s"}'),
+        said("terminationDrainDuration: 500ms"),
+    )
+    assert proxy_setup.drain_seconds([said(""), minute, half]) == 65
+    assert proxy_setup.drain_seconds([half]) == 0.5
+    assert proxy_setup.drain_seconds([said("")]) == 5
+    assert said("holdApplicationUntilProxyStarts: true").holds and not minute.holds
+    assert said('{"proxyMetadata":{"EXIT_ON_ZERO_ACTIVE_CONNECTIONS":"true"}}').exits_on_zero
+    assert not said("EXIT_ON_ZERO_ACTIVE_CONNECTIONS: ").exits_on_zero
     assert proxy_setup.release("docker.io/istio/proxyv2:1.30.3-distroless") == (1, 30)
     assert proxy_setup.release("reg:5000/proxyv2:latest") is None

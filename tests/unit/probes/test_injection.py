@@ -226,6 +226,23 @@ def test_a_log_that_is_not_there_stays_unknown() -> None:
     assert isinstance(starting(None).complaint, Unavailable)
 
 
+def test_the_share_of_the_proxy_counts_containers_that_keep_running() -> None:
+    def share(init: str) -> Any:
+        live = pod(NEW, sidecar=True).replace(
+            "{name: cart, image: cart}", "{name: cart, resources: {requests: {cpu: 300m}}}"
+        )
+        if init:
+            live = live.replace(", {name: istio-proxy,", ", {name: helper,").replace(
+                "containers:", f"initContainers: [{init}], containers:"
+            )
+        return pod_startup.run(world(MESH + SHOP + live), CART).proxy_share
+
+    asks = "resources: {requests: {cpu: 100m}}"
+    assert share("") == 0
+    assert share(f"{{name: istio-proxy, restartPolicy: Always, {asks}}}") == 25
+    assert share(f"{{name: istio-init, {asks}}}") == 0
+
+
 def test_a_ready_pod_needs_no_log() -> None:
     facts = pod_startup.run(world(MESH + SHOP + pod(NEW, sidecar=True)), CART)
     assert (facts.stage, facts.complaint, facts.blocked) == ("ready", "none", 0)
