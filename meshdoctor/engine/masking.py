@@ -14,7 +14,7 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Scalar
 from meshdoctor.model.report import Report
 
-_mask = lru_cache(maxsize=8192)(mask)
+_mask = lru_cache(maxsize=32768)(mask)
 """Facts repeat: most are names, modes and reasons that many subjects share."""
 
 _OURS = frozenset({"fix", "run", "by_hand", "docs", "condition", "commands", "remedy", "schema"})

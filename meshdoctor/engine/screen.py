@@ -1,11 +1,13 @@
 """Do the cheap answers alone rule out every cause of a playbook?
 
 On a whole mesh they nearly always do, and for the same few combinations of values; so what was
-found of one combination is remembered. Only what conditions read belongs to a combination, and of
-a text that they compare with the empty text alone, only whether it is empty.
+found of one combination is remembered. Only what conditions can tell apart belongs to it: of a
+text that they compare with the empty text alone, whether it is empty; of a number that they
+compare with literal numbers alone, where it lies among those.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -22,24 +24,28 @@ Values = Sequence[Scalar | Unavailable]
 
 class Asked(Struct, frozen=True, kw_only=True):
     """What a playbook's conditions read of one step: its facts' names, and where they stand
-    among the step's values."""
+    among the step's values. `ranked`: place and the numbers that conditions compare it with."""
 
     step: int
-    exact: Mapping[str, int]
-    blank: Mapping[str, int]
-    pick_exact: Callable[[Values], Any]
-    pick_blank: Callable[[Values], tuple[Any, ...]]
+    facts: Mapping[str, int]
+    exact: Callable[[Values], Any]
+    blank: tuple[int, ...]
+    ranked: tuple[tuple[int, tuple[int, ...]], ...]
 
     def key(self, values: Values) -> object:
         """The part of the values that conditions can tell apart."""
-        if not self.blank:
-            return self.pick_exact(values)
-        texts = tuple([v if v.__class__ is Unavailable else not v for v in self.pick_blank(values)])
-        return (self.pick_exact(values), texts) if self.exact else texts
+        if not self.blank and not self.ranked:
+            return self.exact(values)
+        texts = [
+            value if (value := values[at]).__class__ is Unavailable else not value
+            for at in self.blank
+        ]
+        numbers = [_rank(values[at], bounds) for at, bounds in self.ranked]
+        return (self.exact(values), *texts, *numbers)
 
-    def facts(self, values: Values) -> Iterable[tuple[str, Scalar]]:
+    def known(self, values: Values) -> Iterable[tuple[str, Scalar]]:
         """The facts that are known, by name."""
-        for name, at in (*self.exact.items(), *self.blank.items()):
+        for name, at in self.facts.items():
             value = values[at]
             if not isinstance(value, Unavailable):
                 yield name, value
@@ -55,12 +61,14 @@ class Screen:
     ) -> None:
         self._conditions = tuple(conditions)
         self._seen: dict[object, bool] = {}
-        used = {name for one in conditions for name in one.uses}
-        blank = {name for name in used if all(_only_blank(name, c.text) for c in conditions)}
+        texts: dict[str, list[str]] = {}
+        for one in conditions:
+            for name in one.uses:
+                texts.setdefault(name, []).append(one.text)
         self._asked = tuple(
             asked
             for number, (step, declares) in enumerate(steps)
-            if (asked := _asked(number, step, declares, used, blank)) is not None
+            if (asked := _asked(number, step, declares, texts)) is not None
         )
 
     def clears(self, answers: Sequence[Values]) -> bool:
@@ -69,7 +77,7 @@ class Screen:
         key = tuple([one.key(answers[one.step]) for one in self._asked])
         found = self._seen.get(key)
         if found is None:
-            facts = dict(p for one in self._asked for p in one.facts(answers[one.step]))
+            facts = dict(p for one in self._asked for p in one.known(answers[one.step]))
             found = all(one.holds(facts) is False for one in self._conditions)
             if len(self._seen) < MOST:
                 self._seen[key] = found
@@ -77,38 +85,64 @@ class Screen:
 
 
 def _asked(
-    number: int,
-    step: str,
-    declares: Sequence[FactDeclaration],
-    used: set[str],
-    blank: set[str],
+    number: int, step: str, declares: Sequence[FactDeclaration], texts: Mapping[str, Sequence[str]]
 ) -> Asked | None:
-    exact: dict[str, int] = {}
-    empty: dict[str, int] = {}
+    facts: dict[str, int] = {}
+    exact: list[int] = []
+    blank: list[int] = []
+    ranked: list[tuple[int, tuple[int, ...]]] = []
     for at, fact in enumerate(declares):
         name = f"{step}.{fact.name}"
-        if name in used:
-            text = name in blank and fact.type in (str, Ref)
-            (empty if text else exact)[name] = at
-    if not exact and not empty:
+        if name not in texts:
+            continue
+        facts[name] = at
+        bounds = compared_with(name, texts[name]) if fact.type is int else None
+        if bounds is not None:
+            ranked.append((at, bounds))
+        elif fact.type in (str, Ref) and only_blank(name, texts[name]):
+            blank.append(at)
+        else:
+            exact.append(at)
+    if not facts:
         return None
-    return Asked(
-        step=number,
-        exact=exact,
-        blank=empty,
-        pick_exact=itemgetter(*exact.values()) if exact else tuple,
-        pick_blank=_tuple_of(list(empty.values())),
-    )
+    pick = itemgetter(*exact) if exact else _nothing
+    return Asked(step=number, facts=facts, exact=pick, blank=tuple(blank), ranked=tuple(ranked))
 
 
-def _tuple_of(places: list[int]) -> Callable[[Values], tuple[Any, ...]]:
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda values: tuple(values[at] for at in places)
+def _nothing(values: Values) -> None:
+    """No value is needed as it is."""
 
 
-def _only_blank(name: str, text: str) -> bool:
-    """Whether a condition only asks if that text is empty."""
-    uses = re.findall(rf"(?<![\w.']){re.escape(name)}\b(?!\.)", text)
-    tests = re.findall(rf"(?<![\w.']){re.escape(name)}\b\s*[!=]=\s*(?:''|\"\")(?!['\"])", text)
-    return len(uses) == len(tests) and text.count(name) == len(tests)
+def _rank(value: Scalar | Unavailable, bounds: tuple[int, ...]) -> object:
+    """Where a number lies: below, at or above each of the bounds."""
+    if not isinstance(value, int):
+        return value
+    at = bisect_left(bounds, value)
+    return 2 * at + (at < len(bounds) and bounds[at] == value)
+
+
+_BEFORE, _AFTER = r"(?:^|[(&|?:])\s*", r"(?=\s*(?:$|[)&|?:]))"
+"""A comparison that stands by itself: no arithmetic reaches into it."""
+
+
+def only_blank(name: str, texts: Iterable[str]) -> bool:
+    """Whether conditions only ask if that text is empty."""
+    return _compared(name, texts, r"[!=]=\s*(''|\"\")") is not None
+
+
+def compared_with(name: str, texts: Iterable[str]) -> tuple[int, ...] | None:
+    """The numbers that conditions compare that number with; None: they ask for more."""
+    found = _compared(name, texts, r"(?:[<>]=?|[!=]=)\s*(\d+)")
+    return tuple(sorted(set(map(int, found)))) if found is not None else None
+
+
+def _compared(name: str, texts: Iterable[str], test: str) -> list[str] | None:
+    """What conditions compare the fact with in that way; None when they use it otherwise too."""
+    use = rf"(?<![\w.]){re.escape(name)}\b"
+    out: list[str] = []
+    for text in texts:
+        found = re.findall(rf"{_BEFORE}{use}\s*{test}{_AFTER}", text)
+        if len(found) != len(re.findall(use, text)):
+            return None
+        out += found
+    return out

@@ -20,7 +20,7 @@ BOOKS = load_all()
 def _screen(*conditions: str) -> Screen:
     declares = [
         FactDeclaration(name=name, type=type_, doc="", observed=False)
-        for name, type_ in (("text", str), ("ref", Ref), ("n", int), ("on", bool))
+        for name, type_ in (("text", str), ("ref", Ref), ("n", int), ("on", bool), ("m", int))
     ]
     env = Environment({f"a.{d.name}": d.type for d in declares})
     return Screen([("a", declares)], [env.compile(text) for text in conditions])
@@ -29,13 +29,21 @@ def _screen(*conditions: str) -> Screen:
 @pytest.mark.parametrize(
     ("condition", "first", "second"),
     [
-        ("a.text != ''", ("", "", 0, False), ("x", "", 0, False)),
-        ("a.text != '' && a.ref == ''", ("x", "y", 0, False), ("x", "", 0, False)),
-        ("a.text == 'x'", ("y", "", 0, False), ("x", "", 0, False)),
-        ("a.text != '' && a.text != 'y'", ("y", "", 0, False), ("x", "", 0, False)),
-        ("a.text.startsWith('x')", ("y", "", 0, False), ("x", "", 0, False)),
-        ("'' != a.text && a.ref != a.text", ("x", "x", 0, False), ("x", "y", 0, False)),
-        ("a.n > 0", ("", "", 0, False), ("", "", 1, False)),
+        ("a.text != ''", ("", "", 0, False, 0), ("x", "", 0, False, 0)),
+        ("a.text != '' && a.ref == ''", ("x", "y", 0, False, 0), ("x", "", 0, False, 0)),
+        ("a.text == 'x'", ("y", "", 0, False, 0), ("x", "", 0, False, 0)),
+        ("a.text != '' && a.text != 'y'", ("y", "", 0, False, 0), ("x", "", 0, False, 0)),
+        ("a.text.startsWith('x')", ("y", "", 0, False, 0), ("x", "", 0, False, 0)),
+        ("'' != a.text && a.ref != a.text", ("x", "x", 0, False, 0), ("x", "y", 0, False, 0)),
+        ("a.n > 0", ("", "", 0, False, 0), ("", "", 1, False, 0)),
+        ("a.n >= 3 && a.n < 5", ("", "", 5, False, 0), ("", "", 3, False, 0)),
+        ("a.n >= 3 && a.n < 5", ("", "", 2, False, 0), ("", "", 4, False, 0)),
+        ("(a.n==7)", ("", "", 6, False, 0), ("", "", 7, False, 0)),
+        ("a.n + a.m == 5", ("", "", 2, False, 1), ("", "", 2, False, 3)),
+        ("a.m == 5 - a.n", ("", "", 2, False, 1), ("", "", 2, False, 3)),
+        ("a.n > a.m", ("", "", 2, False, 2), ("", "", 2, False, 1)),
+        ("a.n in [3, 4]", ("", "", 2, False, 0), ("", "", 3, False, 0)),
+        ("a.ref + a.text == ''", ("x", "", 0, False, 0), ("", "", 0, False, 0)),
     ],
 )
 def test_values_that_a_condition_tells_apart_are_never_taken_for_each_other(
@@ -49,14 +57,20 @@ def test_values_that_a_condition_tells_apart_are_never_taken_for_each_other(
 
 def test_a_fact_that_is_unavailable_is_no_text() -> None:
     screen = _screen("a.text == ''", "a.on")
-    assert screen.clears([("x", "", 0, False)]) is True
-    assert screen.clears([(GONE, "", 0, False)]) is False
+    assert screen.clears([("x", "", 0, False, 0)]) is True
+    assert screen.clears([(GONE, "", 0, False, 0)]) is False
+
+
+def test_numbers_between_two_bounds_are_alike() -> None:
+    screen = _screen("a.n > 60 && a.n < 86400 && a.on")
+    assert all(screen.clears([("", "", number, False, 0)]) for number in range(61, 2000))
+    assert len(screen._seen) == 1
 
 
 def test_names_are_not_told_apart_where_only_their_presence_counts() -> None:
     screen = _screen("a.text == ''")
     for number in range(100):
-        assert screen.clears([(f"pod-{number}", "", 0, False)])
+        assert screen.clears([(f"pod-{number}", "", 0, False, 0)])
     assert len(screen._seen) == 1
 
 
