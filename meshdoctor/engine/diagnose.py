@@ -103,7 +103,7 @@ def diagnose(
     evidence = Evidence(
         source, scope.request, _namespaces(source, scope, options), options.istio_namespace
     )
-    collector = Collector(evidence, strict=options.strict)
+    collector = Collector(evidence, strict=options.strict, alone=options.workers <= 1)
     progress.step("reading objects")
     collector.prefetch(playbooks, max(options.workers, 1))
     evidence.must_see()
