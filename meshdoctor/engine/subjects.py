@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, is_ready
+from meshdoctor.mesh.workloads import WorkloadPods, is_ready
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import (
     Namespace,
@@ -145,11 +145,14 @@ def _surroundings(view: View, near: Iterable[WorkloadPods]) -> Subjects:
 def _proxies(workload: WorkloadPods, odd: Collection[str]) -> Iterable[Pod]:
     """Pods of a workload are alike: of many, the oldest and the newest speak for all, beside
     every one that is not ready or whose sync state is odd."""
-    pods = [p for p in workload.pods if has_proxy(p)]
+    pods = workload.proxies
     if len(pods) <= ALIKE:
         return pods
+    odd_here = {p.name for p in pods if f"{p.name}.{p.namespace}" in odd} if odd else ()
+    if len(workload.ready) == len(workload.pods) and not odd_here:
+        return (pods[0], pods[-1])
     ends = (pods[0], pods[-1])
-    return [p for p in pods if p in ends or not is_ready(p) or f"{p.name}.{p.namespace}" in odd]
+    return [p for p in pods if p in ends or not is_ready(p) or p.name in odd_here]
 
 
 def _odd_proxies(view: View) -> Collection[str]:

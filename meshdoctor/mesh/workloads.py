@@ -8,10 +8,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 
-from meshdoctor.model.kubernetes import Container, Pod, Workload
+from meshdoctor.model.kubernetes import Container, OwnerReference, Pod, Workload
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import WorkloadSubject
 
@@ -36,9 +35,25 @@ class WorkloadPods:
     @cached_property
     def pod(self) -> Pod | None:
         """The pod that speaks for the workload: a ready one if there is one, else the newest."""
-        ready = [p for p in self.pods if is_ready(p)]
-        candidates = ready or list(self.pods)
+        candidates = self.ready or self.pods
         return candidates[-1] if candidates else None
+
+    @cached_property
+    def ready(self) -> tuple[Pod, ...]:
+        """Its pods that are ready."""
+        return tuple(p for p in self.pods if is_ready(p))
+
+    @cached_property
+    def proxy_types(self) -> tuple[str, ...]:
+        """`proxy_type` of each of its pods."""
+        return tuple(map(proxy_type, self.pods))
+
+    @cached_property
+    def proxies(self) -> tuple[Pod, ...]:
+        """Its pods that have a proxy."""
+        if all(self.proxy_types):
+            return self.pods
+        return tuple(p for p, kind in zip(self.pods, self.proxy_types, strict=True) if kind)
 
     @cached_property
     def live(self) -> tuple[Pod, ...]:
@@ -53,7 +68,8 @@ class WorkloadPods:
     @cached_property
     def sidecars(self) -> tuple[Pod, ...]:
         """Its pods that have a sidecar."""
-        return tuple(p for p in self.pods if is_sidecar(p))
+        kinds = zip(self.pods, self.proxy_types, strict=True)
+        return tuple(p for p, kind in kinds if kind == "sidecar")
 
     @property
     def labels(self) -> dict[str, str]:
@@ -83,20 +99,27 @@ class WorkloadPods:
 
 def owner_of(pod: Pod) -> WorkloadSubject:
     """The workload a pod belongs to, from its owner references alone."""
-    owner = next((o for o in pod.metadata.owner_references if o.controller), None)
-    if owner is None and pod.metadata.owner_references:
-        owner = pod.metadata.owner_references[0]
+    meta = pod.metadata
+    owner = _controller(meta.owner_references)
     if owner is None:
-        return WorkloadSubject(pod.namespace, pod.name, "Pod")
+        return WorkloadSubject(meta.namespace, meta.name, "Pod")
+    given = owner.name
     if owner.kind == "ReplicaSet":
-        digest = pod.labels.get("pod-template-hash", "")
-        name = owner.name.removesuffix(f"-{digest}") if digest else _RS_HASH.sub("", owner.name)
-        kind = "Deployment" if name != owner.name else "ReplicaSet"
-        return WorkloadSubject(pod.namespace, name, kind)
+        digest = meta.labels.get("pod-template-hash", "")
+        name = given.removesuffix(f"-{digest}") if digest else _RS_HASH.sub("", given)
+        return WorkloadSubject(meta.namespace, name, "Deployment" if name != given else owner.kind)
     if owner.kind == "Job":
-        name = re.sub(r"-\d{8,}$", "", owner.name)
-        return WorkloadSubject(pod.namespace, name, "CronJob" if name != owner.name else "Job")
-    return WorkloadSubject(pod.namespace, owner.name, owner.kind)
+        name = re.sub(r"-\d{8,}$", "", given)
+        return WorkloadSubject(meta.namespace, name, "CronJob" if name != given else owner.kind)
+    return WorkloadSubject(meta.namespace, given, owner.kind)
+
+
+def _controller(owners: tuple[OwnerReference, ...]) -> OwnerReference | None:
+    """The owner that controls; the first where none says so."""
+    for owner in owners:
+        if owner.controller:
+            return owner
+    return owners[0] if owners else None
 
 
 def group(
@@ -129,15 +152,20 @@ def group(
         key: WorkloadPods(
             subject=subject,
             controller=known.get(key),
-            pods=tuple(sorted(members.get(key, ()), key=_age)),
+            pods=_oldest_first(members.get(key, [])),
         )
         for key, subject in sorted(subjects.items())
     }
 
 
+def _oldest_first(pods: list[Pod]) -> tuple[Pod, ...]:
+    return tuple(sorted(pods, key=_age) if len(pods) > 1 else pods)
+
+
 def _age(pod: Pod) -> tuple[str, str]:
-    created: datetime | None = pod.metadata.creation_timestamp
-    return (created.isoformat() if created else "", pod.name)
+    meta = pod.metadata
+    created = meta.creation_timestamp
+    return (created.isoformat() if created else "", meta.name)
 
 
 def is_ready(pod: Pod) -> bool:

@@ -45,15 +45,16 @@ def parse_table(text: str, now: datetime | None = None) -> SyncTable:
     proxies: dict[str, ProxySync] = {}
     istiods: dict[str, None] = {}
     shows = False
+    known: Known = {}
     for line in strip_ansi(text).splitlines():
-        if _is_header(line):
+        if "NAME" in line and _is_header(line):
             header = [(m.start(), m.group()) for m in _CELL.finditer(_wide(line))]
             shows = shows or any(name not in _PLAIN for _, name in header)
             continue
         cells = _cells(line, header)
         if len(cells) < 2 or "." not in cells.get("NAME", ""):
             continue
-        row = _row(cells, now)
+        row = _row(cells, now, known)
         proxies[row.id] = row
         if row.istiod:
             istiods[row.istiod] = None
@@ -76,20 +77,29 @@ def _wide(line: str) -> str:
 
 def _cells(line: str, header: list[tuple[int, str]]) -> dict[str, str]:
     """Cells by header name; with a cell left empty, by where they begin."""
-    found = [(m.start(), m.group()) for m in _CELL.finditer(line)]
-    if len(found) == len(header):
-        return {name: text for (_, name), (_, text) in zip(header, found, strict=True)}
+    texts = _CELL.findall(line)
+    if len(texts) == len(header):
+        return {name: text for (_, name), text in zip(header, texts, strict=True)}
     cells: dict[str, str] = {}
-    for start, text in found:
+    for start, text in ((m.start(), m.group()) for m in _CELL.finditer(line)):
         before = [name for at, name in header if at <= start + 1]
         if before:
             cells.setdefault(before[-1], text)
     return cells
 
 
-def _row(cells: dict[str, str], now: datetime | None) -> ProxySync:
+Known = dict[tuple[str, str], TypeSync | None]
+"""What (type, text of the cell) says: the proxies of a mesh share a few such pairs."""
+
+
+def _row(cells: dict[str, str], now: datetime | None, known: Known) -> ProxySync:
     pod, namespace = split_id(cells["NAME"])
-    types = [_type(name, text, now) for name, text in cells.items() if name not in _PLAIN]
+    types = []
+    for cell in cells.items():
+        if cell[0] not in _PLAIN:
+            if cell not in known:
+                known[cell] = _type(*cell, now)
+            types.append(known[cell])
     _, _, listed = cells.get(_SUBSCRIBED, "").partition("(")
     return ProxySync(
         pod=pod,
@@ -97,9 +107,13 @@ def _row(cells: dict[str, str], now: datetime | None) -> ProxySync:
         cluster=cells.get("CLUSTER", ""),
         istiod=cells.get("ISTIOD", ""),
         version=cells.get("VERSION", "").rstrip("*"),
-        types=tuple(t for t in types if t is not None),
-        subscribed=tuple(t.strip() for t in listed.rstrip(")").split(",") if t.strip()),
+        types=tuple([t for t in types if t is not None]),
+        subscribed=_listed(listed) if listed else (),
     )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(t.strip() for t in text.rstrip(")").split(",") if t.strip())
 
 
 def _type(name: str, text: str, now: datetime | None) -> TypeSync | None:

@@ -141,12 +141,14 @@ def chosen(view: View) -> tuple[Pod, ...]:
 def _chosen(view: View) -> tuple[Pod, ...]:
     candidates: list[tuple[tuple[int, str, str], Pod]] = []
     for workload in reading.workloads(view).values():
-        pods = [p for p in workload.pods if writes_access_log(p)]
+        pods = workload.proxies
+        if "ztunnel" in workload.proxy_types:
+            pods = tuple(p for p in pods if writes_access_log(p))
         if not pods:
             continue
         pod = workload.pod if workload.pod in pods else pods[-1]
-        trouble = 1 if any(not is_ready(p) for p in pods) else 2
-        first = 0 if proxy_type(pods[-1]) == "router" else trouble
+        unready = len(workload.ready) < len(workload.pods) and not all(map(is_ready, pods))
+        first = 0 if proxy_type(pods[-1]) == "router" else 1 if unready else 2
         candidates.append(((first, pod.namespace, pod.name), pod))
     return tuple(pod for _, pod in sorted(candidates, key=lambda c: c[0])[:MOST_LOGS])
 
