@@ -15,6 +15,7 @@ import msgspec
 from meshdoctor.model.ready import decoder
 from meshdoctor.ports import DeadlineError, TooLargeError, UnreachableError
 from meshdoctor.sources.clock import Deadline
+from meshdoctor.sources.plain_login import Plain
 
 TRIES = 5
 CALL_SECONDS = 30.0
@@ -62,18 +63,14 @@ class _Try:
 
 
 class Transport:
-    """The `kubernetes` package's connection pool and credentials; raw bodies."""
+    """One connection pool and its credentials; raw bodies."""
 
     def __init__(self, configuration: Any, deadline: Deadline, *, threads: int = 16) -> None:
-        from kubernetes.client import ApiClient
-
-        configuration.connection_pool_maxsize = max(threads, 4)
-        configuration.retries = False
         self.configuration = configuration
         self.deadline = deadline
         self.bytes_read = 0
         self._host = configuration.host.rstrip("/")
-        self._pool = ApiClient(configuration).rest_client.pool_manager
+        self._pool = _pool(configuration, max(threads, 4))
         self._lock = threading.Lock()
 
     def get(
@@ -211,6 +208,24 @@ class Transport:
                 why = "the answer came too slowly"
                 raise DeadlineError(call.what, why, "Give a longer --deadline.")
         return b"".join(chunks)
+
+
+def _pool(configuration: Any, size: int) -> Any:
+    """A plain login's own connections, else those of the `kubernetes` package."""
+    if isinstance(configuration, Plain):
+        import urllib3
+
+        return urllib3.PoolManager(
+            maxsize=size,
+            retries=False,
+            ssl_context=configuration.context,
+            server_hostname=configuration.tls_server_name,
+        )
+    from kubernetes.client import ApiClient
+
+    configuration.connection_pool_maxsize = size
+    configuration.retries = False
+    return ApiClient(configuration).rest_client.pool_manager
 
 
 def _clip(reply: Any, end: Deadline) -> None:

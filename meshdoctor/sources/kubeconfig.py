@@ -1,7 +1,8 @@
 """Which API server do we talk to, and as whom?
 
 kubeconfig, contexts, exec credential plugins and in-cluster credentials are the `kubernetes`
-package's work. Here its failures become one line that says what to do.
+package's work, but for a login that is only read (`plain_login.py`). Here its failures become one
+line that says what to do.
 """
 
 import logging
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from meshdoctor.ports import SourceError
+from meshdoctor.sources import plain_login
 
 LOGIN_SECONDS = 45.0
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -21,7 +23,8 @@ _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """`configuration` is the package's own; `context` names it in the report's header."""
+    """`configuration` is the package's own, or `plain_login.Plain`; `context` names it in the
+    report's header."""
 
     configuration: Any
     context: str
@@ -40,6 +43,8 @@ def login(context: str = "", kubeconfig: str = "", seconds: float = LOGIN_SECOND
             "Log in to the cluster (EKS: aws eks update-kubeconfig --name CLUSTER), set KUBECONFIG,"
             " or give --bundle PATH.",
         )
+    if (plain := plain_login.read(context, files)) is not None:
+        return Login(plain.login, plain.name, plain.namespace)
     return _within(seconds, lambda: _from_kubeconfig(context, os.pathsep.join(files)))
 
 

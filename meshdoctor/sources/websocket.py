@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from meshdoctor.sources.clock import Deadline
+from meshdoctor.sources.plain_login import Plain
 
 BINARY, CLOSE = 2, 8
 _PROTOCOL = "v4.channel.k8s.io"
@@ -27,7 +28,8 @@ class Refusal(Exception):
 
 
 class Dialer:
-    """Opens WebSockets with one configuration of the `kubernetes` package. Thread-safe."""
+    """Opens WebSockets with one configuration of the `kubernetes` package, or a plain one.
+    Thread-safe."""
 
     def __init__(self, configuration: Any) -> None:
         self._configuration = configuration
@@ -171,6 +173,8 @@ def _left(end: Deadline) -> float:
 
 def _context(configuration: Any) -> ssl.SSLContext:
     """The same trust and client certificate as for every other request."""
+    if isinstance(configuration, Plain):
+        return configuration.context or ssl.create_default_context()
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert or None)
     if not configuration.verify_ssl:
         context.check_hostname = False
