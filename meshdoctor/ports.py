@@ -148,8 +148,11 @@ class Istioctl(Protocol):
         """Sync state of every proxy: syncz JSON, `proxy-status -o json` or any table layout."""
         ...
 
-    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
-        """`what`: cluster, listener, route, endpoint, secret, bootstrap, all, log."""
+    def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
+        """`what`: cluster, listener, route, endpoint, secret, bootstrap, all, log.
+
+        `host`: of `endpoint`, clusters of other hosts may be left out.
+        """
         ...
 
     def authz_check(self, namespace: str, pod: str) -> Text: ...

@@ -246,10 +246,10 @@ class RecordingView:
     def proxy_status(self) -> Text:
         return self._text(("proxy-status",), self._evidence.source.proxy_status)
 
-    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+    def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
         return self._text(
-            ("proxy-config", what, namespace, pod),
-            lambda: self._evidence.source.proxy_config(what, namespace, pod),
+            ("proxy-config", what, namespace, pod, host),
+            lambda: self._evidence.source.proxy_config(what, namespace, pod, host=host),
         )
 
     def authz_check(self, namespace: str, pod: str) -> Text:

@@ -127,8 +127,9 @@ def _held(
 ) -> tuple[proxy_endpoints.ProxyEndpoint, ...]:
     if pod is None or service is None:
         return ()
-    text = view.proxy_config("endpoint", pod.namespace, pod.name).text
-    return proxy_endpoints.of_service(proxy_endpoints.parse(text), fqdn(service), port)
+    host = fqdn(service)
+    text = view.proxy_config("endpoint", pod.namespace, pod.name, host=host).text
+    return proxy_endpoints.of_service(proxy_endpoints.parse(text), host, port)
 
 
 def _change(view: View, service: Service | None) -> tuple[datetime | None, str]:

@@ -167,7 +167,7 @@ class Recorded:
         json = [path for path in found if path.endswith(".json")]
         return self._tool(json or found or syncz, "proxy-status", reads.status_command())
 
-    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+    def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
         wanted = {"proxy-config": recorded_text.WHATS.get(what, what)}
         paths = self._about_pod(wanted, namespace, pod)
         key = reads.tool_key("proxy-config", what, namespace, pod)

@@ -1,9 +1,11 @@
 """What would `istioctl proxy-config WHAT -o json` print? Drawn from Envoy's own config dump.
 
-Used when istioctl is not there: the same shape, so that one parser reads both.
+The same shape, so that one parser reads both, without istioctl's own start for each question.
 """
 
+import re
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -22,11 +24,21 @@ _DUMPS = {
 }
 _WHOLE = {"secret": "SecretsConfigDump", "bootstrap": "BootstrapConfigDump"}
 WHATS = (*_DUMPS, *_WHOLE, "endpoint", "all")
+_MASKS = {
+    **{what: groups for what, (_, groups, _) in _DUMPS.items()},
+    "secret": ("static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets"),
+    "bootstrap": ("bootstrap",),
+}
 
 
-def path_of(what: str) -> str:
-    """The admin page to ask."""
-    return "/clusters?format=json" if what == "endpoint" else "/config_dump"
+def path_of(what: str, host: str = "") -> str:
+    """The admin page to ask: only the sections needed, and only clusters of `host` from an Envoy
+    that can choose (others ignore the filter)."""
+    if what == "endpoint":
+        pattern = rf"\|{re.escape(host)}$"
+        chosen = f"&filter={quote(pattern, safe='')}" if host else ""
+        return f"/clusters?format=json{chosen}"
+    return f"/config_dump?mask={','.join(_MASKS[what])}" if what in _MASKS else "/config_dump"
 
 
 def as_istioctl(what: str, body: bytes) -> str:
@@ -36,7 +48,7 @@ def as_istioctl(what: str, body: bytes) -> str:
         if what == "all":
             return body.decode("utf-8", "replace")
         if what == "endpoint":
-            shaped: Any = data["cluster_statuses"]
+            shaped: Any = data["cluster_statuses"] if data else []  # `{}`: no cluster is meant
         elif what in _WHOLE:
             shaped = next(_configs(data, _WHOLE[what]), {})
         else:

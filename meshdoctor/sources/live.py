@@ -1,11 +1,12 @@
 """What does the running cluster say? API server, istiod, proxies and istioctl as one Source.
 
-istiod's own JSON by port-forward is preferred where istioctl's text hides states; istioctl is
-preferred where its JSON saves a large dump.
+What istiod and Envoy say by port-forward is preferred to istioctl's text: that hides states, and
+each of its commands takes longer to start than to answer.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -21,6 +22,7 @@ from meshdoctor.ports import (
     Text,
     ToolMissingError,
     UnparsableError,
+    UnreachableError,
 )
 from meshdoctor.sources import envoy_dump, reads
 from meshdoctor.sources.clock import Deadline, WallClock
@@ -143,15 +145,23 @@ class Live:
         """One page that a pod answers on a port of its own. Raises EvidenceError."""
         return self._forward.get(namespace, pod, port, path)
 
-    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+    def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
+        """Envoy's own page in istioctl's shape; istioctl where that page cannot be had or read."""
         command = reads.config_command(what, namespace, pod)
-        if self.istioctl.found:
-            words = ("proxy-config", what, f"{pod}.{namespace}")
-            return self.istioctl.run(words if what == "log" else (*words, "-o", "json"))
+        words = ("proxy-config", what, f"{pod}.{namespace}")
         if what not in envoy_dump.WHATS:
-            raise ToolMissingError(command, f"only istioctl shows {what}, and it was not found")
-        body = self._forward.get(namespace, pod, ENVOY_PORT, envoy_dump.path_of(what))
-        return Text(text=envoy_dump.as_istioctl(what, body), command=command)
+            if not self.istioctl.found:
+                raise ToolMissingError(command, f"only istioctl shows {what}, and it was not found")
+            return self.istioctl.run(words if what == "log" else (*words, "-o", "json"))
+        try:
+            body = self._forward.get(namespace, pod, ENVOY_PORT, envoy_dump.path_of(what, host))
+            return Text(text=envoy_dump.as_istioctl(what, body), command=command)
+        except EvidenceError as error:
+            if isinstance(error, UnreachableError | UnparsableError) and self.istioctl.found:
+                with suppress(EvidenceError):
+                    return self.istioctl.run((*words, "-o", "json"))
+            why = error.unavailable
+            raise type(error)(command, why.detail, why.remedy) from None
 
     def metrics(self, namespace: str, pod: str) -> Text:
         found = self.api.get("Pod", namespace, pod)

@@ -36,7 +36,7 @@ class _Proposed:
     def log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Text:
         return Text(text="", command=reads.log_command(namespace, pod, container, previous))
 
-    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+    def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
         if what == "secret":
             return self._source.proxy_config(what, namespace, pod)
         raise NotRecordedError(

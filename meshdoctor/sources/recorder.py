@@ -69,7 +69,8 @@ class Recorder:
     def proxy_status(self) -> Text:
         return self._text("proxy-status", self.source.proxy_status)
 
-    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+    def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
+        """All of it, whichever host is asked for: a replay may ask for another."""
         return self._text(
             reads.tool_key("proxy-config", what, namespace, pod),
             lambda: self.source.proxy_config(what, namespace, pod),

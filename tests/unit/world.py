@@ -83,7 +83,7 @@ class FakeSource:
     def proxy_status(self) -> Text:
         return self._text("proxy-status", "proxy-status", self.istioctl)
 
-    def proxy_config(self, what: str, namespace: str, pod: str) -> Text:
+    def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
         return self._text("proxy-config", f"proxy-config {what} {pod}.{namespace}", self.istioctl)
 
     def authz_check(self, namespace: str, pod: str) -> Text:
