@@ -10,7 +10,7 @@ import click
 from meshdoctor.cli.options import (
     SourceOptions,
     build_scope,
-    open_source,
+    opening,
     scope_options,
     source_options,
 )
@@ -59,12 +59,13 @@ def diagnose(**options: Any) -> None:
 
     ours = (click.get_current_context().obj or {}).get("ours", False)
     begun = stopwatch() - (running() if ours else 0.0)
+    source_of = SourceOptions.of(options)
+    targets = parse_outputs(options["outputs"])
+    opened = opening(source_of, reading_time(source_of.deadline, stopwatch() - begun))
     from meshdoctor.engine.diagnose import Options
     from meshdoctor.engine.diagnose import diagnose as run
     from meshdoctor.engine.playbook import load_all
 
-    source_of = SourceOptions.of(options)
-    targets = parse_outputs(options["outputs"])
     books = load_all()
     if options["playbooks"]:
         chosen = tuple(b for b in books if b.name.startswith(options["playbooks"]))
@@ -72,7 +73,7 @@ def diagnose(**options: Any) -> None:
             names = ", ".join(b.name for b in books)
             raise click.UsageError(f"no playbook matches {options['playbooks'][0]!r}: {names}")
         books = chosen
-    source = open_source(source_of, reading_time(source_of.deadline, stopwatch() - begun))
+    source = opened()
     if options["record"] is not None:
         from meshdoctor.sources.open import recording
 

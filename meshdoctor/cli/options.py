@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,17 +75,23 @@ _SOURCE = (
 )
 
 
-def open_source(options: SourceOptions, reading: float | None = None) -> Source:
-    """The source the options name; raises SourceError with what to do next.
+def open_source(options: SourceOptions) -> Source:
+    """The source the options name; raises SourceError with what to do next."""
+    return opening(options)()
+
+
+def opening(options: SourceOptions, reading: float | None = None) -> Callable[[], Source]:
+    """The same source, on its way: it is had by calling what is returned, and a live one is
+    connected to meanwhile. Both raise SourceError.
 
     `reading`: how many seconds of the deadline are for reads; by default all of them.
     """
-    from meshdoctor.sources.open import open_live, open_recorded, with_overlay
+    from meshdoctor.sources.open import open_recorded, opening_live, with_overlay
 
     if options.bundle is not None:
-        source = open_recorded(options.bundle)
+        opened: Callable[[], Source] = partial(open_recorded, options.bundle)
     else:
-        source = open_live(
+        opened = opening_live(
             context=options.context,
             kubeconfig=options.kubeconfig,
             istio_namespace=options.istio_namespace,
@@ -92,7 +99,8 @@ def open_source(options: SourceOptions, reading: float | None = None) -> Source:
             since_seconds=seconds(options.since),
             deadline_seconds=reading or options.deadline,
         )
-    return with_overlay(source, options.with_change) if options.with_change else source
+    change = options.with_change
+    return opened if change is None else lambda: with_overlay(opened(), change)
 
 
 def seconds(text: str) -> int:

@@ -62,6 +62,11 @@ class Discovery:
         self._served: Served | None = None
         self._failed = False
 
+    def ask(self) -> None:
+        """Read the document, if it was not read yet."""
+        with self._lock:
+            self._read()
+
     def version(self, kind: Kind) -> str:
         """The version to ask for. Raises NotServedError when the server has no such kind."""
         if not kind.group:

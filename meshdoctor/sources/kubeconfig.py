@@ -7,7 +7,6 @@ line that says what to do.
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from meshdoctor.ports import SourceError
 from meshdoctor.sources import plain_login
+from meshdoctor.sources.aside import Aside
 
 LOGIN_SECONDS = 45.0
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -33,19 +33,31 @@ class Login:
 
 def login(context: str = "", kubeconfig: str = "", seconds: float = LOGIN_SECONDS) -> Login:
     """Credentials for a context, the current one by default. Raises SourceError."""
+    return prepared(context, kubeconfig)(seconds)
+
+
+def prepared(context: str = "", kubeconfig: str = "") -> Callable[[float], Login]:
+    """The login, to be made within so many seconds; all that it imports is imported here.
+
+    Both raise SourceError.
+    """
     files = [f for f in (kubeconfig or os.environ.get("KUBECONFIG", "")).split(os.pathsep) if f]
     files = files or [str(Path("~/.kube/config").expanduser())]
     if not any(Path(file).expanduser().is_file() for file in files):
         if not kubeconfig and not context and _in_cluster():
-            return _from_service_account()
+            _package()
+            return lambda seconds: _from_service_account()
         raise SourceError(
             f"no kubeconfig at {', '.join(files)}",
             "Log in to the cluster (EKS: aws eks update-kubeconfig --name CLUSTER), set KUBECONFIG,"
             " or give --bundle PATH.",
         )
     if (plain := plain_login.read(context, files)) is not None:
-        return Login(plain.login, plain.name, plain.namespace)
-    return _within(seconds, lambda: _from_kubeconfig(context, os.pathsep.join(files)))
+        found = Login(plain.login, plain.name, plain.namespace)
+        return lambda seconds: found
+    _package()
+    joined = os.pathsep.join(files)
+    return lambda seconds: _within(seconds, lambda: _from_kubeconfig(context, joined))
 
 
 def _package() -> tuple[Any, Any]:
@@ -135,22 +147,10 @@ def _quiet() -> Iterator[list[str]]:
 
 def _within(seconds: float, work: Callable[[], Login]) -> Login:
     """`work()` in a thread: an exec plugin that waits for ever must not keep us."""
-    done: list[Login | BaseException] = []
-
-    def run() -> None:
-        try:
-            done.append(work())
-        except BaseException as error:  # handed to the caller below
-            done.append(error)
-
-    thread = threading.Thread(target=run, name="login", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not done:
+    attempt = Aside(work, "login")
+    if not attempt.ended(seconds):
         raise SourceError(
             f"logging in took longer than {seconds:g} s",
             "The credential plugin of the kubeconfig seems to wait: try kubectl get namespaces",
         )
-    if isinstance(done[0], BaseException):
-        raise done[0]
-    return done[0]
+    return attempt.result()

@@ -28,6 +28,7 @@ from meshdoctor.ports import (
     UnreachableError,
 )
 from meshdoctor.sources import reads
+from meshdoctor.sources.aside import Aside
 from meshdoctor.sources.discovery import Discovery
 from meshdoctor.sources.http import Refused, Transport
 
@@ -72,6 +73,10 @@ class KubernetesApi:
         self._transport = transport
         self._discovery = Discovery(transport)
         self._window = window or LogWindow()
+
+    def look_ahead(self) -> None:
+        """Begin to ask which kinds are served: the first list needs to know."""
+        Aside(self._discovery.ask, "discovery")
 
     def version(self) -> str:
         """The API server's gitVersion."""

@@ -4,7 +4,7 @@ What istiod and Envoy say by port-forward is preferred to istioctl's text: that 
 each of its commands takes longer to start than to answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -25,10 +25,11 @@ from meshdoctor.ports import (
     UnreachableError,
 )
 from meshdoctor.sources import envoy_dump, reads
+from meshdoctor.sources.aside import Aside
 from meshdoctor.sources.clock import Deadline, WallClock
 from meshdoctor.sources.http import Refused, Transport
 from meshdoctor.sources.istioctl import IstioctlRunner
-from meshdoctor.sources.kubeconfig import LOGIN_SECONDS, Login, login
+from meshdoctor.sources.kubeconfig import LOGIN_SECONDS, Login, prepared
 from meshdoctor.sources.kubernetes import KubernetesApi, LogWindow
 from meshdoctor.sources.portforward import PortForward
 
@@ -200,10 +201,34 @@ def open_live(
     deadline_seconds: float = 60.0,
 ) -> Live:
     """A connected source. Raises SourceError when the API server or the login fails."""
+    return opening_live(
+        context=context,
+        kubeconfig=kubeconfig,
+        istio_namespace=istio_namespace,
+        istioctl=istioctl,
+        since_seconds=since_seconds,
+        deadline_seconds=deadline_seconds,
+    )()
+
+
+def opening_live(
+    *,
+    context: str,
+    kubeconfig: str,
+    istio_namespace: str,
+    istioctl: str,
+    since_seconds: int,
+    deadline_seconds: float,
+) -> Callable[[], Live]:
+    """Begins to log in and to connect; the source is had by calling what is returned.
+
+    Whoever has something else to do meanwhile does not wait for the network: but imports are made
+    here, before it begins. Both raise SourceError.
+    """
+    import urllib3  # noqa: F401
+
     deadline = Deadline(deadline_seconds)
-    who = login(context, kubeconfig, deadline.share(LOGIN_SECONDS, "logging in"))
-    transport = Transport(who.configuration, deadline)
-    connect(transport, who)
+    log_in = prepared(context, kubeconfig)
     runner = IstioctlRunner(
         deadline,
         binary=istioctl,
@@ -212,7 +237,16 @@ def open_live(
         istio_namespace=istio_namespace,
     )
     window = LogWindow(since_seconds=since_seconds)
-    return Live(who, transport, runner, istio_namespace=istio_namespace, window=window)
+
+    def opened() -> Live:
+        who = log_in(deadline.share(LOGIN_SECONDS, "logging in"))
+        transport = Transport(who.configuration, deadline)
+        live = Live(who, transport, runner, istio_namespace=istio_namespace, window=window)
+        connect(transport, who)
+        live.api.look_ahead()
+        return live
+
+    return Aside(opened, "open").result
 
 
 def connect(transport: Transport, who: Login) -> None:

@@ -3,7 +3,7 @@
 Imports happen inside the functions: a bundle never pays for the Kubernetes client.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from meshdoctor.ports import Following, Source
@@ -17,7 +17,7 @@ def open_recorded(path: Path) -> Source:
     return recorded.open_recorded(path)
 
 
-def open_live(
+def opening_live(
     *,
     context: str = "",
     kubeconfig: str = "",
@@ -25,11 +25,14 @@ def open_live(
     istioctl: str = "",
     since_seconds: int = 900,
     deadline_seconds: float = 60.0,
-) -> Source:
-    """A live cluster, read-only; raises SourceError when it cannot be reached."""
+) -> Callable[[], Source]:
+    """A live cluster, read-only, on its way: call what is returned to have it.
+
+    Both raise SourceError when it cannot be reached.
+    """
     from meshdoctor.sources import live
 
-    return live.open_live(
+    return live.opening_live(
         context=context,
         kubeconfig=kubeconfig,
         istio_namespace=istio_namespace,

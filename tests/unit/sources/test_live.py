@@ -21,11 +21,18 @@ from meshdoctor.ports import (
 )
 from meshdoctor.sources import http
 from meshdoctor.sources.access import Access, Need, needs_of
-from meshdoctor.sources.live import Live, open_live
+from meshdoctor.sources.live import Live, open_live, opening_live
 from tests.unit.sources.apiserver import Api, Reply, kubeconfig, serving, status
 
 PODS = "/api/v1/pods"
 SHOP = "/api/v1/namespaces/shop/pods"
+OPTIONS: dict[str, Any] = {
+    "context": "",
+    "istio_namespace": "istio-system",
+    "istioctl": "no-such-tool",
+    "since_seconds": 60,
+    "deadline_seconds": 20,
+}
 
 
 def pod(name: str, namespace: str = "shop") -> dict[str, Any]:
@@ -327,3 +334,26 @@ def test_permissions(api: Api, tmp_path: Path) -> None:
     assert need.command == "kubectl auth can-i list deployments.apps -A"
     assert {m for m, p, _ in api.seen if m != "GET"} == {"POST"}
     assert all("selfsubject" in p for m, p, _ in api.seen if m == "POST")
+
+
+def test_opening_does_not_wait_for_the_network(api: Api, tmp_path: Path) -> None:
+    api.groups = {"security.istio.io": {"v1": ["peerauthentications"]}}
+    api.objects["/apis/security.istio.io/v1/namespaces/shop/peerauthentications"] = []
+    api.answers["/version"] = [Reply(body={"gitVersion": "v1.36.3"}, drip=0.02)]
+    config = str(kubeconfig(tmp_path / "config", api.url))
+    begun = time.monotonic()
+    opened = opening_live(kubeconfig=config, **OPTIONS)
+    assert time.monotonic() - begun < 0.3
+    source = opened()
+    assert time.monotonic() - begun > 0.3
+    assert source.list("PeerAuthentication", "shop").objects == ()
+    assert api.paths().count("/apis") == 1
+
+
+def test_what_goes_wrong_while_opening_is_said_when_the_source_is_wanted(
+    api: Api, tmp_path: Path
+) -> None:
+    config = str(kubeconfig(tmp_path / "config", api.url, {"token": "old"}))
+    opened = opening_live(kubeconfig=config, **OPTIONS)
+    with pytest.raises(SourceError, match="does not accept the credentials"):
+        opened()
