@@ -62,11 +62,11 @@ def diagnose(**options: Any) -> None:
     source_of = SourceOptions.of(options)
     targets = parse_outputs(options["outputs"])
     opened = opening(source_of, reading_time(source_of.deadline, stopwatch() - begun))
+    from meshdoctor.engine.compiled import keep, load_shipped
     from meshdoctor.engine.diagnose import Options
     from meshdoctor.engine.diagnose import diagnose as run
-    from meshdoctor.engine.playbook import load_all
 
-    books = load_all()
+    books = shipped = load_shipped()
     if options["playbooks"]:
         chosen = tuple(b for b in books if b.name.startswith(options["playbooks"]))
         if not chosen:
@@ -112,6 +112,7 @@ def diagnose(**options: Any) -> None:
         explain=options["explain"],
         quiet=options["quiet"],
     )
+    keep(shipped)
     raise click.exceptions.Exit(report.exit)
 
 

@@ -9,7 +9,8 @@ need. Any other evaluation error is a broken playbook and raises ConditionError.
 import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 
 from cel_expr_python import cel
 
@@ -67,24 +68,51 @@ class Environment:
         return tuple(dict.fromkeys(n for n in names if n in self.variables))
 
 
+def runtime() -> str:
+    """What tells one build of the native runtime from another."""
+    state = Path(cel.__file__).stat()
+    return f"{cel.__file__} {state.st_size} {state.st_mtime_ns}"
+
+
 class Condition:
-    """One condition. Results are remembered by the values of the facts it names."""
+    """One condition. Results are remembered by the values of the facts it names.
 
-    __slots__ = ("_env", "_expression", "_seen", "steps", "text", "uses")
+    `uses` and `code` of a condition that was compiled before are its own, as they were then.
+    """
 
-    def __init__(self, text: str, env: Environment) -> None:
+    __slots__ = ("_code", "_env", "_expression", "_seen", "steps", "text", "uses")
+
+    def __init__(
+        self, text: str, env: Environment, uses: tuple[str, ...] | None = None, code: bytes = b""
+    ) -> None:
         self.text = text
-        self.uses = env.uses(text)
+        self.uses = env.uses(text) if uses is None else uses
         self.steps = frozenset(name.partition(".")[0] for name in self.uses)
         self._env = env
+        self._code = code
         self._expression: cel.Expression | None = None
         self._seen: dict[tuple[Scalar | None, ...], bool | None] = {}
 
     def compile(self) -> cel.Expression:
         """The expression, compiled once; raises ConditionError on a typo or a type error."""
         if self._expression is None:
-            self._expression = self._env.expression(self.text)
+            if self._code:
+                self._expression = _reader().deserialize(self._code)
+            else:
+                self._expression = self._env.expression(self.text)
         return self._expression
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was compiled from its text in this run."""
+        return self._expression is not None and not self._code
+
+    @property
+    def code(self) -> bytes:
+        """Its compiled form, of this run or of an earlier one; empty when there is none."""
+        if self.is_new and self._expression is not None:
+            return bytes(self._expression.serialize())
+        return self._code
 
     def holds(self, facts: Mapping[str, Scalar]) -> bool | None:
         """True, false, or None: unknown because a fact it needs is not bound."""
@@ -107,6 +135,12 @@ class Condition:
         if _UNBOUND in problem:
             return None
         raise ConditionError(f"{self.text!r}: {problem}")
+
+
+@cache
+def _reader() -> cel.Env:
+    """Reads compiled conditions: those hold the types of what they name themselves."""
+    return cel.NewEnv()
 
 
 def _plain(value: Scalar) -> Scalar:

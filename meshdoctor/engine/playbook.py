@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +225,8 @@ def load(path: Path, probes: Mapping[str, Probe] = PROBES, *, checked: bool = Tr
     for leaf in _leaves(tree):
         if leaf not in codes:
             raise PlaybookError(f"{where}:1: the tree leads to {leaf}, which is not stated")
-    rules = tuple(_rule(c, tree, env, declared, compile_) for c in causes)
+    paths = paths_to(tree)
+    rules = tuple(_rule(c, paths.get(c.code, ()), env, declared, compile_) for c in causes)
     return Playbook(
         name=name, title=title, subject=subject, steps=steps, tree=tree, rules=rules, path=path
     )
@@ -254,7 +254,7 @@ def load_all(folder: Path | None = None, *, checked: bool | None = None) -> tupl
 
 def playbooks_folder() -> Path:
     """The checkout's playbooks/ when there is one, else the wheel's copy."""
-    package = Path(str(resources.files("meshdoctor")))
+    package = Path(__file__).resolve().parents[1]
     checkout = package.parent / "playbooks"
     if checkout.is_dir() and (package.parent / "pyproject.toml").is_file():
         return checkout
@@ -379,19 +379,24 @@ def _leaves(tree: tuple[Question, ...]) -> Iterator[str]:
         yield from _leaves(node.then)
 
 
-def _paths(
-    tree: tuple[Question, ...], code: str, so_far: tuple[Question, ...] = ()
-) -> Iterator[tuple[Question, ...]]:
-    for node in tree:
-        here = (*so_far, node)
-        if node.cause == code:
-            yield here
-        yield from _paths(node.then, code, here)
+def paths_to(tree: tuple[Question, ...]) -> dict[str, tuple[tuple[Question, ...], ...]]:
+    """The ways through the tree that lead to each cause."""
+    found: dict[str, tuple[tuple[Question, ...], ...]] = {}
+
+    def walk(nodes: tuple[Question, ...], so_far: tuple[Question, ...]) -> None:
+        for node in nodes:
+            here = (*so_far, node)
+            if node.cause:
+                found[node.cause] = (*found.get(node.cause, ()), here)
+            walk(node.then, here)
+
+    walk(tree, ())
+    return found
 
 
 def _rule(
     cause: Cause,
-    tree: tuple[Question, ...],
+    paths: tuple[tuple[Question, ...], ...],
     env: Environment,
     declared: Mapping[str, FactDeclaration],
     compile_: Compile,
@@ -409,7 +414,6 @@ def _rule(
                 raise PlaybookError(
                     f"{where}:{cause.line}: {cause.code}: no fact is named {name!r}"
                 )
-    paths = tuple(_paths(tree, cause.code))
     when = compile_(cause.when, cause.line) if cause.when != "true" else None
     routes = [" && ".join(f"({q.when.text})" for q in p if q.when) or "true" for p in paths]
     whole = " || ".join(f"({r})" for r in routes) or "true"
