@@ -46,6 +46,7 @@ class Evidence:
         self._errors: dict[Hashable, Exception] = {}
         self._busy: dict[Hashable, threading.Lock] = {}
         self._listed: dict[tuple[str, str | None], tuple[tuple[Object, ...], tuple[str, ...]]] = {}
+        self._named: dict[tuple[str, str, str], tuple[Object | None, str]] = {}
 
     def once(self, key: Hashable, read: Callable[[], T]) -> T:
         """`read()` the first time, its value or its error ever after."""
@@ -131,15 +132,19 @@ class Evidence:
     def object(self, kind: str, namespace: str, name: str) -> tuple[Object | None, str]:
         """One object by name, from a list already read or by itself, and the command that shows
         it."""
+        key = (kind, namespace, name)
+        found = self._named.get(key)
+        if found is None:
+            found = self._named[key] = (self._get(*key), _command(*key))
+        return found
+
+    def _get(self, kind: str, namespace: str, name: str) -> Object | None:
         row = BY_NAME[kind]
         whole = self._whole(kind)
         key = ("list", kind, None if whole else namespace)
-        command = f"kubectl get {row.resource} {name} -o yaml"
-        if row.namespaced:
-            command = f"kubectl -n {namespace} get {row.resource} {name} -o yaml"
         if key in self._values or key in self._errors or whole:
             snapshot = self.snapshot(kind, None if whole else namespace)
-            return snapshot.get(kind, namespace if row.namespaced else "", name), command
+            return snapshot.get(kind, namespace if row.namespaced else "", name)
 
         def read() -> Object | None:
             try:
@@ -147,7 +152,7 @@ class Evidence:
             except NotServedError:
                 return None
 
-        return self.once(("get", kind, namespace, name), read), command
+        return self.once(("get", kind, namespace, name), read)
 
     def failures(self) -> list[Unavailable]:
         """Every read that failed so far, each once."""
@@ -195,6 +200,12 @@ class Evidence:
             if got is not None:
                 return cast(Object, got)
         return None
+
+
+def _command(kind: str, namespace: str, name: str) -> str:
+    row = BY_NAME[kind]
+    where = f"-n {namespace} " if row.namespaced else ""
+    return f"kubectl {where}get {row.resource} {name} -o yaml"
 
 
 class RecordingView:
