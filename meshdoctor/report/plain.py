@@ -77,7 +77,7 @@ def _ruled_out(report: Report, verbose: bool) -> str:
     if not every:
         return ""
     if not verbose:
-        return f"Ruled out ({len(every)})  {', '.join(r.code for r in every)}"
+        return wording.few(f"Ruled out ({len(every)})  ", [r.name for r in every], 100)
     return _block(f"Ruled out ({len(every)})", [[r.code, r.name, r.because] for r in every])
 
 

@@ -225,21 +225,11 @@ def _ruled_out(sheet: Sheet, report: Report, verbose: bool) -> None:
         return
     sheet.line()
     if not verbose:
-        sheet.line(_names(f"Ruled out ({len(every)})  ", [r.name for r in every], sheet.width))
+        sheet.line(wording.few(f"Ruled out ({len(every)})  ", [r.name for r in every], sheet.width))
         return
     sheet.line(Text(f"Ruled out ({len(every)})", _BOLD))
     for out in every:
         sheet.wrapped(Text(f"{INDENT}{out.code} "), f"{out.name}: {out.because}", 13)
-
-
-def _names(lead: str, names: list[str], width: int) -> str:
-    """As many names as fit on the line, and how to see the others."""
-    for shown in range(min(len(names), 4), -1, -1):
-        more = ["..."] if shown < len(names) else []
-        line = f"{lead}{', '.join([*names[:shown], *more])} (-v lists them)"
-        if len(line) <= width:
-            break
-    return line
 
 
 def _noticed(sheet: Sheet, report: Report, verbose: bool) -> None:

@@ -238,3 +238,13 @@ def _sample(report: Report) -> str:
         f" Failing calls were looked for in the access logs of {logs} of {proxies} workloads: "
         "name a namespace or a pair to have more of them read."
     )
+
+
+def few(lead: str, names: list[str], width: int) -> str:
+    """As many names as fit on the line, and how to see the others."""
+    for shown in range(min(len(names), 4), -1, -1):
+        more = ["..."] if shown < len(names) else []
+        line = f"{lead}{', '.join([*names[:shown], *more])} (-v lists them)"
+        if len(line) <= width:
+            break
+    return line
