@@ -19,6 +19,8 @@ def demos() -> dict[str, Path]:
 @click.option("--explain", is_flag=True, help="Show every condition with the values it read.")
 def demo(name: str | None, list_: bool, outputs: tuple[str, ...], explain: bool) -> None:
     """Diagnose the incident NAME, or all of them one after the other. Exits 0."""
+    from msgspec.structs import replace
+
     from meshdoctor.cli.diagnose import emit, parse_outputs
     from meshdoctor.cli.options import build_scope
     from meshdoctor.engine.diagnose import diagnose
@@ -41,4 +43,5 @@ def demo(name: str | None, list_: bool, outputs: tuple[str, ...], explain: bool)
         source = open_recorded(known[one])
         scope = build_scope(source.defaults(), "", "", "", (), ())
         report = diagnose(source, books, scope, stopwatch=stopwatch)
+        report = replace(report, source=f"demo {one}, shipped with meshdoctor")
         emit(report, parse_outputs(outputs), explain=explain)
