@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import astuple
 
 from meshdoctor.engine.evidence import WIDE, Evidence, RecordingView
+from meshdoctor.engine.group import Group
 from meshdoctor.engine.masking import masked_reason, masked_values
 from meshdoctor.engine.playbook import Playbook, Step
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -57,7 +58,7 @@ class Collector:
         self.alone = alone
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
         self._answers: dict[Subject, dict[str, _Answer]] = defaultdict(dict)
-        self._strange: dict[str, bool] = {}
+        self._no_concern: dict[str, _Answer] = {}
 
     def prefetch(self, playbooks: Iterable[Playbook], workers: int) -> None:
         """Read every declared kind of the scope side by side; failures are remembered."""
@@ -77,21 +78,9 @@ class Collector:
         except EvidenceError:
             return
 
-    def rules_out(self, playbook: Playbook, subject: Subject) -> bool:
-        """Whether the steps that are not costly rule out every cause of the playbook."""
-        if playbook.kinds and _config_kind(subject) not in playbook.kinds:
-            found = self._strange.get(playbook.name)
-            if found is None:
-                found = self._strange[playbook.name] = self._cleared(playbook, subject)
-            return found
-        return self._cleared(playbook, subject)
-
-    def _cleared(self, playbook: Playbook, subject: Subject) -> bool:
-        answers = [
-            () if step.probe.costly else self._answer(step, subject).values
-            for step in playbook.steps
-        ]
-        return playbook.screen.clears(answers)
+    def cleared(self, group: Group, subject: Subject) -> frozenset[str]:
+        """Names of the playbooks whose causes the steps that are not costly rule out."""
+        return group.cleared([self._answer(step, subject).values for step in group.steps])
 
     def facts(self, playbook: Playbook, subject: Subject) -> FactSet:
         """The facts of all steps but the costly ones, which stay pending."""
@@ -143,8 +132,10 @@ class Collector:
 
     def _of_no_concern(self, step: Step, target: Subject) -> "_Answer":
         """What a probe says of a kind that it does not judge: the same of every object."""
-        key = ("memo", "probe", step.probe.name, "no concern")
-        return self.evidence.once(key, lambda: self._run(step, target))
+        found = self._no_concern.get(step.probe.name)
+        if found is None:
+            found = self._no_concern[step.probe.name] = self._run(step, target)
+        return found
 
     def _qualified(self, step: Step) -> tuple[str, ...]:
         """`step.fact` of every fact, the same texts for every subject."""

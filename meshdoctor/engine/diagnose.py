@@ -10,6 +10,7 @@ from msgspec import Struct
 from meshdoctor.engine.collect import Collector, FactSet
 from meshdoctor.engine.compose import compose
 from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.engine.group import Group
 from meshdoctor.engine.masking import masked
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.scope import Scope, namespace_of
@@ -27,7 +28,7 @@ from meshdoctor.ports import EvidenceError, Progress, Source
 ISTIO_NAMESPACE = "istio-system"
 
 
-Job = tuple[Playbook, Subject]
+Job = tuple[Group, Subject]
 _ORDER = (
     SubjectKind.EDGE,
     SubjectKind.MESH,
@@ -117,25 +118,27 @@ def diagnose(
     ruled_out: Counter[str] = Counter()
     partial = False
     cut: Unavailable | None = None
-    jobs = _jobs(playbooks, resolved)
+    together = not scope.pair
+    jobs = _jobs(playbooks, resolved, together=together)
     shown: set[str] = set()
-    cleared: Counter[tuple[str, ...]] = Counter()
+    cleared: Counter[frozenset[str]] = Counter()
     try:
         gathered = _gather_all(collector, jobs, shown, options, progress)
-        for done, (job, facts) in enumerate(gathered, 1):
-            if facts is None:
-                cleared[job[0].codes] += 1
-            else:
-                judgements += judge(*job, facts, ruled_out)
-                if all(ruled_out[code] for code in job[0].codes):
-                    shown.add(job[0].name)
+        for done, (subject, found) in enumerate(gathered, 1):
+            cleared[found.cleared] += 1
+            for book, facts in found.facts:
+                judgements += judge(book, subject, facts, ruled_out)
+                if together and all(ruled_out[code] for code in book.codes):
+                    shown.add(book.name)
             if end is not None and done < len(jobs) and stopwatch() > end:
                 partial, cut = True, _cut(done, len(jobs))
                 break
     except KeyboardInterrupt:
         partial = True
-    for codes, times in cleared.items():
-        ruled_out.update(dict.fromkeys(codes, times))
+    codes = {book.name: book.codes for book in playbooks}
+    for names, times in cleared.items():
+        for name in names:
+            ruled_out.update(dict.fromkeys(codes[name], times))
     clock("judgement")
     report = compose(
         Run(
@@ -194,52 +197,68 @@ def _namespaces(source: Source, scope: Scope, options: Options) -> tuple[str, ..
     return tuple(sorted(spaces))
 
 
-def _jobs(playbooks: tuple[Playbook, ...], resolved: Resolved) -> list[Job]:
-    """What is judged, failing edges first; all playbooks of one subject follow each other."""
+def _jobs(playbooks: tuple[Playbook, ...], resolved: Resolved, *, together: bool) -> list[Job]:
+    """What is judged, failing edges first; all playbooks of one subject follow each other.
+
+    `together`: they are one job, for of a whole mesh few need more than a look. Those of a pair
+    are a job each, so that their costly reads go side by side.
+    """
     books: dict[SubjectKind, list[Playbook]] = defaultdict(list)
     for book in playbooks:
         books[book.subject].append(book)
-    kinds = sorted(books, key=_ORDER.index)
-    return [(b, s) for kind in kinds for s in resolved.subjects.get(kind, ()) for b in books[kind]]
+    out: list[Job] = []
+    for kind in sorted(books, key=_ORDER.index):
+        alone = not together or kind not in _BY_ITSELF
+        groups = [Group([book]) for book in books[kind]] if alone else [Group(books[kind])]
+        out += [(group, s) for s in resolved.subjects.get(kind, ()) for group in groups]
+    return out
+
+
+class Found(Struct, frozen=True):
+    """Of one job: the playbooks whose causes are all ruled out, of which the report has enough
+    to show, and the facts of the others."""
+
+    cleared: frozenset[str]
+    facts: tuple[tuple[Playbook, FactSet], ...]
 
 
 def _gather_all(
     collector: Collector, jobs: list[Job], shown: Set[str], options: Options, progress: Progress
-) -> Iterator[tuple[Job, FactSet | None]]:
-    """The facts of every job, in order; None: they rule out every cause, and of that playbook
-    the report has enough to show. What was found about a subject is forgotten after its last
-    playbook, for a whole mesh would fill the memory."""
+) -> Iterator[tuple[Subject, Found]]:
+    """What was found in every job, in order. What was found about a subject is forgotten after
+    its last job, for a whole mesh would fill the memory."""
 
-    def collect(job: Job) -> FactSet | None:
-        if job[0].name in shown and collector.rules_out(*job):
-            return None
-        return gather(collector, *job)
+    def collect(job: Job) -> Found:
+        group, subject = job
+        cleared = collector.cleared(group, subject) & shown if shown else frozenset[str]()
+        if len(cleared) == len(group.books):
+            return Found(cleared, ())
+        rest = [book for book in group.books if book.name not in cleared]
+        return Found(cleared, tuple((book, gather(collector, book, subject)) for book in rest))
 
     gathered = _gathered(collect, jobs, options, progress)
-    for number, (job, facts) in enumerate(gathered, 1):
-        yield job, facts
-        subject = job[1]
+    for number, found in enumerate(gathered, 1):
+        subject = jobs[number - 1][1]
+        yield subject, found
         if subject.kind in _BY_ITSELF and (number == len(jobs) or jobs[number][1] != subject):
             collector.forget(subject)
 
 
 def _gathered(
-    collect: Callable[[Job], FactSet | None],
-    jobs: list[Job],
-    options: Options,
-    progress: Progress,
-) -> Iterator[tuple[Job, FactSet | None]]:
+    collect: Callable[[Job], Found], jobs: list[Job], options: Options, progress: Progress
+) -> Iterator[Found]:
     if options.workers <= 1:
         for done, job in enumerate(jobs):
             if done % 50 == 0:
                 progress.step("judging", done, len(jobs))
-            yield job, collect(job)
+            yield collect(job)
         return
     pool = ThreadPoolExecutor(max_workers=options.workers)
     try:
-        for done, (job, facts) in enumerate(zip(jobs, pool.map(collect, jobs), strict=True)):
-            progress.step("judging", done, len(jobs))
-            yield job, facts
+        for done, found in enumerate(pool.map(collect, jobs)):
+            if done % 50 == 0 or len(jobs) < 1000:
+                progress.step("judging", done, len(jobs))
+            yield found
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

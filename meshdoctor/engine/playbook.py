@@ -96,14 +96,6 @@ class Playbook:
         return Screen(steps, [rule.whole for rule in self.rules])
 
     @cached_property
-    def kinds(self) -> frozenset[str]:
-        """Of other kinds of configuration objects it finds the same of every one; empty: none."""
-        probes = [s.probe for s in self.steps]
-        if all(p.kinds for p in probes) and not any(s.on for s in self.steps):
-            return frozenset().union(*(p.kinds for p in probes))
-        return frozenset()
-
-    @cached_property
     def codes(self) -> tuple[str, ...]:
         return tuple(rule.cause.code for rule in self.rules)
 

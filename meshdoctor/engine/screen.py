@@ -20,20 +20,19 @@ from meshdoctor.model.facts import FactDeclaration, Ref, Scalar
 
 MOST = 4096
 Values = Sequence[Scalar | Unavailable]
+Uses = Mapping[str, Sequence[str]]
+"""`step.fact` -> the conditions that name it."""
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """What a playbook's conditions read of one step: its facts' names, and where they stand
-    among the step's values. `ranked`: place and the numbers that conditions compare it with."""
+class Key(Struct, frozen=True, kw_only=True):
+    """The part of a probe's values that conditions can tell apart, by their places: those taken
+    as they are, texts that are empty or not, numbers that lie among bounds."""
 
-    step: int
-    facts: Mapping[str, int]
     exact: Callable[[Values], Any]
     blank: tuple[int, ...]
     ranked: tuple[tuple[int, tuple[int, ...]], ...]
 
-    def key(self, values: Values) -> object:
-        """The part of the values that conditions can tell apart."""
+    def of(self, values: Values) -> object:
         if not self.blank and not self.ranked:
             return self.exact(values)
         texts = [
@@ -43,70 +42,84 @@ class Asked(Struct, frozen=True, kw_only=True):
         numbers = [_rank(values[at], bounds) for at, bounds in self.ranked]
         return (self.exact(values), *texts, *numbers)
 
-    def known(self, values: Values) -> Iterable[tuple[str, Scalar]]:
-        """The facts that are known, by name."""
-        for name, at in self.facts.items():
-            value = values[at]
-            if not isinstance(value, Unavailable):
-                yield name, value
-
 
 class Screen:
-    """Remembers of which combinations of values every condition is false."""
+    """Remembers of which combinations of values every condition is false. `steps`: name and facts
+    of each; one that declares none here has unknown facts."""
 
     def __init__(
         self,
         steps: Sequence[tuple[str, Sequence[FactDeclaration]]],
         conditions: Sequence[Condition],
     ) -> None:
+        self.uses = uses_of(conditions)
         self._conditions = tuple(conditions)
         self._seen: dict[object, bool] = {}
-        texts: dict[str, list[str]] = {}
-        for one in conditions:
-            for name in one.uses:
-                texts.setdefault(name, []).append(one.text)
-        self._asked = tuple(
-            asked
-            for number, (step, declares) in enumerate(steps)
-            if (asked := _asked(number, step, declares, texts)) is not None
-        )
+        self._names = [
+            [(at, n) for at, d in enumerate(facts) if (n := f"{step}.{d.name}") in self.uses]
+            for step, facts in steps
+        ]
+        keys = [key_of(declares, [(step, self.uses)]) for step, declares in steps]
+        self._keys = [(number, key) for number, key in enumerate(keys) if key is not None]
 
     def clears(self, answers: Sequence[Values]) -> bool:
-        """Whether every condition is false for the values of each step; the facts of a step that
-        gives none are unknown."""
-        key = tuple([one.key(answers[one.step]) for one in self._asked])
+        """Whether every condition is false for the values of each step."""
+        key = tuple([key.of(answers[number]) for number, key in self._keys])
         found = self._seen.get(key)
         if found is None:
-            facts = dict(p for one in self._asked for p in one.known(answers[one.step]))
+            facts = {
+                name: value
+                for values, names in zip(answers, self._names, strict=True)
+                for at, name in names
+                if not isinstance(value := values[at], Unavailable)
+            }
             found = all(one.holds(facts) is False for one in self._conditions)
             if len(self._seen) < MOST:
                 self._seen[key] = found
         return found
 
 
-def _asked(
-    number: int, step: str, declares: Sequence[FactDeclaration], texts: Mapping[str, Sequence[str]]
-) -> Asked | None:
-    facts: dict[str, int] = {}
+def uses_of(conditions: Iterable[Condition]) -> Uses:
+    """The facts that conditions name."""
+    out: dict[str, list[str]] = {}
+    for one in conditions:
+        for name in one.uses:
+            out.setdefault(name, []).append(one.text)
+    return out
+
+
+def key_of(declares: Sequence[FactDeclaration], asked: Iterable[tuple[str, Uses]]) -> Key | None:
+    """What conditions tell apart of a probe that steps of these names ask; None: nothing."""
+    askers = list(asked)
     exact: list[int] = []
     blank: list[int] = []
     ranked: list[tuple[int, tuple[int, ...]]] = []
     for at, fact in enumerate(declares):
-        name = f"{step}.{fact.name}"
-        if name not in texts:
+        named = [(f"{step}.{fact.name}", uses) for step, uses in askers]
+        wanted = [(name, uses[name]) for name, uses in named if name in uses]
+        if not wanted:
             continue
-        facts[name] = at
-        bounds = compared_with(name, texts[name]) if fact.type is int else None
+        bounds = _bounds(wanted) if fact.type is int else None
         if bounds is not None:
             ranked.append((at, bounds))
-        elif fact.type in (str, Ref) and only_blank(name, texts[name]):
+        elif fact.type in (str, Ref) and all(only_blank(n, texts) for n, texts in wanted):
             blank.append(at)
         else:
             exact.append(at)
-    if not facts:
+    if not exact and not blank and not ranked:
         return None
     pick = itemgetter(*exact) if exact else _nothing
-    return Asked(step=number, facts=facts, exact=pick, blank=tuple(blank), ranked=tuple(ranked))
+    return Key(exact=pick, blank=tuple(blank), ranked=tuple(ranked))
+
+
+def _bounds(wanted: Iterable[tuple[str, Sequence[str]]]) -> tuple[int, ...] | None:
+    out: set[int] = set()
+    for name, texts in wanted:
+        found = compared_with(name, texts)
+        if found is None:
+            return None
+        out.update(found)
+    return tuple(sorted(out))
 
 
 def _nothing(values: Values) -> None:

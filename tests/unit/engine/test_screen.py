@@ -74,7 +74,7 @@ def test_names_are_not_told_apart_where_only_their_presence_counts() -> None:
     assert len(screen._seen) == 1
 
 
-def _value(type_: type, rng: random.Random) -> Scalar | Unavailable:
+def any_value(type_: type, rng: random.Random) -> Scalar | Unavailable:
     if rng.random() < 0.1:
         return GONE
     if type_ is bool:
@@ -96,7 +96,7 @@ def test_it_agrees_with_the_conditions_of_every_playbook(book: Playbook, seed: i
     rng = random.Random(seed)
     for _ in range(6):
         answers = [
-            () if s.probe.costly else tuple(_value(d.type, rng) for d in s.probe.declares)
+            () if s.probe.costly else tuple(any_value(d.type, rng) for d in s.probe.declares)
             for s in book.steps
         ]
         facts = {

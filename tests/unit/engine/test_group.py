@@ -1,0 +1,49 @@
+"""Playbooks asked together find what each finds by itself."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshdoctor.engine.group import Group
+from meshdoctor.engine.playbook import load_all
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import SubjectKind
+from tests.unit.engine.test_screen import any_value
+
+GROUPS = {
+    kind: group
+    for kind in SubjectKind
+    if (group := Group([book for book in load_all() if book.subject is kind])).books
+}
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_every_playbook_is_cleared_exactly_when_its_conditions_are_false(
+    kind: SubjectKind, seed: int
+) -> None:
+    rng = random.Random(seed)
+    group = GROUPS[kind]
+    answers = [tuple(any_value(d.type, rng) for d in s.probe.declares) for s in group.steps]
+    said = {(s.probe.name, s.on): a for s, a in zip(group.steps, answers, strict=True)}
+    cleared = group.cleared(answers)
+    for book in group.books:
+        facts = {
+            f"{step.name}.{fact.name}": value
+            for step in book.steps
+            if not step.probe.costly
+            for fact, value in zip(step.probe.declares, said[step.probe.name, step.on], strict=True)
+            if not isinstance(value, Unavailable)
+        }
+        expected = all(rule.whole.holds(facts) is False for rule in book.rules)
+        assert (book.name in cleared) is expected
+
+
+def test_a_probe_is_asked_once_for_all_playbooks() -> None:
+    for group in GROUPS.values():
+        asked = [(step.probe.name, step.on) for step in group.steps]
+        assert len(asked) == len(set(asked))
+        assert not any(step.probe.costly for step in group.steps)
