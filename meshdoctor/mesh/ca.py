@@ -8,9 +8,11 @@ meshConfig.caAddress names it, or when an SDS socket of SPIRE is mounted.
 from collections.abc import Iterable
 from datetime import datetime
 
+from msgspec import Struct
+
 from meshdoctor.mesh.certificates import Bundle, parse
-from meshdoctor.mesh.workloads import proxy_container
-from meshdoctor.model.kubernetes import ConfigMap, Container, Pod, Secret
+from meshdoctor.mesh.workloads import PROXY, proxy_container
+from meshdoctor.model.kubernetes import ConfigMap, Container, Pod, Projected, Secret
 
 ROOT_MAP = "istio-ca-root-cert"
 PLUGGED, OWN = "cacerts", "istio-ca-secret"
@@ -68,17 +70,38 @@ def _env(container: Container | None, name: str) -> str:
     return ""
 
 
-def ca_address(pod: Pod) -> str:
-    """CA_ADDR of the proxy; "" when it asks the istiod that configures it."""
-    return _env(proxy_container(pod), "CA_ADDR")
+class Signing(Struct, frozen=True, kw_only=True):
+    """Who signs a proxy's certificates: CA_ADDR ("": the istiod that configures it), whether that
+    is not istiod or an SDS socket of SPIRE is mounted, and the audience of the projected
+    istio-token ("": none is projected)."""
+
+    address: str
+    external: bool
+    audience: str
 
 
-def is_external(pod: Pod) -> bool:
-    """Whether the proxy's certificates come from somewhere else than istiod."""
-    address = ca_address(pod)
-    if address and "istiod" not in address.split(":")[0]:
-        return True
-    return _has_spire(pod)
+def signing(pod: Pod) -> Signing:
+    """What the pod of a proxy says of it."""
+    address, spire, audience = _env(proxy_container(pod), "CA_ADDR"), False, None
+    for volume in pod.spec.volumes:
+        if volume.csi is not None and "spiffe" in volume.csi.driver:
+            spire = True
+        if volume.projected is not None and audience is None:
+            audience = _audience(volume.projected)
+    external = spire or _is_elsewhere(address)
+    return Signing(address=address, external=external, audience=audience or "")
+
+
+def _is_elsewhere(address: str) -> bool:
+    return bool(address) and "istiod" not in address.split(":")[0]
+
+
+def _audience(projected: Projected) -> str | None:
+    for source in projected.sources:
+        token = source.service_account_token
+        if token is not None and token.path == "istio-token":
+            return token.audience
+    return None
 
 
 def _has_spire(pod: Pod) -> bool:
@@ -88,20 +111,8 @@ def _has_spire(pod: Pod) -> bool:
     return False
 
 
-def token_audience(pod: Pod) -> str:
-    """Audience of the projected istio-token; "" when none is projected."""
-    for volume in pod.spec.volumes:
-        if volume.projected is None:
-            continue
-        for source in volume.projected.sources:
-            token = source.service_account_token
-            if token is not None and token.path == "istio-token":
-                return token.audience
-    return ""
-
-
-def kind(istiods: Iterable[Pod], proxies: Iterable[Pod], has_cacerts: bool) -> str:
-    """The kind of CA, from what istiod and the proxies are told."""
+def kind(istiods: Iterable[Pod], pods: Iterable[Pod], has_cacerts: bool) -> str:
+    """The kind of CA, from what istiod and the proxies of these pods are told."""
     for pod in istiods:
         for container in pod.all_containers:
             provider = _env(container, "PILOT_CERT_PROVIDER")
@@ -110,13 +121,13 @@ def kind(istiods: Iterable[Pod], proxies: Iterable[Pod], has_cacerts: bool) -> s
                 or _env(container, "EXTERNAL_CA") == "ISTIOD_RA_KUBERNETES_API"
             ):
                 return KUBERNETES
-    for pod in proxies:
-        if is_external(pod):
-            return _external(pod)
+    for pod in pods:
+        proxy = pod.container(PROXY)
+        if proxy is None:
+            continue
+        address = _env(proxy, "CA_ADDR")
+        if _has_spire(pod):
+            return SPIRE
+        if _is_elsewhere(address):
+            return ISTIO_CSR if "istio-csr" in address else OTHER
     return PLUGGED_IN if has_cacerts else SELF_SIGNED
-
-
-def _external(pod: Pod) -> str:
-    if _has_spire(pod):
-        return SPIRE
-    return ISTIO_CSR if "istio-csr" in ca_address(pod) else OTHER

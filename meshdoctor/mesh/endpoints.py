@@ -14,40 +14,62 @@ from msgspec import Struct
 from meshdoctor.mesh.services import selected_pods, target_port
 from meshdoctor.mesh.workloads import PROXY, WorkloadPods, is_ready
 from meshdoctor.model.istio import DestinationRule, Subset
-from meshdoctor.model.kubernetes import EndpointSlice, IntOrString, Pod, Service
+from meshdoctor.model.kubernetes import Endpoint, EndpointSlice, IntOrString, Pod, Service
 from meshdoctor.model.snapshot import selects
 
 _SETTLED = timedelta(seconds=60)
 
 
 class Addresses(Struct, frozen=True, kw_only=True):
-    """Addresses of a service's slices."""
+    """Addresses of a service's slices; `pods` are names of pods that ready ones stand for."""
 
     ready: frozenset[str]
     not_ready: frozenset[str]
+    pods: frozenset[str] = frozenset()
 
     @property
     def all(self) -> frozenset[str]:
         """Every address, ready or not."""
         return self.ready | self.not_ready
 
+    def has(self, pods: Iterable[Pod]) -> bool:
+        """Whether the address of each of these pods is among the ready ones."""
+        return self.ready.issuperset([p.status.pod_ip for p in pods])
+
 
 def slices_of(service: Service, slices: Iterable[EndpointSlice]) -> tuple[EndpointSlice, ...]:
     """The EndpointSlices of one service."""
-    return tuple(
-        s for s in slices if s.namespace == service.namespace and s.service_name == service.name
-    )
+    space, name = service.metadata.namespace, service.metadata.name
+    return tuple([s for s in slices if s.metadata.namespace == space and s.service_name == name])
 
 
 def addresses(service: Service, slices: Iterable[EndpointSlice]) -> Addresses:
     """Ready and other addresses of a service."""
     ready: set[str] = set()
     rest: set[str] = set()
+    pods: set[str] = set()
     for one in slices_of(service, slices):
         for endpoint in one.endpoints:
-            good = endpoint.conditions.ready or service.spec.publish_not_ready_addresses
-            (ready if good else rest).update(endpoint.addresses)
-    return Addresses(ready=frozenset(ready), not_ready=frozenset(rest - ready))
+            if endpoint.conditions.ready:
+                ready.update(endpoint.addresses)
+                name = _pod_of(endpoint)
+                if name is not None:
+                    pods.add(name)
+            else:
+                rest.update(endpoint.addresses)
+    if service.spec.publish_not_ready_addresses:
+        ready |= rest
+    return Addresses(
+        ready=frozenset(ready), not_ready=frozenset(rest - ready), pods=frozenset(pods)
+    )
+
+
+def _pod_of(endpoint: Endpoint) -> str | None:
+    """The name of the pod that an endpoint with an address stands for; None: it names no pod."""
+    target = endpoint.target_ref
+    if target is None or target.kind != "Pod" or not endpoint.addresses:
+        return None
+    return target.name
 
 
 def by_service(slices: Iterable[EndpointSlice]) -> Mapping[str, tuple[EndpointSlice, ...]]:
@@ -59,19 +81,19 @@ def by_service(slices: Iterable[EndpointSlice]) -> Mapping[str, tuple[EndpointSl
 
 
 def settled_disagreement(
-    service: Service, found: Addresses, selected: Iterable[Pod], now: datetime
+    service: Service, found: Addresses, live: Iterable[Pod], now: datetime
 ) -> Pod | None:
-    """A selected pod that became ready over a minute ago and is in no slice, or whose address is
-    still ready in one though it is not: Kubernetes itself lags. None: they agree."""
-    for pod in selected:
+    """Of the selected pods that are not being deleted, one that became ready over a minute ago and
+    is in no slice, or whose address is still ready in one though it is not: Kubernetes itself
+    lags. None: they agree."""
+    for pod in live:
         listed = pod.status.pod_ip in found.ready
         wanted = service.spec.publish_not_ready_addresses or is_ready(pod)
         if listed == wanted or not pod.status.pod_ip:
             continue
         condition = pod.condition("Ready")
         since = condition.last_transition_time if condition is not None else None
-        settled = since is not None and now - since >= _SETTLED
-        if settled and pod.metadata.deletion_timestamp is None:
+        if since is not None and now - since >= _SETTLED:
             return pod
     return None
 
@@ -79,17 +101,15 @@ def settled_disagreement(
 def orphans(
     service: Service, slices: Iterable[EndpointSlice], pods: Iterable[Pod]
 ) -> tuple[str, ...]:
-    """`address (pod NAME)` of ready endpoints whose targetRef names none of these pods."""
+    """`address (pod NAME)` of ready endpoints whose targetRef names a pod that does not exist."""
     names = {p.metadata.name for p in pods if p.metadata.namespace == service.namespace}
     return tuple(
-        f"{endpoint.addresses[0]} (pod {endpoint.target_ref.name})"
+        f"{endpoint.addresses[0]} (pod {name})"
         for one in slices_of(service, slices)
         for endpoint in one.endpoints
         if endpoint.conditions.ready
-        and endpoint.addresses
-        and endpoint.target_ref is not None
-        and endpoint.target_ref.kind == "Pod"
-        and endpoint.target_ref.name not in names
+        and (name := _pod_of(endpoint)) is not None
+        and name not in names
     )
 
 

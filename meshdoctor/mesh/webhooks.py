@@ -168,13 +168,13 @@ class Answers:
 
     def revision(self, namespace: str, labels: Mapping[str, str], pod: Mapping[str, str]) -> str:
         """The revision whose webhook is called for a pod with these labels in a namespace with
-        those; "" when none is, or several."""
+        those, safe to show; "" when none is, or several."""
         key = (namespace, tuple(map(pod.get, self._keys)))
         found = self._known.get(key)
         if found is None:
             called = matching(self._injectors, namespace_labels(namespace, labels), pod)
             names = {one.revision for one in called}
-            found = self._known[key] = names.pop() if len(names) == 1 else ""
+            found = self._known[key] = clean(names.pop(), 63) if len(names) == 1 else ""
         return found
 
 

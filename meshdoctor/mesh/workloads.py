@@ -48,6 +48,18 @@ class WorkloadPods:
         """`proxy_type` of each of its pods."""
         return tuple(map(proxy_type, self.pods))
 
+    @property
+    def proxy_type(self) -> str:
+        """`proxy_type` of the pod that speaks for the workload; "" without pods."""
+        return self.type_of(self.pod)
+
+    def type_of(self, pod: Pod | None) -> str:
+        """`proxy_type` of one of its pods."""
+        for known, kind in zip(self.pods, self.proxy_types, strict=True):
+            if known is pod:
+                return kind
+        return ""
+
     @cached_property
     def proxies(self) -> tuple[Pod, ...]:
         """Its pods that have a proxy."""

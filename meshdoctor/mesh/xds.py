@@ -177,6 +177,20 @@ def out_of_step(table: SyncTable, now: datetime) -> dict[str, ProxySync]:
     return {key: proxy for key, proxy in table.proxies.items() if wrong_types(proxy, now)}
 
 
+def unanswered(table: SyncTable) -> dict[str, datetime]:
+    """When the oldest push was sent that a proxy did not acknowledge, by `pod.namespace`. Only
+    istiod 1.23 and later date pushes; what is not dated counts as none."""
+    found: dict[str, datetime] = {}
+    for key, proxy in table.proxies.items():
+        late = [t.sent for t in proxy.types if t.state == _STALE and t.sent is not None]
+        if late:
+            found[key] = min(late)
+    return found
+
+
+_STALE = State.STALE
+
+
 def merge(tables: Iterable[SyncTable]) -> SyncTable:
     """One table of what several istiods said.
 

@@ -9,7 +9,7 @@ from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.authz_call import Judge, Settings
 from meshdoctor.mesh.authz_policies import Candidates
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import WorkloadPods, app_containers, has_proxy, is_ready
+from meshdoctor.mesh.workloads import WorkloadPods, app_containers, is_ready
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy
@@ -63,7 +63,7 @@ def authz_exposed(view: View, subject: WorkloadSubject) -> AuthzExposed:
     found = workload(view, subject)
     pod = found.pod
     policy = ""
-    if pod is not None and has_proxy(pod):
+    if pod is not None and found.proxy_type:
         enforced = _enforced(view, subject.namespace)
         judge = Judge(namespace=subject.namespace, labels=pod.labels)
         first = enforced.policies.first(judge, enforced.settings)

@@ -10,7 +10,6 @@ from meshdoctor.mesh import gateway_front as front
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import services_of
-from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, Gateway
 from meshdoctor.model.kubernetes import Pod, Service
@@ -76,8 +75,9 @@ READS = (
 @probe("gateway-front", subject=SubjectKind.WORKLOAD, reads=READS)
 def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
     """Which load balancer and which TLS servers does a gateway workload have?"""
-    pod = reading.workload(view, subject).pod
-    if pod is None or proxy_type(pod) != "router":
+    found = reading.workload(view, subject)
+    pod = found.pod
+    if pod is None or found.proxy_type != "router":
         return replace(
             _NONE,
             namespace=subject.namespace,

@@ -10,7 +10,7 @@ from meshdoctor.mesh import ca
 from meshdoctor.mesh.certificates import Bundle, compare
 from meshdoctor.mesh.sync_judgement import proxy_not_ready
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import has_proxy, is_ready, owner_of, proxy_type
+from meshdoctor.mesh.workloads import is_ready, owner_of, proxy_type
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Pod, Secret
@@ -83,9 +83,7 @@ def mesh_ca(view: View, mesh: MeshSubject) -> MeshCa:
     owner = owner_of(istiods[0]) if istiods else None
     rival = _rival(pods, space)
     kind: Fact[str] = (
-        plugged
-        if isinstance(plugged, Unavailable)
-        else ca.kind(istiods, (p for p in pods if has_proxy(p)), plugged is not None)
+        plugged if isinstance(plugged, Unavailable) else ca.kind(istiods, pods, plugged is not None)
     )
     return MeshCa(
         kind=kind,

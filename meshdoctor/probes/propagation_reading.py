@@ -5,6 +5,7 @@ Not a probe: it judges nothing.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -18,7 +19,7 @@ from meshdoctor.mesh.rules import host as rule_host
 from meshdoctor.mesh.rules import never_chosen
 from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.workloads import PROXY, proxy_type
-from meshdoctor.mesh.xds import ProxySync, SyncTable, out_of_step
+from meshdoctor.mesh.xds import ProxySync, SyncTable, out_of_step, unanswered
 from meshdoctor.mesh.xds_status import parse as parse_status
 from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
@@ -35,10 +36,12 @@ def sync_table(view: View) -> SyncTable:
 
 
 class Sync(Struct, frozen=True, kw_only=True):
-    """The same, and the proxies that are out of step, by `pod.namespace` in the table's order."""
+    """The same, the proxies that are out of step, by `pod.namespace` in the table's order, and
+    since when proxies owe an answer."""
 
     table: SyncTable
     wrong: Mapping[str, ProxySync]
+    waiting: Mapping[str, datetime]
 
 
 def sync(view: View) -> Sync:
@@ -48,7 +51,7 @@ def sync(view: View) -> Sync:
 
 def _sync(view: View) -> Sync:
     table = sync_table(view)
-    return Sync(table=table, wrong=out_of_step(table, view.now))
+    return Sync(table=table, wrong=out_of_step(table, view.now), waiting=unanswered(table))
 
 
 def running_revisions(view: View) -> frozenset[str]:
@@ -137,9 +140,12 @@ def _unready_proxies(view: View) -> tuple[Pod, ...]:
 
 def is_client(pod: Pod) -> bool:
     """Whether the pod runs with an Istio proxy."""
-    if pod.status.phase != "Running" or pod.metadata.deletion_timestamp is not None:
-        return False
-    return pod.container(PROXY) is not None
+    return runs(pod) and pod.container(PROXY) is not None
+
+
+def runs(pod: Pod) -> bool:
+    """Whether the pod runs and shall go on."""
+    return pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None
 
 
 def client_namespaces(view: View) -> frozenset[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.ca import ROOT_MAP, ca_address, is_external, root_bundle, token_audience
+from meshdoctor.mesh.ca import ROOT_MAP, root_bundle, signing
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of, proxy_type
 from meshdoctor.model.facts import Fact, Ref
@@ -49,15 +49,15 @@ def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
     ready = _proxy_ready(pod)
     listed = _listed(view, pod) if kept else None
     early = kept and _before_root(view, pod)
-    owner = owner_of(pod)
+    owner, told = owner_of(pod), signing(pod)
     return ProxySigning(
         doubtful=kept and (not ready or listed is False or (early and listed is None)),
         ready=ready,
         disconnected=listed is False,
         before_root=early,
-        address=clean(ca_address(pod)),
-        external=is_external(pod),
-        audience=clean(token_audience(pod)),
+        address=clean(told.address),
+        external=told.external,
+        audience=clean(told.audience),
         workload=Ref(owner.ref),
         workload_kind=owner.owner.lower(),
         workload_name=owner.name,

@@ -8,7 +8,7 @@ from meshdoctor.mesh import endpoints as ep
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, owner_of
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
+from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import reading
@@ -72,8 +72,12 @@ def service_endpoints(view: View, subject: ServiceSubject) -> ServiceEndpoints:
     down = unready[0] if unready else None
     found = ep.addresses(service, slices)
     meant = _meant(view, service) if not pods else None
-    orphans = _orphans(view, service, slices, selected)
-    lagging = ep.settled_disagreement(service, found, selected, view.now)
+    orphans: tuple[str, ...] = ()
+    if not found.pods <= {p.metadata.name for p in selected}:
+        orphans = ep.orphans(service, slices, view.objects("Pod", Pod, subject.namespace))
+    lagging = None
+    if unready or not found.has(pods):
+        lagging = ep.settled_disagreement(service, found, pods, view.now)
     miss = ep.port_miss(service, selected)
     return ServiceEndpoints(
         ref=Ref(service.ref),
@@ -100,18 +104,6 @@ def service_endpoints(view: View, subject: ServiceSubject) -> ServiceEndpoints:
         lacking_pod=miss.pod.name if miss is not None else "",
         lacking=miss.missing if miss is not None else 0,
     )
-
-
-def _orphans(
-    view: View,
-    service: Service,
-    slices: tuple[EndpointSlice, ...],
-    selected: tuple[Pod, ...],
-) -> tuple[str, ...]:
-    """Where the selected pods account for every address, no other pod of the namespace matters."""
-    if not ep.orphans(service, slices, selected):
-        return ()
-    return ep.orphans(service, slices, view.objects("Pod", Pod, service.namespace))
 
 
 def _meant(view: View, service: Service) -> ep.NearMiss | None:

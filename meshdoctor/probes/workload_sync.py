@@ -11,8 +11,6 @@ from meshdoctor.mesh.proxy_bootstrap import outdated
 from meshdoctor.mesh.sync_judgement import in_words, is_absent, proxy_not_ready
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import Answers
-from meshdoctor.mesh.workloads import proxy_type
-from meshdoctor.mesh.xds import State
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Namespace, Pod, WebhookConfiguration, Workload
@@ -70,13 +68,16 @@ class WorkloadSync(Struct, frozen=True, kw_only=True):
 def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
     """Is a workload's proxy connected to the istiod it should use, and in step with it?"""
     workload = reading.workload(view, subject)
-    pods = [p for p in workload.pods if shared.is_client(p)]
+    pods = [p for p in workload.proxies if shared.runs(p)]
     sync = attempt(lambda: shared.sync(view))
     seen = _seen(view, pods, sync)
     pod = seen.pod
-    kind = proxy_type(pod) if pod is not None else ""
+    kind = workload.type_of(pod)
     revision = revisions.of_proxy(pod) if pod is not None else ""
     unanswered = _unanswered(view, pod, sync)
+    running = shared.running_revisions(view)
+    wanted = attempt(lambda: _wanted(view, pod, kind, workload.controller))
+    outdated, mesh_config = _against_mesh(view, pod)
     return WorkloadSync(
         proxies=len(pods),
         kind=kind,
@@ -93,10 +94,10 @@ def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
         state=_state(seen, unanswered),
         proxy_not_ready=pod is not None and proxy_not_ready(pod),
         revision=clean(revision, 63),
-        revision_runs=revision in shared.running_revisions(view),
-        wanted_revision=attempt(lambda: _wanted(view, pod, kind, workload.controller)),
-        outdated=attempt(lambda: _outdated(view, pod)),
-        mesh_config=Ref(reading.mesh_config_ref(view)),
+        revision_runs=revision in running,
+        wanted_revision=wanted,
+        outdated=outdated,
+        mesh_config=Ref(mesh_config),
     )
 
 
@@ -117,9 +118,11 @@ def _seen(view: View, pods: list[Pod], sync: shared.Sync | Unavailable) -> _Seen
         return _Seen(pod=pods[-1], absent=sync, wrong=sync, wrong_proxies=sync, others_wrong=sync)
     mine = {f"{p.metadata.name}.{p.metadata.namespace}": p for p in pods}
     unlisted = [key for key in mine if key not in sync.table.proxies]
+    if not unlisted and mine.keys().isdisjoint(sync.wrong):
+        return _Seen(pod=pods[-1], others_wrong=len(sync.wrong))
     istiods = reading.istiod_pods(view) if unlisted else ()
     lost = [key for key in unlisted if is_absent(mine[key], sync.table, istiods, view.now)]
-    own = [] if mine.keys().isdisjoint(sync.wrong) else [w for w in sync.wrong if w in mine]
+    own = [key for key in sync.wrong if key in mine]
     bad = {*lost, *own}
     return _Seen(
         pod=next((p for key, p in mine.items() if key in bad), pods[-1]),
@@ -141,14 +144,12 @@ def _state(seen: _Seen, seconds: Fact[int]) -> Fact[str]:
 
 
 def _unanswered(view: View, pod: Pod | None, sync: shared.Sync | Unavailable) -> Fact[int]:
-    """Of pushes that are dated (istiod 1.23 and later); what is not dated counts as none."""
     if pod is None:
         return 0
     if isinstance(sync, Unavailable):
         return sync
-    row = sync.table.proxy(pod.namespace, pod.name)
-    late = [t.sent for t in row.types if t.state is State.STALE and t.sent] if row else []
-    return int((view.now - min(late)).total_seconds()) if late else 0
+    since = sync.waiting.get(f"{pod.metadata.name}.{pod.metadata.namespace}")
+    return int((view.now - since).total_seconds()) if since is not None else 0
 
 
 def _wanted(view: View, pod: Pod | None, kind: str, controller: Workload | None) -> str:
@@ -165,36 +166,41 @@ def _wanted(view: View, pod: Pod | None, kind: str, controller: Workload | None)
     if labels.get(revisions.REVISION) != template.get(revisions.REVISION):
         labels = {k: v for k, v in labels.items() if k != revisions.REVISION}
         labels |= {k: v for k, v in template.items() if k == revisions.REVISION}
-    return clean(hooks.revision(space, namespace.labels, labels), 63)
+    return hooks.revision(space, namespace.labels, labels)
 
 
 class _MeshConfig(Struct, frozen=True, kw_only=True):
-    """The mesh config's ConfigMap and its last write. Without times of writes, the creation
-    counts: an unchanged ConfigMap older than a pod gave it what it holds."""
+    """The mesh config's ConfigMap and its last write; None where there is none, or nothing tells.
+    Without times of writes, the creation counts: an unchanged ConfigMap older than a pod gave it
+    what it holds."""
 
-    found: ConfigMap
-    written: datetime
+    ref: str
+    found: ConfigMap | None = None
+    written: datetime | None = None
 
 
-def _mesh_config(view: View) -> _MeshConfig | None:
-    """None when there is none, or nothing tells when it was written."""
+def _mesh_config(view: View) -> _MeshConfig:
     ref = reading.mesh_config_ref(view)
     if not ref:
-        return None
+        return _MeshConfig(ref="")
     _, namespace, name = ref.split("/")
     found = view.object("ConfigMap", ConfigMap, namespace, name)
-    written = last_change(found) if found is not None else None
-    if found is None or written is None:
-        return None
-    return _MeshConfig(found=found, written=written)
+    return _MeshConfig(ref=ref, found=found, written=last_change(found) if found else None)
 
 
-def _outdated(view: View, pod: Pod | None) -> str:
-    """A setting that the mesh config got after the pod was made, and the proxy lacks."""
+def _against_mesh(view: View, pod: Pod | None) -> tuple[Fact[str], str]:
+    """A setting that the mesh config got after the pod was made, and the proxy lacks; and the
+    mesh config."""
     if pod is None:
-        return ""
-    mesh = view.memo("mesh-config-written", _mesh_config)
+        return "", reading.mesh_config_ref(view)
+    mesh = attempt(lambda: view.memo("mesh-config-written", _mesh_config))
+    if isinstance(mesh, Unavailable):
+        return mesh, reading.mesh_config_ref(view)
+    return _outdated(pod, mesh), mesh.ref
+
+
+def _outdated(pod: Pod, mesh: _MeshConfig) -> str:
     created = pod.metadata.creation_timestamp
-    if mesh is None or created is None or mesh.written <= created:
+    if mesh.written is None or created is None or mesh.written <= created:
         return ""
     return clean(outdated(pod, mesh.found), 60)

@@ -12,7 +12,7 @@ from meshdoctor.mesh.app_probes import AppProbe
 from meshdoctor.mesh.edge_tls import is_ambient
 from meshdoctor.mesh.peer_authentication import Ruling
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar, proxy_type, tls_mode_label
+from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar, tls_mode_label
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event, Pod
 from meshdoctor.model.patterns import pattern
@@ -116,9 +116,9 @@ def _facts(
     scrape: int,
     log_read: bool,
 ) -> WorkloadTls:
-    bare = [p for p in found.pods if capture.redirect_missing(p)]
+    bare = [p for p in found.sidecars if capture.redirect_missing(p)]
     general = ruling(0)
-    kind = proxy_type(pod)
+    kind = found.proxy_type
     return WorkloadTls(
         workload=Ref(found.subject.ref),
         name=found.subject.name,
@@ -131,7 +131,7 @@ def _facts(
         ambient=is_ambient(pod),
         mode=general.mode,
         policy=Ref(general.source),
-        sidecar_pods=sum(1 for p in found.pods if is_sidecar(p)),
+        sidecar_pods=len(found.sidecars),
         unredirected=len(bare),
         unredirected_pod=Ref(bare[0].ref if bare else ""),
         probe=f"{hit.container} {hit.kind}" if hit else "",

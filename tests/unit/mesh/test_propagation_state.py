@@ -20,11 +20,14 @@ from meshdoctor.model.istio import (
 )
 from meshdoctor.model.kubernetes import (
     ConfigMap,
+    Endpoint,
     EndpointSlice,
     LabelRequirement,
     LabelSelector,
+    Meta,
     Pod,
     Service,
+    TargetRef,
 )
 from tests.unit.mesh.objects import load, many, one
 
@@ -159,6 +162,8 @@ def test_endpoints_and_pods() -> None:
         ["10.0.0.1", "10.0.0.9"],
         ["10.0.0.2"],
     )
+    assert found.pods == {"pay-1", "gone"}, "those of ready addresses"
+    assert found.has(pods[:1]) and not found.has(pods)
     assert endpoints.orphans(service, slices, pods) == ("10.0.0.9 (pod gone)",)
     selected = selected_pods(service, pods)
     miss = endpoints.port_miss(service, selected)
@@ -173,6 +178,26 @@ def test_endpoints_and_pods() -> None:
         )
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "pods"),
+    [
+        (Endpoint(addresses=("10.0.0.1",), target_ref=TargetRef(kind="Pod", name="a")), {"a"}),
+        (Endpoint(addresses=("10.0.0.1",), target_ref=TargetRef(kind="Pod")), {""}),
+        (Endpoint(addresses=("10.0.0.1",), target_ref=TargetRef(kind="Node", name="a")), set()),
+        (Endpoint(target_ref=TargetRef(kind="Pod", name="a")), set()),
+        (Endpoint(addresses=("10.0.0.1",)), set()),
+    ],
+)
+def test_orphans_are_among_the_pods_that_addresses_stand_for(
+    endpoint: Endpoint, pods: set[str]
+) -> None:
+    service = many(Service, ENDPOINTS)[0]
+    labels = {"kubernetes.io/service-name": "pay"}
+    one = EndpointSlice(metadata=Meta(namespace="shop", labels=labels), endpoints=(endpoint,))
+    assert endpoints.addresses(service, [one]).pods == pods
+    assert bool(endpoints.orphans(service, [one], [])) is bool(pods)
 
 
 @pytest.mark.parametrize(

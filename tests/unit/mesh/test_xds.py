@@ -75,6 +75,22 @@ def test_ages_become_times() -> None:
     assert without_now is not None and without_now.sent is None
 
 
+def test_proxies_that_owe_an_answer() -> None:
+    text = """\
+NAME       CLUSTER     CDS              LDS             EDS         ISTIOD      VERSION
+p1.shop    cluster1    STALE (4m)       STALE (33s)     SYNCED      istiod1     1.24.0
+p2.shop    cluster1    SYNCED (4m)      STALE (3s)      SYNCED      istiod1     1.24.0
+p3.shop    cluster1    STALE            ERROR (9s)      SYNCED      istiod1     1.24.0
+p4.shop    cluster1    SYNCED (4m)      SYNCED (3s)     SYNCED      istiod1     1.24.0
+"""
+    table = parse(text, NOW)
+    assert xds.unanswered(table) == {
+        "p1.shop": NOW - timedelta(minutes=4),
+        "p2.shop": NOW - timedelta(seconds=3),
+    }
+    assert list(xds.out_of_step(table, NOW)) == ["p1.shop", "p3.shop"], "p2's is on its way"
+
+
 def test_the_short_table_shows_no_state() -> None:
     table = parse(L5)
     assert not table.shows_state
