@@ -43,19 +43,17 @@ def app_probes(pod: Pod) -> tuple[AppProbe, ...]:
 
 def _restarting(pod: Pod) -> tuple[Container, ...]:
     """Native sidecars other than Istio's: init containers with probes of their own."""
-    return tuple(
-        c for c in pod.spec.init_containers if c.restart_policy == "Always" and c.name != PROXY
-    )
+    init = pod.spec.init_containers
+    return tuple([c for c in init if c.restart_policy == "Always" and c.name != PROXY])
 
 
 def _kinds(container: Container) -> Iterator[tuple[str, Probe]]:
-    for kind, probe in (
-        ("readiness", container.readiness_probe),
-        ("liveness", container.liveness_probe),
-        ("startup", container.startup_probe),
-    ):
-        if probe is not None:
-            yield kind, probe
+    if container.readiness_probe is not None:
+        yield "readiness", container.readiness_probe
+    if container.liveness_probe is not None:
+        yield "liveness", container.liveness_probe
+    if container.startup_probe is not None:
+        yield "startup", container.startup_probe
 
 
 def _probe(container: Container, kind: str, probe: Probe) -> AppProbe | None:
@@ -91,7 +89,15 @@ def not_rewritten(pod: Pod) -> tuple[AppProbe, ...]:
     """Probes that reach a captured port as the kubelet sends them."""
     if proxy_container(pod) is None:
         return ()
-    return tuple(p for p in app_probes(pod) if not p.rewritten and p.port != AGENT_PORT)
+    found = []
+    for container in (*app_containers(pod), *_restarting(pod)):
+        for kind, probe in _kinds(container):
+            if probe.http_get is not None and probe.http_get.port == AGENT_PORT:
+                continue
+            one = _probe(container, kind, probe)
+            if one is not None and one.port != AGENT_PORT:
+                found.append(one)
+    return tuple(found)
 
 
 def rewrite_off(pod: Pod) -> bool:

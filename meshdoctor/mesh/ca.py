@@ -105,10 +105,8 @@ def _audience(projected: Projected) -> str | None:
 
 
 def _has_spire(pod: Pod) -> bool:
-    for volume in pod.spec.volumes:
-        if volume.csi is not None and "spiffe" in volume.csi.driver:
-            return True
-    return False
+    drivers = [v.csi for v in pod.spec.volumes if v.csi is not None]
+    return bool(drivers) and any("spiffe" in one.driver for one in drivers)
 
 
 def kind(istiods: Iterable[Pod], pods: Iterable[Pod], has_cacerts: bool) -> str:

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cached_property
 
 from meshdoctor.model.kubernetes import Container, OwnerReference, Pod, Workload
@@ -171,7 +172,15 @@ def group(
 
 
 def _oldest_first(pods: list[Pod]) -> tuple[Pod, ...]:
-    return tuple(sorted(pods, key=_age) if len(pods) > 1 else pods)
+    """By `_age`; times of one zone compare as their texts do."""
+    if len(pods) < 2:
+        return tuple(pods)
+    created = [p.metadata.creation_timestamp for p in pods]
+    known = [at for at in created if at is not None and at.tzinfo is UTC]
+    if len(known) < len(pods):
+        return tuple(sorted(pods, key=_age))
+    ages = sorted(zip(known, [p.metadata.name for p in pods], range(len(pods)), strict=True))
+    return tuple([pods[number] for _, _, number in ages])
 
 
 def _age(pod: Pod) -> tuple[str, str]:
@@ -234,7 +243,7 @@ def tls_mode_label(pod: Pod) -> str:
 
 def app_containers(pod: Pod) -> tuple[Container, ...]:
     """The application's own containers, without Istio's."""
-    return tuple(c for c in pod.spec.containers if c.name not in (PROXY, "istio-init"))
+    return tuple([c for c in pod.spec.containers if c.name not in (PROXY, "istio-init")])
 
 
 def principal(trust_domain: str, namespace: str, service_account: str) -> str:

@@ -9,7 +9,7 @@ from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import routes, rules
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.hosts import service_of
-from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
+from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
 from meshdoctor.model.kubernetes import Service
@@ -152,7 +152,7 @@ def _first_proxies(view: View) -> dict[tuple[str, str], WorkloadPods]:
     """The first workload of each kind of proxy, by namespace; under "" of all namespaces."""
     found: dict[tuple[str, str], WorkloadPods] = {}
     for one in reading.workloads(view).values():
-        kind = _kind(one)
+        kind = one.proxy_type
         found.setdefault((kind, one.subject.namespace), one)
         found.setdefault((kind, ""), one)
     return found
@@ -161,7 +161,3 @@ def _first_proxies(view: View) -> dict[tuple[str, str], WorkloadPods]:
 def _named(workload: WorkloadPods | None) -> str:
     """As istioctl takes it."""
     return f"{workload.target}.{workload.subject.namespace}" if workload is not None else ""
-
-
-def _kind(workload: WorkloadPods) -> str:
-    return proxy_type(workload.pod) if workload.pod is not None else ""

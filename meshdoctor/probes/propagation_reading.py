@@ -121,21 +121,28 @@ def _deliveries(view: View) -> tuple[Delivery, ...]:
 
 def proxy_pods(view: View) -> tuple[Pod, ...]:
     """Every pod of the scope with an Istio proxy that should be running."""
-    return view.memo("proxy-pods", _proxy_pods)
-
-
-def _proxy_pods(view: View) -> tuple[Pod, ...]:
-    return tuple(p for p in view.objects("Pod", Pod) if is_client(p))
+    return view.memo("proxy-pods", _proxies).running
 
 
 def unready_proxies(view: View) -> tuple[Pod, ...]:
     """Every pod of the scope with an istio-proxy that is not ready, whatever becomes of the pod."""
-    return view.memo("unready-proxies", _unready_proxies)
+    return view.memo("proxy-pods", _proxies).unready
 
 
-def _unready_proxies(view: View) -> tuple[Pod, ...]:
-    statuses = ((p, p.container_status(PROXY)) for p in view.objects("Pod", Pod))
-    return tuple(pod for pod, status in statuses if status is not None and not status.ready)
+class _Proxies(Struct, frozen=True):
+    running: tuple[Pod, ...]
+    unready: tuple[Pod, ...]
+
+
+def _proxies(view: View) -> _Proxies:
+    running, unready = [], []
+    for pod in view.objects("Pod", Pod):
+        if is_client(pod):
+            running.append(pod)
+        status = pod.container_status(PROXY)
+        if status is not None and not status.ready:
+            unready.append(pod)
+    return _Proxies(tuple(running), tuple(unready))
 
 
 def is_client(pod: Pod) -> bool:

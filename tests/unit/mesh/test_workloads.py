@@ -1,8 +1,14 @@
 """What is known of a workload and its pods, and how are kubectl and istioctl told it?"""
 
-import pytest
+from datetime import UTC, datetime, timedelta, timezone
+from random import Random
 
-from meshdoctor.mesh.workloads import WorkloadPods, owner_of, proxy_type
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from meshdoctor.mesh.workloads import WorkloadPods, group, owner_of, proxy_type
 from meshdoctor.model.kubernetes import (
     Condition,
     Container,
@@ -82,3 +88,32 @@ def test_owner(owners: list[tuple[str, str, bool]], labels: dict[str, str], expe
     references = tuple(OwnerReference(kind=k, name=n, controller=c) for k, n, c in owners)
     meta = Meta(name="p", namespace="shop", labels=labels, owner_references=references)
     assert owner_of(Pod(metadata=meta)).ref == expected
+
+
+TIMES = st.none() | st.datetimes(
+    min_value=datetime(2026, 1, 1),
+    max_value=datetime(2026, 1, 1, 0, 0, 3),
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=1))]),
+)
+
+
+@given(st.lists(TIMES, max_size=5), st.randoms(use_true_random=False))
+def test_pods_are_ordered_by_the_text_of_their_age(
+    times: list[datetime | None], random: Random
+) -> None:
+    pods = [
+        Pod(metadata=Meta(name=f"p{n}", namespace="shop", creation_timestamp=at))
+        for n, at in enumerate(times)
+    ]
+    random.shuffle(pods)
+    owner = (OwnerReference(kind="DaemonSet", name="log", controller=True),)
+    owned = [replace(p, metadata=replace(p.metadata, owner_references=owner)) for p in pods]
+    found = group(owned)
+    by_text = sorted(
+        owned,
+        key=lambda p: (
+            at.isoformat() if (at := p.metadata.creation_timestamp) is not None else "",
+            p.name,
+        ),
+    )
+    assert [one.pods for one in found.values()] == ([tuple(by_text)] if owned else [])
