@@ -160,7 +160,8 @@ class Collector:
                 remedy="please report this with the bundle (meshdoctor collect)",
             )
             return _unanswered(step, view, why)
-        return _Answer(commands=tuple(view.commands), values=masked_values(astuple(values)))
+        masked = masked_values(astuple(values), step.probe.texts)
+        return _Answer(commands=tuple(view.commands), values=masked)
 
 
 def _config_kind(subject: Subject) -> str:

@@ -4,6 +4,7 @@ Facts are masked as they are collected, so conditions and printed commands never
 report is searched once more, for what reached it by another way (error messages, log excerpts).
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,18 +22,20 @@ _OURS = frozenset({"fix", "run", "by_hand", "docs", "condition", "commands", "re
 """Written by playbooks, from facts that are masked already: `Bearer $TOKEN` in a command stays."""
 
 
-def masked_values(values: tuple[Scalar | Unavailable, ...]) -> tuple[Scalar | Unavailable, ...]:
-    """The facts without secrets; only plain text can hold one."""
-    return tuple(
-        [
-            _mask(value)
-            if value.__class__ is str and value
-            else masked_reason(value)
-            if value.__class__ is Unavailable
-            else value
-            for value in values
-        ]
-    )
+Values = tuple[Scalar | Unavailable, ...]
+
+
+def masked_values(values: Values, texts: Sequence[int]) -> Values:
+    """The facts without secrets. `texts`: places of those that are declared as plain text, the
+    only ones that can hold one, beside reasons why there is none."""
+    if Unavailable in map(type, values):
+        values = tuple(masked_reason(v) if isinstance(v, Unavailable) else v for v in values)
+    changed: dict[int, str] = {}
+    for at in texts:
+        text = values[at]
+        if text and isinstance(text, str) and (safe := _mask(text)) != text:
+            changed[at] = safe
+    return tuple(changed.get(at, v) for at, v in enumerate(values)) if changed else values
 
 
 def masked_reason(why: Unavailable) -> Unavailable:

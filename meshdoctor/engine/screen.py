@@ -39,7 +39,10 @@ class Key(Struct, frozen=True, kw_only=True):
             value if (value := values[at]).__class__ is Unavailable else not value
             for at in self.blank
         ]
-        numbers = [_rank(values[at], bounds) for at, bounds in self.ranked]
+        numbers = [
+            bounds if (number := values[at]) == 0 else _rank(number, bounds)
+            for at, bounds in self.ranked
+        ]
         return (self.exact(values), *texts, *numbers)
 
 
@@ -127,7 +130,7 @@ def _nothing(values: Values) -> None:
 
 
 def _rank(value: Scalar | Unavailable, bounds: tuple[int, ...]) -> object:
-    """Where a number lies: below, at or above each of the bounds."""
+    """Where a number that is not 0 lies: below, at or above each of the bounds."""
     if not isinstance(value, int):
         return value
     at = bisect_left(bounds, value)

@@ -80,7 +80,8 @@ class Probe(Struct, frozen=True, kw_only=True):
     """A declared probe. `reads` are kinds and other evidence (`log`, `metrics`, `proxy-status`,
     `proxy-config`, `debug`, `authz-check`): RBAC and docs are generated from them. `costly` probes
     run only for subjects still undecided. `kinds`: of other kinds of configuration objects it says
-    the same of every one, and reads nothing; empty: it judges all."""
+    the same of every one, and reads nothing; empty: it judges all. `texts`: places of the facts
+    that are plain text."""
 
     name: str
     subject: SubjectKind
@@ -91,6 +92,7 @@ class Probe(Struct, frozen=True, kw_only=True):
     doc: str
     run: Callable[[View, Any], Any]
     declares: tuple[FactDeclaration, ...] = field(default=())
+    texts: tuple[int, ...] = field(default=())
 
 
 def probe(
@@ -105,6 +107,7 @@ def probe(
 
     def declare(function: Callable[[View, Any], Any]) -> Probe:
         facts = function.__annotations__["return"]
+        declares = declarations(facts)
         doc = (function.__doc__ or "").strip()
         if not doc:
             raise TypeError(f"probe {name} has no docstring")
@@ -117,7 +120,8 @@ def probe(
             kinds=frozenset(kinds),
             doc=doc.splitlines()[0],
             run=function,
-            declares=declarations(facts),
+            declares=declares,
+            texts=tuple(at for at, fact in enumerate(declares) if fact.type is str),
         )
 
     return declare

@@ -89,6 +89,19 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert mask(text) == text
 
 
+@pytest.mark.parametrize(
+    "token", ["glpat-abcdefghij0123456789", "xoxb-0123456789-abcdef", "k8s-aws-v1.aabbccddee0"]
+)
+def test_a_token_that_reads_like_a_name_is_no_name(token: str) -> None:
+    assert token not in mask(token)
+    assert token not in mask(f"shop/{token}")
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz0123456789./-", max_size=60))
+def test_a_name_needs_no_search(text: str) -> None:
+    assert mask(text) == mask(f"{text} ")[:-1]
+
+
 def test_one_secret_is_one_token() -> None:
     redactor = Redactor()
     first = redactor.text("password=hunter22 x")
