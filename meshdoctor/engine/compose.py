@@ -358,22 +358,15 @@ def _versions(run: "Run") -> dict[str, str]:
 
 
 def _image_versions(run: "Run") -> dict[str, str]:
-    control: set[str] = set()
-    data: set[str] = set()
+    images: dict[str, set[str]] = {"istiod": set(), "proxies": set()}
     for workload in workloads(RecordingView(run.evidence)).values():
         for pod in workload.pods:
-            for container in pod.spec.containers:
-                if container.name == "discovery":
-                    control.add(_tag(container.image))
+            images["istiod"].update(c.image for c in pod.spec.containers if c.name == "discovery")
             proxy = proxy_container(pod)
             if proxy is not None:
-                data.add(_tag(proxy.image))
-    out = {}
-    if control - {""}:
-        out["istiod"] = ", ".join(sorted(control - {""}))
-    if data - {""}:
-        out["proxies"] = ", ".join(sorted(data - {""}))
-    return out
+                images["proxies"].add(proxy.image)
+    tags = {part: {_tag(image) for image in found} - {""} for part, found in images.items()}
+    return {part: ", ".join(sorted(found)) for part, found in tags.items() if found}
 
 
 def _tag(image: str) -> str:

@@ -45,6 +45,7 @@ class Evidence:
         self._values: dict[Hashable, Any] = {}
         self._errors: dict[Hashable, Exception] = {}
         self._busy: dict[Hashable, threading.Lock] = {}
+        self.memos: dict[Hashable, tuple[Any, dict[str, None]]] = {}
         self._listed: dict[tuple[str, str | None], tuple[tuple[Object, ...], tuple[str, ...]]] = {}
         self._named: dict[tuple[str, str, str], tuple[Object | None, str]] = {}
 
@@ -288,11 +289,17 @@ class RecordingView:
         )
 
     def memo(self, key: Hashable, build: Callable[[View], T]) -> T:
+        found = self._evidence.memos.get(key)
+        if found is None:
+            found = self._evidence.memos[key] = self._build(key, build)
+        value, commands = found
+        if commands:
+            self.commands.update(commands)
+        return cast(T, value)
+
+    def _build(self, key: Hashable, build: Callable[[View], T]) -> tuple[T, dict[str, None]]:
         def run() -> tuple[T, dict[str, None]]:
             inner = RecordingView(self._evidence)
             return build(inner), inner.commands
 
-        value, commands = self._evidence.once(("memo", key), run)
-        if commands:
-            self.commands.update(commands)
-        return value
+        return self._evidence.once(("memo", key), run)

@@ -8,8 +8,10 @@ compare with literal numbers alone, where it lies among those.
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from functools import reduce
+from operator import itemgetter, or_
 from typing import Any
 
 from msgspec import Struct
@@ -20,8 +22,24 @@ from meshdoctor.model.facts import FactDeclaration, Ref, Scalar
 
 MOST = 4096
 Values = Sequence[Scalar | Unavailable]
-Uses = Mapping[str, Sequence[str]]
-"""`step.fact` -> the conditions that name it."""
+
+
+class Use(Struct, frozen=True, kw_only=True):
+    """How conditions use a fact: they only ask if it is empty (`blank`), only compare it with
+    these numbers (`bounds`), or more than that (neither)."""
+
+    blank: bool = False
+    bounds: frozenset[int] | None = None
+
+    def __or__(self, other: "Use") -> "Use":
+        bounds = None
+        if self.bounds is not None and other.bounds is not None:
+            bounds = self.bounds | other.bounds
+        return Use(blank=self.blank and other.blank, bounds=bounds)
+
+
+Uses = Mapping[str, Use]
+"""By `step.fact`."""
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -83,12 +101,40 @@ class Screen:
 
 
 def uses_of(conditions: Iterable[Condition]) -> Uses:
-    """The facts that conditions name."""
-    out: dict[str, list[str]] = {}
+    """How conditions use each fact that they name."""
+    out: dict[str, Use] = {}
     for one in conditions:
-        for name in one.uses:
-            out.setdefault(name, []).append(one.text)
+        for name, use in _uses_in(one).items():
+            out[name] = out[name] | use if name in out else use
     return out
+
+
+_FACT = r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*"
+_NAMED = re.compile(rf"(?<![\w.]){_FACT}\b")
+_TEST = re.compile(
+    rf"(?:^|[(&|?:])\s*(?P<name>{_FACT})\s*"
+    r"(?:[!=]=\s*(?P<empty>''|\"\")|(?:[<>]=?|[!=]=)\s*(?P<number>\d+))(?=\s*(?:$|[)&|?:]))"
+)
+"""A comparison that stands by itself: no arithmetic reaches into it."""
+
+
+def _uses_in(condition: Condition) -> dict[str, Use]:
+    named = Counter(_NAMED.findall(condition.text))
+    empty: Counter[str] = Counter()
+    numbers: dict[str, list[int]] = {}
+    for test in _TEST.finditer(condition.text):
+        if test["empty"]:
+            empty[test["name"]] += 1
+        else:
+            numbers.setdefault(test["name"], []).append(int(test["number"]))
+    return {
+        name: Use(
+            blank=0 < named[name] == empty[name],
+            bounds=frozenset(found) if 0 < named[name] == len(found) else None,
+        )
+        for name in condition.uses
+        for found in [numbers.get(name, [])]
+    }
 
 
 def key_of(declares: Sequence[FactDeclaration], asked: Iterable[tuple[str, Uses]]) -> Key | None:
@@ -98,14 +144,13 @@ def key_of(declares: Sequence[FactDeclaration], asked: Iterable[tuple[str, Uses]
     blank: list[int] = []
     ranked: list[tuple[int, tuple[int, ...]]] = []
     for at, fact in enumerate(declares):
-        named = [(f"{step}.{fact.name}", uses) for step, uses in askers]
-        wanted = [(name, uses[name]) for name, uses in named if name in uses]
-        if not wanted:
+        found = [uses[name] for step, uses in askers if (name := f"{step}.{fact.name}") in uses]
+        if not found:
             continue
-        bounds = _bounds(wanted) if fact.type is int else None
-        if bounds is not None:
-            ranked.append((at, bounds))
-        elif fact.type in (str, Ref) and all(only_blank(n, texts) for n, texts in wanted):
+        use = reduce(or_, found)
+        if fact.type is int and use.bounds is not None:
+            ranked.append((at, tuple(sorted(use.bounds))))
+        elif fact.type in (str, Ref) and use.blank:
             blank.append(at)
         else:
             exact.append(at)
@@ -113,16 +158,6 @@ def key_of(declares: Sequence[FactDeclaration], asked: Iterable[tuple[str, Uses]
         return None
     pick = itemgetter(*exact) if exact else _nothing
     return Key(exact=pick, blank=tuple(blank), ranked=tuple(ranked))
-
-
-def _bounds(wanted: Iterable[tuple[str, Sequence[str]]]) -> tuple[int, ...] | None:
-    out: set[int] = set()
-    for name, texts in wanted:
-        found = compared_with(name, texts)
-        if found is None:
-            return None
-        out.update(found)
-    return tuple(sorted(out))
 
 
 def _nothing(values: Values) -> None:
@@ -135,30 +170,3 @@ def _rank(value: Scalar | Unavailable, bounds: tuple[int, ...]) -> object:
         return value
     at = bisect_left(bounds, value)
     return 2 * at + (at < len(bounds) and bounds[at] == value)
-
-
-_BEFORE, _AFTER = r"(?:^|[(&|?:])\s*", r"(?=\s*(?:$|[)&|?:]))"
-"""A comparison that stands by itself: no arithmetic reaches into it."""
-
-
-def only_blank(name: str, texts: Iterable[str]) -> bool:
-    """Whether conditions only ask if that text is empty."""
-    return _compared(name, texts, r"[!=]=\s*(''|\"\")") is not None
-
-
-def compared_with(name: str, texts: Iterable[str]) -> tuple[int, ...] | None:
-    """The numbers that conditions compare that number with; None: they ask for more."""
-    found = _compared(name, texts, r"(?:[<>]=?|[!=]=)\s*(\d+)")
-    return tuple(sorted(set(map(int, found)))) if found is not None else None
-
-
-def _compared(name: str, texts: Iterable[str], test: str) -> list[str] | None:
-    """What conditions compare the fact with in that way; None when they use it otherwise too."""
-    use = rf"(?<![\w.]){re.escape(name)}\b"
-    out: list[str] = []
-    for text in texts:
-        found = re.findall(rf"{_BEFORE}{use}\s*{test}{_AFTER}", text)
-        if len(found) != len(re.findall(use, text)):
-            return None
-        out += found
-    return out
