@@ -10,7 +10,7 @@ from datetime import datetime
 from meshdoctor.mesh.injection import NewPod
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import INJECT, INJECTION, REVISION
-from meshdoctor.mesh.workloads import is_sidecar, proxy_container
+from meshdoctor.mesh.workloads import is_sidecar
 from meshdoctor.model.kubernetes import Namespace, Object, Pod, WebhookConfiguration
 
 _SIDECAR_KEYS = (
@@ -42,12 +42,6 @@ def expected_by(
     for policy in policies:
         return f"{policy.ref} acts on sidecars only"
     return ""
-
-
-def lacks_sidecar(pod: Pod) -> bool:
-    """Whether nothing was injected: no istio-proxy, or a gateway's whose image is still `auto`."""
-    proxy = proxy_container(pod)
-    return proxy is None or proxy.image == "auto"
 
 
 def near_miss(namespace: Namespace) -> str:

@@ -163,17 +163,24 @@ def _names(event: Event, container: str) -> bool:
     return container in event.message
 
 
-def any_ended(pod: Pod) -> bool:
-    """Whether a container of the pod, or its proxy, ever ended; init containers are meant to.
+def glance(pod: Pod) -> tuple[bool, bool]:
+    """(the pod waits, or any container is not ready; a container, or the proxy, ever ended).
 
-    Where none did, nothing was killed, nothing died early, and no job waits for its proxy.
+    Init containers are meant to end. Where no other did, nothing was killed, nothing died early,
+    and no job waits for its proxy.
     """
-    for status in pod.status.container_statuses:
-        if status.state.terminated is not None or status.last_state.terminated is not None:
-            return True
-    return any(
-        s.name == PROXY and ended_state(s) is not None for s in pod.status.init_container_statuses
-    )
+    mine, init = pod.status.container_statuses, pod.status.init_container_statuses
+    waits = pod.status.phase == "Pending" or not (mine or init)
+    ended = False
+    for one in mine:
+        waits = waits or not one.ready
+        if one.state.terminated is not None or one.last_state.terminated is not None:
+            ended = True
+    for one in init:
+        waits = waits or not one.ready
+        if one.name == PROXY and ended_state(one) is not None:
+            ended = True
+    return waits, ended
 
 
 def ended_state(status: ContainerStatus) -> Terminated | None:

@@ -79,6 +79,13 @@ class WorkloadPods:
         )
 
     @cached_property
+    def bare(self) -> tuple[Pod, ...]:
+        """Of the live pods those into which nothing was injected: without istio-proxy, or with
+        that of a gateway whose image is still `auto`."""
+        proxies = zip(self.live, map(proxy_container, self.live), strict=True)
+        return tuple([p for p, proxy in proxies if proxy is None or proxy.image == "auto"])
+
+    @cached_property
     def sidecars(self) -> tuple[Pod, ...]:
         """Its pods that have a sidecar."""
         kinds = zip(self.pods, self.proxy_types, strict=True)

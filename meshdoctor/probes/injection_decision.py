@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.ambient import MODE
-from meshdoctor.mesh.enablement import expected_by, lacks_sidecar, older_than_enablement
+from meshdoctor.mesh.enablement import expected_by, older_than_enablement
 from meshdoctor.mesh.injection import IGNORED_NAMESPACES, Decision, NewPod, unclear
 from meshdoctor.mesh.injector_config import config_map_name
 from meshdoctor.mesh.other_webhooks import after_injection
@@ -28,10 +28,9 @@ from meshdoctor.probes.injection_reads import (
     Space,
     decision,
     istiod_release,
-    new_pod,
+    new_pod_in,
     pods_in,
-    space_of,
-    webhooks,
+    site_of,
 )
 from meshdoctor.probes.reading import root_namespace, workload
 from meshdoctor.probes.view import View, attempt, probe
@@ -106,12 +105,10 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
 def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecision:
     """Would the next pod of this workload get a sidecar, and do its pods have one?"""
     found = workload(view, subject)
-    next_pod = new_pod(view, found)
+    site = site_of(view, subject.namespace)
+    space, hooks, live, bare = site.space, site.hooks, found.live, found.bare
+    next_pod = new_pod_in(space, found)
     told = decision(view, subject)
-    hooks = webhooks(view)
-    space = space_of(view, subject.namespace)
-    live = found.live
-    bare = [p for p in live if lacks_sidecar(p)]
     shown = bare[0] if bare else (live[0] if live else None)
     called = told.called[-1] if told.called else None
     said = next_pod.asks or ""
@@ -171,17 +168,8 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         injector_name=config if called else "",
         injector_namespace=home if called else "",
         ambient="ambient" in (space.labels.get(MODE), next_pod.labels.get(MODE)),
-        system=_system(view, subject.namespace),
+        system=space.system,
         scoped=view.namespaces is not None,
-    )
-
-
-def _system(view: View, namespace: str) -> bool:
-    return (
-        namespace in IGNORED_NAMESPACES
-        or namespace == view.istio_namespace
-        or namespace.startswith(("kube-", "openshift-", "istio-"))
-        or namespace.endswith("-system")
     )
 
 
@@ -242,7 +230,7 @@ def _policies(view: View, namespace: str) -> tuple[Object, ...]:
 
 
 def _older(
-    view: View, bare: list[Pod], space: Namespace, called: Injector | None, later: str
+    view: View, bare: tuple[Pod, ...], space: Namespace, called: Injector | None, later: str
 ) -> bool | Unavailable:
     """Whether a bare pod is older than what asks for it. Where no time tells, a webhook that
     cannot fail open and is the last to change the pod leaves no other explanation."""

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from meshdoctor.mesh.admission import Refused, lacks_pods, standing, unlisted
 from meshdoctor.mesh.ambient import MODE
-from meshdoctor.mesh.injection import Decision, NewPod, answered, passed_over
+from meshdoctor.mesh.injection import IGNORED_NAMESPACES, Decision, NewPod, answered, passed_over
 from meshdoctor.mesh.injector_config import InjectorConfig, config_map_name, parse
-from meshdoctor.mesh.pod_startup import Stage, Startup, judge, worst
+from meshdoctor.mesh.pod_startup import Stage, Startup, glance, judge, worst
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import (
     INJECTION,
@@ -47,7 +47,8 @@ NO_POD = Startup(pod=Pod(), stage=Stage.ENDED)
 
 class Space(Struct, frozen=True, kw_only=True):
     """A namespace as all its workloads see it. `injection`, `revision`, `mode` and `enforce` are
-    the values of its labels, fit to be shown; empty: absent."""
+    the values of its labels, fit to be shown; empty: absent. `system`: it is Kubernetes' or
+    Istio's own."""
 
     object: Namespace
     labels: dict[str, str]
@@ -56,6 +57,14 @@ class Space(Struct, frozen=True, kw_only=True):
     revision: str
     mode: str
     enforce: str
+    system: bool
+
+
+class Site(Struct, frozen=True, kw_only=True):
+    """What the injection of all workloads of a namespace depends on."""
+
+    space: Space
+    hooks: Injectors
 
 
 def webhooks(view: View) -> Injectors:
@@ -81,9 +90,32 @@ def space_of(view: View, name: str) -> Space:
             revision=clean(found.labels.get(REVISION, ""), 63),
             mode=clean(found.labels.get(MODE, ""), 63),
             enforce=found.labels.get(ENFORCE, "")[:63],
+            system=_system(v, name),
         )
 
     return view.memo(("injection-space", name), build)
+
+
+def _system(view: View, namespace: str) -> bool:
+    return (
+        namespace in IGNORED_NAMESPACES
+        or namespace == view.istio_namespace
+        or namespace.startswith(("kube-", "openshift-", "istio-"))
+        or namespace.endswith("-system")
+    )
+
+
+def site_of(view: View, namespace: str) -> Site:
+    """A namespace together with the injection webhooks. Where these cannot be read, the read of
+    the namespace is still on record."""
+    try:
+        return view.memo(("injection-site", namespace), lambda v: _site(v, namespace))
+    except EvidenceError:
+        return _site(view, namespace)
+
+
+def _site(view: View, namespace: str) -> Site:
+    return Site(space=space_of(view, namespace), hooks=webhooks(view))
 
 
 def injector_config(view: View, one: Injector) -> InjectorConfig | None:
@@ -119,7 +151,11 @@ def istiod_release(view: View, revision: str) -> tuple[int, ...] | None:
 
 def new_pod(view: View, found: WorkloadPods) -> NewPod:
     """What decides about the next pod of a workload: its template, else its newest pod."""
-    space = found.subject.namespace
+    return new_pod_in(space_of(view, found.subject.namespace), found)
+
+
+def new_pod_in(space: Space, found: WorkloadPods) -> NewPod:
+    """The same where the namespace was read."""
     controller, pod = found.controller, found.pods[-1] if found.pods else None
     if controller is not None and controller.kind != "CronJob":
         meta, spec = controller.spec.template.metadata, controller.spec.template.spec
@@ -128,8 +164,8 @@ def new_pod(view: View, found: WorkloadPods) -> NewPod:
     else:
         meta, spec = Pod().metadata, Pod().spec
     return NewPod(
-        namespace=space,
-        namespace_labels=space_of(view, space).labels,
+        namespace=found.subject.namespace,
+        namespace_labels=space.labels,
         labels=meta.labels,
         annotations=meta.annotations,
         host_network=spec.host_network,
@@ -140,7 +176,8 @@ def decision(view: View, subject: WorkloadSubject) -> Decision:
     """Whether the next pod of the workload would be injected."""
 
     def build(v: View) -> Decision:
-        return decide_for(v, new_pod(v, workload(v, subject)))
+        found, site = workload(v, subject), site_of(v, subject.namespace)
+        return _decide(v, site.hooks, new_pod_in(site.space, found))
 
     return view.memo(("injection-decision", subject), build)
 
@@ -156,9 +193,7 @@ class _Asked(Struct, frozen=True, kw_only=True):
     passed_over: Decision | None = None
 
 
-def decide_for(view: View, pod: NewPod) -> Decision:
-    """The decision for any pod, applied or not."""
-    hooks = webhooks(view)
+def _decide(view: View, hooks: Injectors, pod: NewPod) -> Decision:
     alike = tuple([pod.labels.get(key) for key in hooks.label_keys])
     asked = view.memo(("injection-asked", pod.namespace, alike), lambda v: _asked(v, hooks, pod))
     if asked.passed_over is not None:
@@ -230,45 +265,30 @@ def refusal(view: View, subject: WorkloadSubject) -> Refused | None:
 
 
 class Startups(Struct, frozen=True, kw_only=True):
-    """How far each pod of a workload came that is not being deleted, and the one furthest from
-    Ready; an empty pod that ended where there is none."""
+    """How far each pod of a workload came that is not being deleted; the one furthest from Ready,
+    an empty pod that ended where there is none; and those of which a container ever ended."""
 
     states: tuple[Startup, ...]
     worst: Startup
+    ended: tuple[Pod, ...]
 
 
 def startups(view: View, subject: WorkloadSubject) -> Startups:
-    """How far each pod of the workload came. Events that cannot be read are raised."""
+    """How far each pod of the workload came. Events are read where a pod waits; when they cannot
+    be, that is raised."""
 
     def build(v: View) -> Startups:
-        found = workload(v, subject)
-        events = events_of(v, subject.namespace) if _any_unready(found) else {}
-        states = tuple(
-            [
-                judge(pod, events.get(("Pod", pod.name), ()), v.now)
-                for pod in found.pods
-                if pod.metadata.deletion_timestamp is None
-            ]
+        seen = [(pod, *glance(pod)) for pod in workload(v, subject).pods]
+        events = events_of(v, subject.namespace) if any(waits for _, waits, _ in seen) else {}
+        staying = [(p, ended) for p, _, ended in seen if p.metadata.deletion_timestamp is None]
+        states = [judge(pod, events.get(("Pod", pod.name), ()), v.now) for pod, _ in staying]
+        return Startups(
+            states=tuple(states),
+            worst=worst(states) or NO_POD,
+            ended=tuple([pod for pod, ended in staying if ended]),
         )
-        return Startups(states=states, worst=worst(states) or NO_POD)
 
     return view.memo(("startups", subject), build)
-
-
-def _any_unready(found: WorkloadPods) -> bool:
-    """Whether a pod waits, or any of its containers, init containers included, is not ready."""
-    for pod in found.pods:
-        status = pod.status
-        mine, init = status.container_statuses, status.init_container_statuses
-        if status.phase == "Pending" or not (mine or init):
-            return True
-        for one in mine:
-            if not one.ready:
-                return True
-        for one in init:
-            if not one.ready:
-                return True
-    return False
 
 
 def pods_in(view: View, namespace: str) -> tuple[Pod, ...]:

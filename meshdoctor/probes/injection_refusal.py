@@ -24,7 +24,7 @@ from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import (
     decision,
     injector_config,
-    new_pod,
+    new_pod_in,
     refusal,
     space_of,
 )
@@ -81,7 +81,8 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
 def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     """Did the API server refuse to create this workload's pods, or would it?"""
     found = workload(view, subject)
-    pod = new_pod(view, found)
+    space = space_of(view, subject.namespace)
+    pod = new_pod_in(space, found)
     called = decision(view, subject).called
     said = attempt(lambda: refusal(view, subject))
     lost = said if isinstance(said, Unavailable) else None
@@ -89,7 +90,7 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     injector = attempt(lambda: _injector(view, called[-1])) if called else NO_INJECTOR
     gone = injector if isinstance(injector, Unavailable) else None
     its = injector if isinstance(injector, _Injector) else NO_INJECTOR
-    level = space_of(view, subject.namespace).enforce
+    level = space.enforce
     name, value, problem = _wrong(found, pod.annotations) if called else ("", "", "")
     conflicting = _of_annotations(pod.annotations)
     return InjectionRefusal(

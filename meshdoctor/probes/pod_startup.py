@@ -1,6 +1,7 @@
 """How far did this workload's pods come, and what stopped the worst of them?"""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Struct
@@ -13,7 +14,6 @@ from meshdoctor.mesh.pod_startup import (
     MESH_CONTAINERS,
     Stage,
     Startup,
-    any_ended,
     app_died_early,
     job_held_by_proxy,
     out_of_memory,
@@ -92,10 +92,10 @@ class PodStartup(Struct, frozen=True, kw_only=True):
 def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
     """How far did this workload's pods come, and what stopped the worst of them?"""
     found = startups(view, subject)
-    states, one = found.states, found.worst
+    states, one, ended = found.states, found.worst, found.ended
+    unready = [s for s in states if s.stage is not Stage.READY]
     pod = one.pod
     proxy = pod.container(PROXY)
-    ended = [s.pod for s in states if any_ended(s.pod)]
     oom = next((p for p in ended if out_of_memory(p, PROXY, view.now)), None)
     held = next((p for p in ended if job_held_by_proxy(p)), None)
     plugin = plugin_of(one.event) if one.stage is Stage.SANDBOX else ""
@@ -108,7 +108,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         namespace_ref=Ref(f"Namespace//{subject.namespace}"),
         resource=subject.owner.lower(),
         pods=len(states),
-        blocked=sum([s.blocked for s in states]),
+        blocked=sum([s.blocked for s in unready]),
         stage=one.stage.word,
         pod=pod.name,
         node=pod.spec.node_name,
@@ -136,7 +136,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         proxy_oom=oom is not None,
         proxy_oom_pod=oom.name if oom is not None else "",
         proxy_memory_limit=_limit(oom.container(PROXY) if oom is not None else proxy),
-        probe_kills=_count_kills(view, states),
+        probe_kills=_count_kills(view, unready),
         probe_timeouts=told.probe_timeouts,
         hook_failed=told.hook_failed,
         app_probe=told.app_probe,
@@ -205,7 +205,12 @@ def _ran(status: ContainerStatus) -> bool:
 
 
 def _limit(proxy: Container | None) -> str:
-    return clean(str(proxy.resources.limits.get("memory", "")), 40) if proxy is not None else ""
+    return _shown(str(proxy.resources.limits.get("memory", ""))) if proxy is not None else ""
+
+
+@lru_cache(maxsize=256)
+def _shown(quantity: str) -> str:
+    return clean(quantity, 40)
 
 
 def _plugin_owner(view: View, plugin: str) -> str:
@@ -235,11 +240,9 @@ def _share(pod: Pod) -> int:
     return round(100 * asked.get(PROXY, 0.0) / total) if total else 0
 
 
-def _count_kills(view: View, states: tuple[Startup, ...]) -> int:
+def _count_kills(view: View, unready: list[Startup]) -> int:
     """Start-up probe kills of pods that are not Ready now: those of Ready pods are over."""
-    return sum(
-        probe_kills(s.pod, _own(view, s), view.now) for s in states if s.stage is not Stage.READY
-    )
+    return sum([probe_kills(s.pod, _own(view, s), view.now) for s in unready])
 
 
 def _own(view: View, one: Startup) -> list[Event]:
@@ -288,7 +291,7 @@ def _rewritten(one: Startup) -> bool:
     return any(p.http_get.path.startswith("/app-health/") for p in probes if p and p.http_get)
 
 
-def _died_early(view: View, pods: list[Pod]) -> str:
+def _died_early(view: View, pods: tuple[Pod, ...]) -> str:
     for pod in pods:
         name = app_died_early(pod, _ready_at(view, pod), view.now)
         if name:

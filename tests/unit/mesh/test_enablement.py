@@ -3,14 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from meshdoctor.mesh.enablement import (
     expected_by,
-    lacks_sidecar,
     near_miss,
     older_than_enablement,
 )
 from meshdoctor.mesh.injection import NewPod
+from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.istio import PeerAuthentication
 from meshdoctor.model.kubernetes import (
     Container,
@@ -19,8 +20,10 @@ from meshdoctor.model.kubernetes import (
     Namespace,
     Pod,
     PodSpec,
+    PodStatus,
     WebhookConfiguration,
 )
+from meshdoctor.model.subjects import WorkloadSubject
 
 DAY = datetime(2026, 1, 10, tzinfo=UTC)
 
@@ -74,9 +77,13 @@ def test_older_than_the_webhook() -> None:
 
 def test_a_gateway_whose_image_is_auto_lacks_its_proxy() -> None:
     proxy = Container(name="istio-proxy", image="auto")
-    assert lacks_sidecar(Pod(spec=PodSpec(containers=(proxy,))))
-    assert lacks_sidecar(pod(1))
-    assert not lacks_sidecar(pod(1, sidecar=True))
+    auto, none, good = Pod(spec=PodSpec(containers=(proxy,))), pod(1), pod(1, sidecar=True)
+    gone = replace(none, status=PodStatus(phase="Failed"))
+    subject = WorkloadSubject("shop", "cart")
+    found = WorkloadPods(subject=subject, controller=None, pods=(auto, none, good, gone))
+    assert found.bare == (auto, none)
+    assert found.live == (auto, none, good)
+    assert found.sidecars == (auto, good)
 
 
 @pytest.mark.parametrize(

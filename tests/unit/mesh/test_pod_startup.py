@@ -11,8 +11,8 @@ from meshdoctor.mesh import agent_log, cni
 from meshdoctor.mesh.agent_log import Complaint
 from meshdoctor.mesh.pod_startup import (
     Stage,
-    any_ended,
     app_died_early,
+    glance,
     job_held_by_proxy,
     judge,
     out_of_memory,
@@ -237,6 +237,7 @@ STATUSES = st.lists(
         name=st.sampled_from(["istio-proxy", "istio-init", "cart"]),
         state=STATES,
         last_state=STATES,
+        ready=st.booleans(),
         restart_count=st.integers(0, 1),
     ),
     max_size=3,
@@ -249,16 +250,24 @@ def test_where_no_container_ended_none_is_told_of(mine: Any, init: Any, policy: 
         spec=PodSpec(restart_policy=policy),
         status=PodStatus(container_statuses=mine, init_container_statuses=init),
     )
-    if not any_ended(one):
+    waits, ended = glance(one)
+    assert waits is (not (mine or init) or not all(s.ready for s in (*mine, *init)))
+    if not ended:
         assert out_of_memory(one, "istio-proxy", NOW) is None
         assert not job_held_by_proxy(one)
         assert app_died_early(one, NOW, NOW) == ""
 
 
 def test_an_init_container_is_meant_to_end() -> None:
-    assert not any_ended(pod(status("cart", RUNNING), init=(status("istio-init", ended(0)),)))
-    assert any_ended(pod(status("cart", RUNNING), init=(status("istio-proxy", ended(0)),)))
-    assert any_ended(pod(status("cart", RUNNING, last_state=ended(1))))
+    def look(mine: ContainerStatus, *init: ContainerStatus) -> tuple[bool, bool]:
+        states = PodStatus(container_statuses=(mine,), init_container_statuses=init)
+        return glance(Pod(status=states))
+
+    well = status("cart", RUNNING, ready=True)
+    assert look(well, status("istio-init", ended(0), ready=True)) == (False, False)
+    assert look(well, status("istio-proxy", ended(0), ready=True)) == (False, True)
+    assert look(status("cart", RUNNING, last_state=ended(1))) == (True, True)
+    assert glance(Pod()) == (True, False)
 
 
 @given(st.text(max_size=400))
