@@ -64,10 +64,8 @@ class Startup(Struct, frozen=True, kw_only=True):
 
 def judge(pod: Pod, events: Iterable[Event], now: datetime) -> Startup:
     """The pod's stage. `events` may be of other objects too; only this pod's recent ones count."""
-    if pod.status.phase in ("Succeeded", "Failed"):
-        return Startup(pod=pod, stage=Stage.ENDED)
-    if is_ready(pod):
-        return Startup(pod=pod, stage=Stage.READY)
+    if is_ready(pod) or pod.status.phase in _OVER:
+        return at_rest(pod)
     own = recent(pod, events, now)
     if not pod.spec.node_name or _is(pod, "PodScheduled", "False"):
         return _unscheduled(pod, own)
@@ -78,6 +76,12 @@ def judge(pod: Pod, events: Iterable[Event], now: datetime) -> Startup:
     return _containers(pod, own)
 
 
+def at_rest(pod: Pod) -> Startup:
+    """The stage of a pod that is Ready, or that ended, whatever its conditions say."""
+    return Startup(pod=pod, stage=Stage.ENDED if pod.status.phase in _OVER else Stage.READY)
+
+
+_OVER = frozenset({"Succeeded", "Failed"})
 _BEFORE_CONTAINERS = (
     (Stage.SANDBOX, ("FailedCreatePodSandBox",)),
     (Stage.MOUNT, ("FailedMount", "FailedAttachVolume")),
@@ -163,23 +167,30 @@ def _names(event: Event, container: str) -> bool:
     return container in event.message
 
 
-def glance(pod: Pod) -> tuple[bool, bool]:
-    """(the pod waits, or any container is not ready; a container, or the proxy, ever ended).
+def glance(pods: Iterable[Pod]) -> tuple[bool, list[Pod]]:
+    """(one of them waits or has a container that is not ready; those of which a container ended).
 
-    Init containers are meant to end. Where no other did, nothing was killed, nothing died early,
-    and no job waits for its proxy.
+    Init containers are meant to end, the proxy excepted. Where no other did, nothing was killed,
+    nothing died early, and no job waits for its proxy.
     """
-    mine, init = pod.status.container_statuses, pod.status.init_container_statuses
-    waits = pod.status.phase == "Pending" or not (mine or init)
-    ended = False
-    for one in mine:
-        waits = waits or not one.ready
-        if one.state.terminated is not None or one.last_state.terminated is not None:
-            ended = True
-    for one in init:
-        waits = waits or not one.ready
-        if one.name == PROXY and ended_state(one) is not None:
-            ended = True
+    waits, ended = False, []
+    for pod in pods:
+        mine, init = pod.status.container_statuses, pod.status.init_container_statuses
+        over = False
+        if pod.status.phase == "Pending" or not (mine or init):
+            waits = True
+        for one in mine:
+            if not one.ready:
+                waits = True
+            if one.state.terminated is not None or one.last_state.terminated is not None:
+                over = True
+        for one in init:
+            if not one.ready:
+                waits = True
+            if one.name == PROXY and ended_state(one) is not None:
+                over = True
+        if over:
+            ended.append(pod)
     return waits, ended
 
 

@@ -240,7 +240,10 @@ def is_sidecar(pod: Pod) -> bool:
 
 def is_native_sidecar(pod: Pod) -> bool:
     """Whether the proxy is an init container that restarts (Kubernetes native sidecar)."""
-    return any(c.name == PROXY and c.restart_policy == "Always" for c in pod.spec.init_containers)
+    for container in pod.spec.init_containers:
+        if container.name == PROXY and container.restart_policy == "Always":
+            return True
+    return False
 
 
 def tls_mode_label(pod: Pod) -> str:

@@ -1,6 +1,5 @@
 """Is this workload enrolled in the ambient mesh, and should it be?"""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -21,9 +20,10 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import NetworkPolicy, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import events_of, space_of
+from meshdoctor.probes.injection_reads import space_of
 from meshdoctor.probes.node_reads import NodePod, NodePods, cni_config, log_of_agent, node_pods
-from meshdoctor.probes.reading import workload, workloads
+from meshdoctor.probes.reading import workload
+from meshdoctor.probes.startup_reads import events_of
 from meshdoctor.probes.view import View, attempt, known, probe
 
 NO_POD = Pod()
@@ -96,7 +96,7 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         mode=space.mode,
         redirection=clean(redirection(pod), 63),
         sidecar=is_sidecar(pod),
-        peers_enrolled=view.memo("enrolled", _enrolled).get(subject.namespace, 0),
+        peers_enrolled=space.enrolled,
         ztunnel=gone or (tunnel.owner if tunnel is not None else Ref("")),
         ztunnel_ready=gone or (tunnel is not None and tunnel.ready),
         agent=gone or (agent.owner if agent is not None else Ref("")),
@@ -108,14 +108,6 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         policy=trouble.policy,
         branch_eni=POD_ENI in pod.annotations,
     )
-
-
-def _enrolled(view: View) -> dict[str, int]:
-    """How many live pods of each namespace are enrolled."""
-    out: dict[str, int] = defaultdict(int)
-    for (namespace, _), found in workloads(view).items():
-        out[namespace] += sum(redirection(p) == "enabled" for p in found.live)
-    return dict(out)
 
 
 def _wanted(view: View, pod: Pod, namespace: dict[str, str], nodes: NodePods) -> Wanted:

@@ -33,7 +33,8 @@ from meshdoctor.model.kubernetes import (
 )
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError, MissingError
-from meshdoctor.probes.injection_reads import decision, pods_in, refusal
+from meshdoctor.probes.injection_reads import decision
+from meshdoctor.probes.startup_reads import pods_in, refusal
 from meshdoctor.probes.view import View, attempt, known, probe
 
 OPEN_PORTS = ("", str(INJECT_PORT), "https-webhook")

@@ -26,15 +26,14 @@ from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import (
     MUTATING,
     Space,
-    decision,
     istiod_release,
-    new_pod_in,
-    pods_in,
-    site_of,
+    next_on_record,
 )
-from meshdoctor.probes.reading import root_namespace, workload
+from meshdoctor.probes.reading import root_namespace
+from meshdoctor.probes.startup_reads import pods_in
 from meshdoctor.probes.view import View, attempt, probe
 
+_CHOICE = frozenset({INJECT, REVISION})
 POLICIES = ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication", "Sidecar")
 
 
@@ -104,15 +103,15 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
 )
 def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecision:
     """Would the next pod of this workload get a sidecar, and do its pods have one?"""
-    found = workload(view, subject)
-    site = site_of(view, subject.namespace)
-    space, hooks, live, bare = site.space, site.hooks, found.live, found.bare
-    next_pod = new_pod_in(space, found)
-    told = decision(view, subject)
+    coming = next_on_record(view, subject)
+    found, next_pod, told = coming.found, coming.pod, coming.decision
+    space, hooks, live, bare = coming.site.space, coming.site.hooks, found.live, found.bare
     shown = bare[0] if bare else (live[0] if live else None)
     called = told.called[-1] if told.called else None
     said = next_pod.asks or ""
-    release = istiod_release(view, told.revision) if called else None
+    release = coming.release
+    if called is not None and not coming.seen:
+        release = istiod_release(view, told.revision)
     later = _later(view, next_pod, called) if bare else ""
     home = called.service.namespace if called and called.service else view.istio_namespace
     config = config_map_name(told.revision)
@@ -200,7 +199,9 @@ def _conflict(space: Space, told: Decision, hooks: tuple[Injector, ...]) -> bool
 
 def _misplaced(found: WorkloadPods, pod: NewPod) -> str:
     controller = found.controller
-    if controller is None:
+    if controller is None or (
+        _CHOICE.isdisjoint(controller.labels) and _CHOICE.isdisjoint(controller.annotations)
+    ):
         return ""
     for where, written, template in (
         ("label", controller.labels, pod.labels),

@@ -1,17 +1,13 @@
-"""Which reads do the probes on injection and start-up share? Each is made once per run.
+"""Which reads do the probes on injection share? Each is made once per run.
 
 Not a probe: it judges nothing.
 """
 
-from collections import defaultdict
-
 from msgspec import Struct
 
-from meshdoctor.mesh.admission import Refused, lacks_pods, standing, unlisted
-from meshdoctor.mesh.ambient import MODE
+from meshdoctor.mesh.ambient import MODE, redirection
 from meshdoctor.mesh.injection import IGNORED_NAMESPACES, Decision, NewPod, answered, passed_over
 from meshdoctor.mesh.injector_config import InjectorConfig, config_map_name, parse
-from meshdoctor.mesh.pod_startup import Stage, Startup, glance, judge, worst
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import (
     INJECTION,
@@ -26,29 +22,26 @@ from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.facts import Ref
 from meshdoctor.model.kubernetes import (
     ConfigMap,
-    Event,
     Namespace,
     Pod,
     WebhookConfiguration,
-    Workload,
 )
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import WorkloadSubject
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.reading import istiod_pods, workload, workloads
+from meshdoctor.probes.reading import istiod_pods, workload
+from meshdoctor.probes.startup_reads import pods_in
 from meshdoctor.probes.view import View
 
 MUTATING = "MutatingWebhookConfiguration"
 ENFORCE = "pod-security.kubernetes.io/enforce"
 _RELEASE = pattern(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$")
-EventsOf = dict[tuple[str, str], list[Event]]
-NO_POD = Startup(pod=Pod(), stage=Stage.ENDED)
 
 
 class Space(Struct, frozen=True, kw_only=True):
     """A namespace as all its workloads see it. `injection`, `revision`, `mode` and `enforce` are
     the values of its labels, fit to be shown; empty: absent. `system`: it is Kubernetes' or
-    Istio's own."""
+    Istio's own. `enrolled`: how many of its live pods are in the ambient mesh."""
 
     object: Namespace
     labels: dict[str, str]
@@ -58,6 +51,7 @@ class Space(Struct, frozen=True, kw_only=True):
     mode: str
     enforce: str
     system: bool
+    enrolled: int
 
 
 class Site(Struct, frozen=True, kw_only=True):
@@ -91,6 +85,7 @@ def space_of(view: View, name: str) -> Space:
             mode=clean(found.labels.get(MODE, ""), 63),
             enforce=found.labels.get(ENFORCE, "")[:63],
             system=_system(v, name),
+            enrolled=sum(redirection(p) == "enabled" for p in pods_in(v, name)),
         )
 
     return view.memo(("injection-space", name), build)
@@ -172,33 +167,70 @@ def new_pod_in(space: Space, found: WorkloadPods) -> NewPod:
     )
 
 
+class Next(Struct, frozen=True, kw_only=True):
+    """The next pod of a workload and what is decided about it. `config` and `release` are of the
+    istiod that is asked, where both could be read: `seen`."""
+
+    found: WorkloadPods
+    site: Site
+    pod: NewPod
+    decision: Decision
+    config: InjectorConfig | None
+    release: tuple[int, ...] | None
+    seen: bool
+
+
 def decision(view: View, subject: WorkloadSubject) -> Decision:
     """Whether the next pod of the workload would be injected."""
+    return next_of(view, subject).decision
 
-    def build(v: View) -> Decision:
-        found, site = workload(v, subject), site_of(v, subject.namespace)
-        return _decide(v, site.hooks, new_pod_in(site.space, found))
 
-    return view.memo(("injection-decision", subject), build)
+def next_of(view: View, subject: WorkloadSubject) -> Next:
+    """The next pod of the workload: would it be injected?"""
+    return view.memo(("injection-next", subject), lambda v: _next(v, subject))
+
+
+def next_on_record(view: View, subject: WorkloadSubject) -> Next:
+    """The same. When a part of it cannot be read, what could be read before is still on record."""
+    try:
+        return next_of(view, subject)
+    except EvidenceError:
+        workload(view, subject)
+        site_of(view, subject.namespace)
+        raise
+
+
+def _next(view: View, subject: WorkloadSubject) -> Next:
+    found, site = workload(view, subject), site_of(view, subject.namespace)
+    pod = new_pod_in(site.space, found)
+    asked = _asked_about(view, site.hooks, pod)
+    told = asked.passed_over or answered(pod, asked.called, asked.config, asked.release)
+    return Next(
+        found=found,
+        site=site,
+        pod=pod,
+        decision=told,
+        config=asked.config,
+        release=asked.release,
+        seen=asked.seen,
+    )
 
 
 class _Asked(Struct, frozen=True, kw_only=True):
     """Whom the API server asks about the pods of one namespace that are labelled alike: the
-    webhooks, with the configuration of the istiod behind them (None: not seen) and its release;
-    or, when it asks none, the decision that stands without them."""
+    webhooks, with the configuration of the istiod behind them (None: not there, or not `seen`)
+    and its release; or, when it asks none, the decision that stands without them."""
 
     called: tuple[Injector, ...]
     config: InjectorConfig | None = None
     release: tuple[int, ...] | None = None
+    seen: bool = False
     passed_over: Decision | None = None
 
 
-def _decide(view: View, hooks: Injectors, pod: NewPod) -> Decision:
+def _asked_about(view: View, hooks: Injectors, pod: NewPod) -> _Asked:
     alike = tuple([pod.labels.get(key) for key in hooks.label_keys])
-    asked = view.memo(("injection-asked", pod.namespace, alike), lambda v: _asked(v, hooks, pod))
-    if asked.passed_over is not None:
-        return asked.passed_over
-    return answered(pod, asked.called, asked.config, asked.release)
+    return view.memo(("injection-asked", pod.namespace, alike), lambda v: _asked(v, hooks, pod))
 
 
 def _asked(view: View, hooks: Injectors, pod: NewPod) -> _Asked:
@@ -212,92 +244,4 @@ def _asked(view: View, hooks: Injectors, pod: NewPod) -> _Asked:
         release = istiod_release(view, called[-1].revision)
     except EvidenceError:
         return _Asked(called=called)
-    return _Asked(called=called, config=config, release=release)
-
-
-def events_of(view: View, namespace: str) -> EventsOf:
-    """Warning events of a namespace by (kind, name) of the object they are about."""
-
-    def build(v: View) -> EventsOf:
-        out: EventsOf = defaultdict(list)
-        for event in v.objects("Event", Event, namespace):
-            if event.type != "Normal":
-                out[(event.involved_object.kind, event.involved_object.name)].append(event)
-        return dict(out)
-
-    return view.memo(("events-of", namespace), build)
-
-
-def controllers_of(view: View, found: WorkloadPods) -> tuple[Workload, ...]:
-    """The controller and those it owns (ReplicaSets of a Deployment, Jobs of a CronJob)."""
-    owned = owned_in(view, found.subject.namespace)
-    mine = () if found.controller is None else (found.controller,)
-    return (*mine, *owned.get(found.subject.name, ()))
-
-
-def owned_in(view: View, namespace: str) -> dict[str, list[Workload]]:
-    """ReplicaSets and Jobs of a namespace by the name of their owner."""
-
-    def build(v: View) -> dict[str, list[Workload]]:
-        out: dict[str, list[Workload]] = defaultdict(list)
-        for kind in ("ReplicaSet", "Job"):
-            for one in v.objects(kind, Workload, namespace):
-                for owner in one.metadata.owner_references:
-                    out[owner.name].append(one)
-        return dict(out)
-
-    return view.memo(("owned-by", namespace), build)
-
-
-def refusal(view: View, subject: WorkloadSubject) -> Refused | None:
-    """What keeps the workload's pods from being created; None: nothing that is known."""
-
-    def build(v: View) -> Refused | None:
-        events = events_of(v, subject.namespace)
-        found = controllers_of(v, workload(v, subject))
-        mine: list[Event] = []
-        if any(lacks_pods(c) for c in found):
-            found = (*found, *unlisted(found, events))
-            mine = [e for c in found for e in events.get((c.kind, c.name), ())]
-        return standing(found, mine, v.now)
-
-    return view.memo(("refusal", subject), build)
-
-
-class Startups(Struct, frozen=True, kw_only=True):
-    """How far each pod of a workload came that is not being deleted; the one furthest from Ready,
-    an empty pod that ended where there is none; and those of which a container ever ended."""
-
-    states: tuple[Startup, ...]
-    worst: Startup
-    ended: tuple[Pod, ...]
-
-
-def startups(view: View, subject: WorkloadSubject) -> Startups:
-    """How far each pod of the workload came. Events are read where a pod waits; when they cannot
-    be, that is raised."""
-
-    def build(v: View) -> Startups:
-        seen = [(pod, *glance(pod)) for pod in workload(v, subject).pods]
-        events = events_of(v, subject.namespace) if any(waits for _, waits, _ in seen) else {}
-        staying = [(p, ended) for p, _, ended in seen if p.metadata.deletion_timestamp is None]
-        states = [judge(pod, events.get(("Pod", pod.name), ()), v.now) for pod, _ in staying]
-        return Startups(
-            states=tuple(states),
-            worst=worst(states) or NO_POD,
-            ended=tuple([pod for pod, ended in staying if ended]),
-        )
-
-    return view.memo(("startups", subject), build)
-
-
-def pods_in(view: View, namespace: str) -> tuple[Pod, ...]:
-    """Every live pod of a namespace that is in scope."""
-    return view.memo("live-pods", _live_pods).get(namespace, ())
-
-
-def _live_pods(view: View) -> dict[str, tuple[Pod, ...]]:
-    out: dict[str, list[Pod]] = defaultdict(list)
-    for (space, _), found in workloads(view).items():
-        out[space] += found.live
-    return {space: tuple(pods) for space, pods in out.items()}
+    return _Asked(called=called, config=config, release=release, seen=True)

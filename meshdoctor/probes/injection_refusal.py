@@ -21,14 +21,8 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import LimitRange
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import (
-    decision,
-    injector_config,
-    new_pod_in,
-    refusal,
-    space_of,
-)
-from meshdoctor.probes.reading import workload
+from meshdoctor.probes.injection_reads import injector_config, next_on_record
+from meshdoctor.probes.startup_reads import refusal
 from meshdoctor.probes.view import View, attempt, probe
 
 
@@ -80,17 +74,15 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
 )
 def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     """Did the API server refuse to create this workload's pods, or would it?"""
-    found = workload(view, subject)
-    space = space_of(view, subject.namespace)
-    pod = new_pod_in(space, found)
-    called = decision(view, subject).called
+    coming = next_on_record(view, subject)
+    found, pod, called = coming.found, coming.pod, coming.decision.called
     said = attempt(lambda: refusal(view, subject))
     lost = said if isinstance(said, Unavailable) else None
     one = said if isinstance(said, Refused) and not said.call_failed else None
     injector = attempt(lambda: _injector(view, called[-1])) if called else NO_INJECTOR
     gone = injector if isinstance(injector, Unavailable) else None
     its = injector if isinstance(injector, _Injector) else NO_INJECTOR
-    level = space.enforce
+    level = coming.site.space.enforce
     name, value, problem = _wrong(found, pod.annotations) if called else ("", "", "")
     conflicting = _of_annotations(pod.annotations)
     return InjectionRefusal(

@@ -11,8 +11,9 @@ from meshdoctor.mesh.webhooks import Injector
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event
 from meshdoctor.model.subjects import NamespaceSubject, SubjectKind
-from meshdoctor.probes.injection_reads import all_injectors, events_of, owned_in
+from meshdoctor.probes.injection_reads import all_injectors
 from meshdoctor.probes.reading import workloads_in
+from meshdoctor.probes.startup_reads import events_of, owned_in
 from meshdoctor.probes.view import View, probe
 
 OWN = frozenset(

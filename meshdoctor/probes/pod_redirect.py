@@ -13,7 +13,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Node, NodeInfo, Pod
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import all_injectors, decision, injector_config, startups
+from meshdoctor.probes.injection_reads import all_injectors, injector_config, next_of
 from meshdoctor.probes.node_reads import (
     CniConfig,
     NodePod,
@@ -22,6 +22,7 @@ from meshdoctor.probes.node_reads import (
     log_of_agent,
     node_pods,
 )
+from meshdoctor.probes.startup_reads import startups
 from meshdoctor.probes.view import View, attempt, known, probe
 
 NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
@@ -162,8 +163,10 @@ def _cni_enabled(view: View) -> Fact[bool]:
 
 
 def _injector(view: View, subject: WorkloadSubject) -> Ref:
-    called = decision(view, subject).called
-    config = injector_config(view, called[-1]) if called else None
+    coming = next_of(view, subject)
+    called, config = coming.decision.called, coming.config
+    if called and not coming.seen:
+        config = injector_config(view, called[-1])
     return Ref(config.ref if config is not None else "")
 
 

@@ -27,7 +27,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Container, ContainerStatus, Event, Pod, Workload
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import events_of, startups
+from meshdoctor.probes.startup_reads import events_of, startups
 from meshdoctor.probes.view import View, attempt, probe
 
 _SHORT = pattern(r"Insufficient (cpu|memory|ephemeral-storage)")

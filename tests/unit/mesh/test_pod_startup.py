@@ -250,9 +250,9 @@ def test_where_no_container_ended_none_is_told_of(mine: Any, init: Any, policy: 
         spec=PodSpec(restart_policy=policy),
         status=PodStatus(container_statuses=mine, init_container_statuses=init),
     )
-    waits, ended = glance(one)
+    waits, over = glance([one])
     assert waits is (not (mine or init) or not all(s.ready for s in (*mine, *init)))
-    if not ended:
+    if not over:
         assert out_of_memory(one, "istio-proxy", NOW) is None
         assert not job_held_by_proxy(one)
         assert app_died_early(one, NOW, NOW) == ""
@@ -261,13 +261,17 @@ def test_where_no_container_ended_none_is_told_of(mine: Any, init: Any, policy: 
 def test_an_init_container_is_meant_to_end() -> None:
     def look(mine: ContainerStatus, *init: ContainerStatus) -> tuple[bool, bool]:
         states = PodStatus(container_statuses=(mine,), init_container_statuses=init)
-        return glance(Pod(status=states))
+        waits, over = glance([Pod(status=states)])
+        return waits, bool(over)
 
     well = status("cart", RUNNING, ready=True)
     assert look(well, status("istio-init", ended(0), ready=True)) == (False, False)
     assert look(well, status("istio-proxy", ended(0), ready=True)) == (False, True)
     assert look(status("cart", RUNNING, last_state=ended(1))) == (True, True)
-    assert glance(Pod()) == (True, False)
+    dead = pod(status("cart", ended(1), ready=True))
+    assert glance([pod(status("cart", RUNNING, ready=True)), dead])[1] == [dead]
+    assert glance([]) == (False, [])
+    assert glance([Pod()]) == (True, [])
 
 
 @given(st.text(max_size=400))

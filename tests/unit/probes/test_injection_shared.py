@@ -3,10 +3,13 @@
 import pytest
 
 from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import Request, WorkloadSubject
+from meshdoctor.ports import ForbiddenError, MissingError
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
 from meshdoctor.probes.injection_refusal import injection_refusal
+from meshdoctor.probes.pod_redirect import pod_redirect
 from tests.unit.probes.test_injection import FAILED, NEW, POLICY
 from tests.unit.world import FakeSource, world
 from tests.unit.world_injection import MESH, SHOP, pod
@@ -123,3 +126,23 @@ def test_a_condition_of_a_controller_that_has_its_pods_stands() -> None:
     )
     facts = injection_refusal.run(world(MESH + SHOP + failed), CART)
     assert (facts.kind, facts.quota) == ("quota", "ResourceQuota/shop/compute")
+
+
+def test_what_was_read_before_a_failure_stays_on_record() -> None:
+    view = world(MESH + SHOP, failing={"MutatingWebhookConfiguration": ForbiddenError("webhooks")})
+    with pytest.raises(ForbiddenError):
+        injection_decision.run(view, CART)
+    assert "kubectl get namespaces shop -o yaml" in view.commands
+    missing = world(MESH + SHOP)
+    with pytest.raises(MissingError):
+        injection_decision.run(missing, WorkloadSubject("shop", "nobody"))
+    assert "kubectl get namespaces shop -o yaml" not in missing.commands
+
+
+def test_an_injector_that_is_not_there_is_not_one_that_was_not_seen() -> None:
+    mesh = MESH.split("---\napiVersion: v1\nkind: ConfigMap")[0]
+    assert pod_redirect.run(world(mesh + SHOP), CART).injector == ""
+    forbidden = world(MESH + SHOP, failing={"ConfigMap": ForbiddenError("ConfigMap")})
+    assert isinstance(pod_redirect.run(forbidden, CART).injector, Unavailable)
+    found = pod_redirect.run(world(MESH + SHOP), CART)
+    assert found.injector == "ConfigMap/istio-system/istio-sidecar-injector"
