@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from meshdoctor.mesh.admission import Refused
 from meshdoctor.mesh.pod_startup import out_of_memory
 from meshdoctor.mesh.services import selected_pods
 from meshdoctor.mesh.text import clean
@@ -92,11 +92,30 @@ def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
     """If the API server calls this workload's injection webhook, does it get an answer?"""
     called = decision(view, subject).called
     said = attempt(lambda: refusal(view, subject))
-    failed = said if isinstance(said, Refused) and said.call_failed else None
-    lost = said if isinstance(said, Unavailable) else None
-    road = _road(view, called)
+    facts = _unrefused(view, called, subject.namespace)
+    if isinstance(said, Unavailable):
+        return replace(facts, refused=said, text=said, said=said)
+    if said is None or not said.call_failed:
+        return facts
+    return replace(
+        facts,
+        refused=said.kind.value,
+        text=said.text,
+        said=f". The API server says: {said.text}",
+        seen_at=f"{said.at:%H:%M:%S}" if said.at else "",
+    )
+
+
+def _unrefused(view: View, called: tuple[Injector, ...], namespace: str) -> InjectionCall:
+    """What holds of every workload of a namespace for whose pods the same webhooks are called,
+    where no call is known to have failed."""
+    key = ("injection-call", namespace, *map(_told_apart, called))
+    return view.memo(key, lambda v: _facts(v, _road(v, called), namespace))
+
+
+def _facts(view: View, road: "_Road", namespace: str) -> InjectionCall:
     one, to = road.one, road.to
-    policy = attempt(lambda: Ref(_closing(view, road, subject)))
+    policy = attempt(lambda: Ref(_closing(view, road, namespace)))
     return InjectionCall(
         called=one is not None,
         config=road.config,
@@ -117,10 +136,10 @@ def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
         policy_name=policy if isinstance(policy, Unavailable) else policy.rpartition("/")[2],
         obstacle=_obstacle(policy, road.port),
         ca=road.ca,
-        refused=lost or (failed.kind.value if failed else ""),
-        text=lost or (failed.text if failed else ""),
-        said=lost or (f". The API server says: {failed.text}" if failed else ""),
-        seen_at=f"{failed.at:%H:%M:%S}" if failed is not None and failed.at else "",
+        refused="",
+        text="",
+        said="",
+        seen_at="",
     )
 
 
@@ -145,9 +164,7 @@ class _Road(Struct, frozen=True, kw_only=True):
 
 def _road(view: View, called: tuple[Injector, ...]) -> _Road:
     """Once for all workloads for whose pods the same webhooks are called."""
-    return view.memo(
-        ("injection-road", *(_told_apart(one) for one in called)), lambda v: _walk(v, called)
-    )
+    return view.memo(("injection-road", *map(_told_apart, called)), lambda v: _walk(v, called))
 
 
 def _told_apart(one: Injector) -> tuple[Hashable, ...]:
@@ -250,11 +267,11 @@ def _policy(view: View, to: WebhookService | None, pods: tuple[Pod, ...]) -> Net
     return closing_policy(view.objects("NetworkPolicy", NetworkPolicy, to.namespace), pods)
 
 
-def _closing(view: View, road: _Road, subject: WorkloadSubject) -> str:
+def _closing(view: View, road: _Road, namespace: str) -> str:
     """The policy that keeps the API server out; "" when pods of the namespace were injected since
     it was made."""
     found = known(road.closing)
-    if found is None or _injected_since(view, subject, found.metadata.creation_timestamp):
+    if found is None or _injected_since(view, namespace, found.metadata.creation_timestamp):
         return ""
     return found.ref
 
@@ -271,11 +288,11 @@ def _obstacle(policy: Fact[Ref], port: Fact[str]) -> Fact[str]:
     return "no NetworkPolicy stands in the way: look at security groups and firewalls"
 
 
-def _injected_since(view: View, subject: WorkloadSubject, since: datetime | None) -> bool:
+def _injected_since(view: View, namespace: str, since: datetime | None) -> bool:
     """A sidecar younger than the policy shows that nothing enforces it."""
     return since is not None and any(
         is_sidecar(p) and (made := p.metadata.creation_timestamp) is not None and made > since
-        for p in pods_in(view, subject.namespace)
+        for p in pods_in(view, namespace)
     )
 
 

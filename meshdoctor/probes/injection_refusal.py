@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.admission import Refusal, Refused
 from meshdoctor.mesh.annotations import (
+    CHECKS,
     PROXY_RESOURCES,
     TEMPLATES,
     bad_quantities,
@@ -21,9 +23,23 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import LimitRange
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import injector_config, next_on_record
+from meshdoctor.probes.injection_reads import Next, injector_config, next_on_record
 from meshdoctor.probes.startup_reads import refusal
 from meshdoctor.probes.view import View, attempt, probe
+
+UNTOLD = "neither its values nor the annotations show why"
+_TELLING = frozenset({*CHECKS, *PROXY_RESOURCES, TEMPLATES})
+_SAID = (
+    "kind",
+    "text",
+    "said",
+    "seen_at",
+    "by",
+    "quota",
+    "quota_wants",
+    "names_mesh",
+    "policy_said",
+)
 
 
 class InjectionRefusal(Struct, frozen=True, kw_only=True):
@@ -75,47 +91,106 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
 def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     """Did the API server refuse to create this workload's pods, or would it?"""
     coming = next_on_record(view, subject)
-    found, pod, called = coming.found, coming.pod, coming.decision.called
     said = attempt(lambda: refusal(view, subject))
-    lost = said if isinstance(said, Unavailable) else None
-    one = said if isinstance(said, Refused) and not said.call_failed else None
-    injector = attempt(lambda: _injector(view, called[-1])) if called else NO_INJECTOR
+    alike = _alike(view, coming)
+    differs: dict[str, Any] = {}
+    if said is not None:
+        differs |= _refused(said, subject, alike.facts.policy_said)
+    if not _TELLING.isdisjoint(coming.pod.annotations):
+        differs |= _annotated(coming, alike.injector, subject)
+    return replace(alike.facts, **differs) if differs else alike.facts
+
+
+class _Alike(Struct, frozen=True, kw_only=True):
+    """What holds of all workloads of a namespace whose pods one injector is asked about, where
+    nothing was refused and no annotation tells of the proxy."""
+
+    facts: InjectionRefusal
+    injector: "_Injector | Unavailable"
+
+
+def _alike(view: View, coming: Next) -> _Alike:
+    namespace, called = coming.pod.namespace, coming.decision.called
+    last = called[-1] if called else None
+    asked = (last.service, last.revision) if last is not None else None
+    return view.memo(("not-refused", namespace, asked), lambda v: _nothing_told(v, coming, last))
+
+
+def _nothing_told(view: View, coming: Next, last: Injector | None) -> _Alike:
+    """Looks at nothing of the workload but its namespace."""
+    injector = attempt(lambda: _injector(view, last)) if last is not None else NO_INJECTOR
     gone = injector if isinstance(injector, Unavailable) else None
     its = injector if isinstance(injector, _Injector) else NO_INJECTOR
     level = coming.site.space.enforce
-    name, value, problem = _wrong(found, pod.annotations) if called else ("", "", "")
-    conflicting = _of_annotations(pod.annotations)
-    return InjectionRefusal(
-        kind=lost or (one.kind.value if one else ""),
-        text=lost or (one.text if one else ""),
-        said=lost or (f". The API server says: {one.text}" if one else ""),
-        seen_at=lost or (f"{one.at:%H:%M:%S}" if one and one.at else ""),
-        by=lost or (one.by if one else ""),
-        quota=lost or Ref(_quota(one, subject)),
-        quota_wants=lost or Ref(subject.ref if one and "must specify" in one.text else ""),
-        limit_range=attempt(lambda: _limit_range(view, subject.namespace)),
-        names_mesh=lost or (one is not None and one.names_mesh),
+    facts = InjectionRefusal(
+        kind="",
+        text="",
+        said="",
+        seen_at="",
+        by="",
+        quota=Ref(""),
+        quota_wants=Ref(""),
+        limit_range=attempt(lambda: _limit_range(view, coming.pod.namespace)),
+        names_mesh=False,
         injector=gone or its.ref,
         injector_name=gone or its.name,
         injector_namespace=gone or its.namespace,
         values_error=gone or its.values_error,
         resources_conflict=gone or its.resources,
-        annotation_conflict=conflicting if called else "",
-        resources_problem=(
-            gone
-            or its.resources
-            or conflicting
-            or "neither its values nor the annotations show why"
-        ),
-        policy_said=lost or _policy_said(level, one),
-        resources_at_fault=Ref(subject.ref) if called and conflicting else gone or its.ref,
-        annotation=name,
-        annotation_said=f"{name}={value} ({problem})" if name else "an annotation's value",
-        template=gone or _template(found, pod.annotations, its),
+        annotation_conflict="",
+        resources_problem=gone or its.resources or UNTOLD,
+        policy_said=f"the namespace enforces Pod Security level {level}" if level else "",
+        resources_at_fault=gone or its.ref,
+        annotation="",
+        annotation_said="an annotation's value",
+        template=gone or "",
         templates=gone or its.templates,
         cni=gone or its.cni,
         enforce=level,
     )
+    return _Alike(facts=facts, injector=injector)
+
+
+def _refused(
+    said: Refused | Unavailable, subject: WorkloadSubject, policy: Fact[str]
+) -> dict[str, Any]:
+    """The facts on what the API server said; none when it could not call the webhook."""
+    if isinstance(said, Unavailable):
+        return dict.fromkeys(_SAID, said)
+    if said.call_failed:
+        return {}
+    quota = said.kind is Refusal.QUOTA
+    return {
+        "kind": said.kind.value,
+        "text": said.text,
+        "said": f". The API server says: {said.text}",
+        "seen_at": f"{said.at:%H:%M:%S}" if said.at else "",
+        "by": said.by,
+        "quota": Ref(f"ResourceQuota/{subject.namespace}/{said.by}" if quota else ""),
+        "quota_wants": Ref(subject.ref if "must specify" in said.text else ""),
+        "names_mesh": said.names_mesh,
+        "policy_said": said.text if said.kind is Refusal.SECURITY else policy,
+    }
+
+
+def _annotated(
+    coming: Next, injector: "_Injector | Unavailable", subject: WorkloadSubject
+) -> dict[str, Any]:
+    """The facts that annotations of the pod may change."""
+    gone = injector if isinstance(injector, Unavailable) else None
+    its = injector if isinstance(injector, _Injector) else NO_INJECTOR
+    annotations, called = coming.pod.annotations, bool(coming.decision.called)
+    conflicting = _of_annotations(annotations)
+    name, value, problem = _wrong(coming.found, annotations) if called else ("", "", "")
+    fault = Ref(subject.ref) if called and conflicting else gone or its.ref
+    return {
+        "annotation_conflict": conflicting if called else "",
+        "resources_problem": gone or its.resources or conflicting or UNTOLD,
+        "resources_at_fault": fault,
+        "annotation": name,
+        "annotation_said": f"{name}={value} ({problem})" if name else "an annotation's value",
+        "template": gone or _template(coming.found, annotations, its),
+    }
 
 
 class _Injector(Struct, frozen=True, kw_only=True):
@@ -135,42 +210,24 @@ NO_INJECTOR = _Injector()
 
 
 def _injector(view: View, one: Injector) -> _Injector:
-    def build(v: View) -> _Injector:
-        found = injector_config(v, one)
-        if found is None:
-            return NO_INJECTOR
-        return _Injector(
-            config=found,
-            ref=Ref(found.ref),
-            name=found.ref.rpartition("/")[2],
-            namespace=found.ref.split("/")[1],
-            values_error=found.values_error,
-            resources=_of_values(found),
-            templates=", ".join(found.templates)[:300],
-            cni=found.cni,
-        )
-
-    return view.memo(("injector-said", one.service, one.revision), build)
-
-
-def _quota(one: Refused | None, subject: WorkloadSubject) -> str:
-    quota = one is not None and one.kind is Refusal.QUOTA
-    return f"ResourceQuota/{subject.namespace}/{one.by}" if one and quota else ""
-
-
-def _policy_said(level: str, one: Refused | None) -> str:
-    if one is not None and one.kind is Refusal.SECURITY:
-        return one.text
-    return f"the namespace enforces Pod Security level {level}" if level else ""
+    found = injector_config(view, one)
+    if found is None:
+        return NO_INJECTOR
+    return _Injector(
+        config=found,
+        ref=Ref(found.ref),
+        name=found.ref.rpartition("/")[2],
+        namespace=found.ref.split("/")[1],
+        values_error=found.values_error,
+        resources=_of_values(found),
+        templates=", ".join(found.templates)[:300],
+        cni=found.cni,
+    )
 
 
 def _limit_range(view: View, namespace: str) -> Ref:
     """The namespace's first LimitRange; "" when it has none."""
-
-    def build(v: View) -> Ref:
-        return Ref(next((x.ref for x in v.objects("LimitRange", LimitRange, namespace)), ""))
-
-    return view.memo(("limit-range", namespace), build)
+    return Ref(next((x.ref for x in view.objects("LimitRange", LimitRange, namespace)), ""))
 
 
 def _wrong(found: WorkloadPods, annotations: Mapping[str, str]) -> tuple[str, str, str]:

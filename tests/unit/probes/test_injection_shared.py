@@ -146,3 +146,37 @@ def test_an_injector_that_is_not_there_is_not_one_that_was_not_seen() -> None:
     assert isinstance(pod_redirect.run(forbidden, CART).injector, Unavailable)
     found = pod_redirect.run(world(MESH + SHOP), CART)
     assert found.injector == "ConfigMap/istio-system/istio-sidecar-injector"
+
+
+def test_what_is_wrong_with_one_workload_is_not_said_of_its_neighbour() -> None:
+    wrong = "annotations: {sidecar.istio.io/proxyCPU: x, inject.istio.io/templates: none}"
+    sick = deployment("pay").replace("labels: {app: pay}", f"labels: {{app: pay}}, {wrong}")
+    text = (
+        'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": Post: '
+        'no endpoints available for service \\"istiod\\"'
+    )
+    events = FAILED.replace("cart", "pay") % text
+    for order in ((CART, PAY), (PAY, CART)):
+        view = world(MESH + SHOP + sick + events)
+        refused = {one: injection_refusal.run(view, one) for one in order}
+        called = {one: injection_call.run(view, one) for one in order}
+        assert (refused[CART].annotation_conflict, refused[CART].template) == ("", "")
+        assert refused[CART].resources_at_fault == "ConfigMap/istio-system/istio-sidecar-injector"
+        assert refused[PAY].annotation_conflict == "sidecar.istio.io/proxyCPU is no quantity"
+        assert refused[PAY].template == "none"
+        assert refused[PAY].resources_at_fault == "Deployment/shop/pay"
+        assert (called[CART].refused, called[CART].text) == ("", "")
+        assert called[PAY].refused == "call-no-endpoints"
+        assert (refused[PAY].kind, refused[PAY].text) == ("", "")
+
+
+def test_limits_of_a_namespace_are_its_own() -> None:
+    till = (
+        "---\napiVersion: v1\nkind: Namespace\n"
+        "metadata: {name: till, labels: {istio-injection: enabled}}\n"
+        "---\napiVersion: v1\nkind: LimitRange\nmetadata: {name: small, namespace: till}\n"
+    )
+    view = world(MESH + SHOP + till + deployment("pay", namespace="till"))
+    assert injection_refusal.run(view, CART).limit_range == ""
+    far = injection_refusal.run(view, WorkloadSubject("till", "pay"))
+    assert far.limit_range == "LimitRange/till/small"
