@@ -19,7 +19,6 @@ from meshdoctor.model.cause import Exit, Strength, Verdict
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.kubernetes import Object
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.proxy_logs import writes_access_log
 from meshdoctor.probes.reading import workloads
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def _logs(run: "Run") -> tuple[int, int]:
     except EvidenceError:
         return 0, 0
     read = run.evidence.logs_of(PROXY)
-    proxies = [[p for p in w.pods if writes_access_log(p)] for w in found]
-    known = [pods for pods in proxies if pods]
+    known = [w.envoys for w in found if w.envoys]
     return sum(any((p.namespace, p.name) in read for p in pods) for pods in known), len(known)
 
 

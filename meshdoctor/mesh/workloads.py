@@ -69,6 +69,14 @@ class WorkloadPods:
         return tuple(p for p, kind in zip(self.pods, self.proxy_types, strict=True) if kind)
 
     @cached_property
+    def envoys(self) -> tuple[Pod, ...]:
+        """Its pods that have an Envoy, which writes access logs: ztunnel is none."""
+        if all(kind and kind != "ztunnel" for kind in self.proxy_types):
+            return self.pods
+        kinds = zip(self.pods, self.proxy_types, strict=True)
+        return tuple(p for p, kind in kinds if kind and kind != "ztunnel")
+
+    @cached_property
     def live(self) -> tuple[Pod, ...]:
         """Pods that run or should: neither ended nor being deleted."""
         return tuple(

@@ -124,11 +124,6 @@ FIX = "set meshConfig.accessLogFile: /dev/stdout, or a Telemetry with provider e
 MOST_LOGS = 60
 
 
-def writes_access_log(pod: Pod) -> bool:
-    """Whether the pod has an Envoy: ztunnel writes a log of its own."""
-    return has_proxy(pod) and proxy_type(pod) != "ztunnel"
-
-
 def chosen(view: View) -> tuple[Pod, ...]:
     """The proxies whose access logs a run reads when nobody asks about a workload: one pod of a
     workload, at most MOST_LOGS, gateways first, then workloads with pods that are not ready.
@@ -141,9 +136,7 @@ def chosen(view: View) -> tuple[Pod, ...]:
 def _chosen(view: View) -> tuple[Pod, ...]:
     candidates: list[tuple[tuple[int, str, str], Pod]] = []
     for workload in reading.workloads(view).values():
-        pods = workload.proxies
-        if "ztunnel" in workload.proxy_types:
-            pods = tuple(p for p in pods if writes_access_log(p))
+        pods = workload.envoys
         if not pods:
             continue
         pod = workload.pod if workload.pod in pods else pods[-1]
