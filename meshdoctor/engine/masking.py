@@ -5,7 +5,6 @@ report is searched once more, for what reached it by another way (error messages
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,11 +14,22 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Scalar
 from meshdoctor.model.report import Report
 
-_mask = lru_cache(maxsize=32768)(mask)
-"""Facts repeat: most are names, modes and reasons that many subjects share."""
+_MOST = 32768
+_harmless: set[str] = {""}
+"""Texts that hold no secret. Facts repeat: most are names, modes and reasons that many subjects
+share, and looking one up here is all that it takes."""
 
 _OURS = frozenset({"fix", "run", "by_hand", "docs", "condition", "commands", "remedy", "schema"})
 """Written by playbooks, from facts that are masked already: `Bearer $TOKEN` in a command stays."""
+
+
+def _mask(text: str) -> str:
+    safe = mask(text)
+    if safe == text:
+        if len(_harmless) >= _MOST:
+            _harmless.clear()
+        _harmless.add(text)
+    return safe
 
 
 Values = tuple[Scalar | Unavailable, ...]
@@ -33,7 +43,7 @@ def masked_values(values: Values, texts: Sequence[int]) -> Values:
     changed: dict[int, str] = {}
     for at in texts:
         text = values[at]
-        if text and isinstance(text, str) and (safe := _mask(text)) != text:
+        if text not in _harmless and isinstance(text, str) and (safe := _mask(text)) != text:
             changed[at] = safe
     return tuple(changed.get(at, v) for at, v in enumerate(values)) if changed else values
 
