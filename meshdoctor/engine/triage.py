@@ -15,7 +15,7 @@ from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.proxy_logs import chosen, pod_log
-from meshdoctor.probes.reading import workloads
+from meshdoctor.probes.reading import workloads, workloads_in
 from meshdoctor.probes.view import View
 
 _QUIET = frozenset({"-", "DC", ""})
@@ -126,10 +126,8 @@ def _to_service(view: View, client: WorkloadSubject, host: str, port: int) -> It
 
 
 def _behind(view: View, service: Service) -> Iterable[WorkloadSubject]:
-    for workload in workloads(view).values():
-        if workload.subject.namespace == service.namespace and selected_pods(
-            service, workload.pods
-        ):
+    for workload in workloads_in(view, service.namespace):
+        if selected_pods(service, workload.pods):
             yield workload.subject
 
 

@@ -14,7 +14,7 @@ from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.probes.authz_ambient import waypoint_name
 from meshdoctor.probes.authz_settings import settings
-from meshdoctor.probes.reading import pods_of_service, workloads
+from meshdoctor.probes.reading import pods_of_service, workloads, workloads_in
 from meshdoctor.probes.view import View, probe
 
 
@@ -149,7 +149,7 @@ def _service(view: View, space: str, ref: PolicyTargetRef, where: str) -> tuple[
     if service is None:
         return "the namespace has no such Service", where
     pods = pods_of_service(view, service)
-    found = workloads(view).values()
+    found = workloads_in(view, space)
     behind = next((w for w in found if any(p in w.pods for p in pods)), None)
     if behind is None:
         return "", ""

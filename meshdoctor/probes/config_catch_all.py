@@ -10,7 +10,7 @@ from meshdoctor.mesh.client_tls import TOP, tls_path
 from meshdoctor.mesh.edge_path import Given
 from meshdoctor.mesh.services import fqdn, selected_pods
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar
+from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import DestinationRule, PeerAuthentication
 from meshdoctor.model.kubernetes import Pod, Service
@@ -78,7 +78,7 @@ def _rule(view: View, subject: ConfigSubject) -> DestinationRule | None:
 
 def _clients(view: View) -> tuple[WorkloadPods, ...]:
     known = reading.workloads(view).values()
-    return tuple(w for w in known if w.pod is not None and is_sidecar(w.pod))
+    return tuple(w for w in known if w.proxy_type == "sidecar")
 
 
 def _victims(view: View, rule: DestinationRule) -> tuple[Victim, ...]:
@@ -86,7 +86,6 @@ def _victims(view: View, rule: DestinationRule) -> tuple[Victim, ...]:
 
 
 def _find_victims(view: View, rule: DestinationRule) -> tuple[Victim, ...]:
-    workloads = reading.workloads(view)
     clients = _clients(view)
     base = Given(
         client=None,
@@ -101,19 +100,13 @@ def _find_victims(view: View, rule: DestinationRule) -> tuple[Victim, ...]:
         rules=view.objects("DestinationRule", DestinationRule),
     )
     services = view.objects("Service", Service)
-    return catch_all.victims(
-        rule, base, clients, [_behind(s, tuple(workloads.values())) for s in services]
-    )
+    return catch_all.victims(rule, base, clients, [_behind(view, s) for s in services])
 
 
-def _behind(
-    service: Service, workloads: tuple[WorkloadPods, ...]
-) -> tuple[Service, WorkloadPods | None, tuple[Pod, ...]]:
+def _behind(view: View, service: Service) -> tuple[Service, WorkloadPods | None, tuple[Pod, ...]]:
     pods: tuple[Pod, ...] = ()
     first: WorkloadPods | None = None
-    for workload in workloads:
-        if workload.subject.namespace != service.namespace:
-            continue
+    for workload in reading.workloads_in(view, service.namespace):
         found = selected_pods(service, workload.pods)
         first = first or (workload if found else None)
         pods += found

@@ -1,5 +1,6 @@
 """Why does a DestinationRule, or a part of it, never apply?"""
 
+from collections import defaultdict
 from typing import Annotated
 
 from msgspec import Struct
@@ -86,9 +87,7 @@ def config_destination_rule(view: View, config: ConfigSubject) -> DestinationRul
         facts = _of_service(view, rule, service, facts)
     else:
         facts = _astray(view, rule, facts)
-    merge = rules.lost_in_merge(
-        rule, view.objects("DestinationRule", DestinationRule, rule.namespace)
-    )
+    merge = rules.lost_in_merge(rule, _rivals(view, rule))
     if merge is not None:
         facts = replace(
             facts,
@@ -97,6 +96,19 @@ def config_destination_rule(view: View, config: ConfigSubject) -> DestinationRul
             lost=clean(merge.lost, 100),
         )
     return facts
+
+
+def _rivals(view: View, rule: DestinationRule) -> tuple[DestinationRule, ...]:
+    """Rules of the same namespace and host, this one included."""
+    space = rule.namespace
+
+    def build(v: View) -> dict[str, tuple[DestinationRule, ...]]:
+        found: dict[str, list[DestinationRule]] = defaultdict(list)
+        for one in v.objects("DestinationRule", DestinationRule, space):
+            found[rules.host(one).lower()].append(one)
+        return {host: tuple(some) for host, some in found.items()}
+
+    return view.memo(("rules-by-host", space), build).get(rules.host(rule).lower(), ())
 
 
 def _of_service(

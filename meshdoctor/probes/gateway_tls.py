@@ -127,8 +127,15 @@ def _routers(view: View) -> tuple[Pod, ...]:
 
 def _skipped(view: View, gateway: Gateway, pod: Pod) -> Skipped | None:
     """A server of this Gateway that is left out on its gateway pod."""
-    rivals = [g for g in view.objects("Gateway", Gateway) if gateway_pods(g, (pod,))]
-    return next((s for s in merge(rivals) if s.gateway.ref == gateway.ref), None)
+
+    def build(v: View) -> dict[str, Skipped]:
+        rivals = [g for g in v.objects("Gateway", Gateway) if gateway_pods(g, (pod,))]
+        found: dict[str, Skipped] = {}
+        for one in merge(rivals):
+            found.setdefault(one.gateway.ref, one)
+        return found
+
+    return view.memo(("skipped-servers", pod.namespace, pod.name), build).get(gateway.ref)
 
 
 def _k8s(view: View, subject: ConfigSubject) -> GatewayTls:

@@ -73,6 +73,18 @@ def test_good() -> None:
     assert (found.cert_state, found.uncovered, found.ca_missing) == ("", "", False)
 
 
+def test_of_two_gateways_for_one_port_and_host_the_second_is_left_out() -> None:
+    first = gateway()
+    first["metadata"] |= {"name": "first", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    second = gateway()
+    second["metadata"] |= {"creationTimestamp": "2026-02-01T00:00:00Z"}
+    view = world(yaml.safe_dump_all([POD, first, second, secret("istio-system", "web")]))
+    names = ("first", "web", "first")
+    found = [gateway_tls.run(view, ConfigSubject("Gateway", "shop", name)) for name in names]
+    assert [one.skipped for one in found] == [False, True, False]
+    assert found[1].winner == "Gateway/shop/first"
+
+
 def test_secret_beside_the_gateway_is_of_no_use() -> None:
     found = judge(gateway(), secret("shop", "web"), OTHER)
     assert found.missing and found.secret == "Secret/istio-system/web"

@@ -162,6 +162,29 @@ def test_a_workloads_proxy() -> None:
     assert isinstance(blind.absent, Unavailable) and blind.lag_seen is False
 
 
+def test_rules_of_one_namespace_and_host_are_merged() -> None:
+    rule = """
+---
+kind: DestinationRule
+apiVersion: networking.istio.io/v1
+metadata: {name: NAME, namespace: shop, creationTimestamp: "2026-11-0AGET00:00:00Z"}
+spec: {host: HOST, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}
+"""
+    rules = (
+        ("old", "pay", "1"),
+        ("other", "cart", "1"),
+        ("new", "Pay.shop.svc.cluster.local", "2"),
+    )
+    texts = [rule.replace("NAME", n).replace("HOST", h).replace("AGE", a) for n, h, a in rules]
+    view = world(MESH + "".join(texts))
+    found = [
+        config_destination_rule.run(view, ConfigSubject("DestinationRule", "shop", n))
+        for n, _, _ in rules
+    ]
+    assert [one.first_name for one in found] == ["", "", "old"]
+    assert found[2].lost == "its trafficPolicy"
+
+
 def test_of_several_pods_the_first_out_of_step_is_in_question() -> None:
     pod = MESH[MESH.index("kind: Pod\napiVersion: v1\nmetadata: {name: cart-1") :]
     pod = pod[: pod.index("---")]
