@@ -182,7 +182,7 @@ def unanswered(table: SyncTable) -> dict[str, datetime]:
     istiod 1.23 and later date pushes; what is not dated counts as none."""
     found: dict[str, datetime] = {}
     for key, proxy in table.proxies.items():
-        late = [t.sent for t in proxy.types if t.state == _STALE and t.sent is not None]
+        late = [t.sent for t in proxy.types if t.state is _STALE and t.sent is not None]
         if late:
             found[key] = min(late)
     return found

@@ -42,6 +42,7 @@ def parse_table(text: str, now: datetime | None = None) -> SyncTable:
     False
     """
     header: list[tuple[int, str]] = []
+    names: list[str] = []
     proxies: dict[str, ProxySync] = {}
     istiods: dict[str, None] = {}
     shows = False
@@ -49,9 +50,13 @@ def parse_table(text: str, now: datetime | None = None) -> SyncTable:
     for line in strip_ansi(text).splitlines():
         if "NAME" in line and _is_header(line):
             header = [(m.start(), m.group()) for m in _CELL.finditer(_wide(line))]
-            shows = shows or any(name not in _PLAIN for _, name in header)
+            names = [name for _, name in header]
+            shows = shows or any(name not in _PLAIN for name in names)
             continue
-        cells = _cells(line, header)
+        texts = _CELL.findall(line)
+        cells = dict(zip(names, texts, strict=False))
+        if len(texts) != len(names):
+            cells = _placed(line, header)
         if len(cells) < 2 or "." not in cells.get("NAME", ""):
             continue
         row = _row(cells, now, known)
@@ -75,16 +80,13 @@ def _wide(line: str) -> str:
     return line.replace(_SUBSCRIBED, "\0").replace(" ", "  ").replace("\0", _SUBSCRIBED)
 
 
-def _cells(line: str, header: list[tuple[int, str]]) -> dict[str, str]:
-    """Cells by header name; with a cell left empty, by where they begin."""
-    texts = _CELL.findall(line)
-    if len(texts) == len(header):
-        return {name: text for (_, name), text in zip(header, texts, strict=True)}
+def _placed(line: str, header: list[tuple[int, str]]) -> dict[str, str]:
+    """Cells by header name where one is left empty: by where they begin."""
     cells: dict[str, str] = {}
-    for start, text in ((m.start(), m.group()) for m in _CELL.finditer(line)):
-        before = [name for at, name in header if at <= start + 1]
+    for found in _CELL.finditer(line):
+        before = [name for at, name in header if at <= found.start() + 1]
         if before:
-            cells.setdefault(before[-1], text)
+            cells.setdefault(before[-1], found.group())
     return cells
 
 
