@@ -5,6 +5,7 @@ Immutable, indexed once by kind, namespace and name; label look-ups build their 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 from meshdoctor.model.decode import kind_of
 from meshdoctor.model.kubernetes import Object
@@ -15,16 +16,22 @@ class Snapshot:
 
     def __init__(self, objects: Iterable[Object]) -> None:
         by_kind: dict[str, dict[tuple[str, str], Object]] = defaultdict(dict)
+        names: dict[tuple[str, str], str] = {}
         for obj in objects:
-            kind = kind_of(obj)
-            if kind is not None:
-                by_kind[kind.name][(obj.namespace, obj.name or obj.metadata.uid)] = obj
+            wire = (obj.api_version, obj.kind)
+            name = names.get(wire)
+            if name is None:
+                kind = kind_of(obj)
+                name = names[wire] = kind.name if kind is not None else ""
+            if name:
+                meta = obj.metadata
+                by_kind[name][(meta.namespace, meta.name or meta.uid)] = obj
         self._by_kind: dict[str, dict[tuple[str, str], Object]] = dict(by_kind)
         self._by_namespace: dict[str, dict[str, tuple[Object, ...]]] = {}
         for name, found in by_kind.items():
             spaces: dict[str, list[Object]] = defaultdict(list)
-            for key in sorted(found):
-                spaces[key[0]].append(found[key])
+            for (namespace, _), obj in sorted(found.items(), key=itemgetter(0)):
+                spaces[namespace].append(obj)
             self._by_namespace[name] = {ns: tuple(objs) for ns, objs in spaces.items()}
 
     @property
