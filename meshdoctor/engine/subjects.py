@@ -1,7 +1,8 @@
 """Which subjects does a scope have?
 
 A pair is one edge with its workloads, namespaces, service, proxies, nodes, and the configuration
-of those namespaces. No scope is the whole mesh. Reads go through the same view as probes'.
+of those namespaces or for their hosts. No scope is the whole mesh. Reads go through the same view
+as probes'.
 """
 
 from collections.abc import Collection, Iterable
@@ -9,8 +10,10 @@ from collections.abc import Collection, Iterable
 from msgspec import Struct
 
 from meshdoctor.engine.scope import Scope, ScopeError, Target
+from meshdoctor.mesh.concerns import concerns, delegates
 from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
 from meshdoctor.mesh.workloads import WorkloadPods, is_ready
+from meshdoctor.model.istio import VirtualService
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import (
     Namespace,
@@ -33,7 +36,7 @@ from meshdoctor.model.subjects import (
     WorkloadSubject,
 )
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.config_reading import CONFIG_KINDS
+from meshdoctor.probes.config_reading import CONFIG_KINDS, read
 from meshdoctor.probes.propagation_reading import sync
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
@@ -107,6 +110,7 @@ def _pair(view: View, scope: Scope) -> Resolved:
     services = {e.service for e in edges if e.service}
     if client is not None and not edges:
         services |= set(_services_of(view, found[(client.namespace, client.name)]))
+    subjects[SubjectKind.CONFIG] = _near(view, subjects[SubjectKind.CONFIG], edges)
     subjects[SubjectKind.EDGE] = edges
     subjects[SubjectKind.SERVICE] = tuple(sorted(services, key=str))
     asked = {str(s) for s in (*edges, *ends, *services)}
@@ -211,6 +215,26 @@ def _config(view: View) -> tuple[Subject, ...]:
             continue
         out += [ConfigSubject(kind, o.namespace, o.name) for o in objects]
     return tuple(out)
+
+
+def _near(
+    view: View, config: Iterable[Subject], edges: Iterable[EdgeSubject]
+) -> tuple[Subject, ...]:
+    """What of the configuration concerns the calls of a pair: routes and rules are read from every
+    namespace, and most of a large mesh's are for other services."""
+    spaces = frozenset(view.namespaces or ())
+    if not spaces:
+        return tuple(config)
+    called = tuple({edge.host.rsplit(":", 1)[0] for edge in edges if edge.host})
+    every = [one for one in config if isinstance(one, ConfigSubject)]
+    kept = {
+        one for one in every if one.namespace in spaces or concerns(read(view, one), spaces, called)
+    }
+    for one in [one for one in kept if one.config_kind == "VirtualService"]:
+        route = read(view, one)
+        if isinstance(route, VirtualService):
+            kept |= {ConfigSubject(one.config_kind, *key) for key in delegates(route)}
+    return tuple(one for one in every if one in kept)
 
 
 def _workload(

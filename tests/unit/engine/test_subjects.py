@@ -1,0 +1,55 @@
+"""Which configuration does a pair judge?"""
+
+from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.engine.scope import Scope, parse_target
+from meshdoctor.engine.subjects import resolve
+from meshdoctor.model.subjects import Request, SubjectKind
+from tests.unit.world import FakeSource
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: {0}, namespace: {1}, labels: {{app: {0}}}}}
+spec: {{containers: [{{name: app}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {0}, namespace: {1}}}
+spec: {{selector: {{app: {0}}}, ports: [{{port: 80}}]}}
+---
+"""
+ROUTE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {0}, namespace: {1}}}
+spec: {2}
+---
+"""
+
+
+def config(*routes: tuple[str, str, str]) -> set[str]:
+    """The configuration judged for shop/cart -> shop/pay."""
+    text = POD.format("cart", "shop") + POD.format("pay", "shop") + POD.format("pay", "bank")
+    text += "".join(ROUTE.format(*one) for one in routes)
+    evidence = Evidence(FakeSource(text), Request(), ("istio-system", "shop"))
+    scope = Scope(from_=parse_target("shop/cart", ""), to=parse_target("shop/pay:80", ""))
+    found = resolve(RecordingView(evidence), scope).subjects[SubjectKind.CONFIG]
+    return {f"{one.namespace}/{one.name}" for one in found}  # type: ignore[union-attr]
+
+
+def test_of_other_namespaces_only_what_concerns_the_pair() -> None:
+    found = config(
+        ("own", "shop", "{hosts: [x.example.com]}"),
+        ("for-pay", "third", "{hosts: [pay.shop.svc.cluster.local]}"),
+        ("for-another", "third", "{hosts: [pay.bank.svc.cluster.local]}"),
+    )
+    assert found == {"shop/own", "third/for-pay"}
+
+
+def test_what_a_route_delegates_to_belongs_to_it() -> None:
+    found = config(
+        ("root", "third", "{hosts: [pay.shop], http: [{delegate: {name: part, namespace: far}}]}"),
+        ("part", "far", "{http: [{route: [{destination: {host: elsewhere}}]}]}"),
+        ("other", "far", "{http: [{route: [{destination: {host: elsewhere}}]}]}"),
+    )
+    assert found == {"third/root", "far/part"}
