@@ -7,6 +7,8 @@ somebody wrote for a sidecar that is not there shows that one was expected.
 from collections.abc import Iterable
 from datetime import datetime
 
+from msgspec import Struct
+
 from meshdoctor.mesh.injection import NewPod
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import INJECT, INJECTION, REVISION
@@ -23,22 +25,46 @@ _SIDECAR_KEYS = (
 )
 
 
-def expected_by(
-    pod: NewPod, namespace: Namespace, siblings: Iterable[Pod], policies: Iterable[Object]
-) -> str:
-    """Who expects a sidecar here, in words; "" when nobody does.
+class Injected(Struct, frozen=True, kw_only=True):
+    """Pods of a namespace that have a sidecar without a label of their own that asks for it: the
+    name of one ("": there are none), and when the first and the last were made (None: no time is
+    held)."""
 
-    `siblings` are pods of the namespace, `policies` Istio objects of it that act on sidecars only.
-    """
+    name: str = ""
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+def injected(siblings: Iterable[Pod]) -> Injected:
+    """Those of a namespace's pods; found once for all workloads in it."""
+    found = [p for p in siblings if is_sidecar(p) and not (p.labels.keys() & {INJECT, REVISION})]
+    times = [made for p in found if (made := p.metadata.creation_timestamp) is not None]
+    return Injected(
+        name=found[0].name if found else "",
+        first=min(times, default=None),
+        last=max(times, default=None),
+    )
+
+
+def expected_by(pod: NewPod, here: str) -> str:
+    """Who expects a sidecar for this pod, in words; "" when nobody does. `here`: who expects one
+    for every pod of the namespace (`expected_in`)."""
     for key in sorted(pod.annotations):
         if key.startswith(_SIDECAR_KEYS) and pod.annotations[key] != "false":
             return f"its template carries the annotation {clean(key, 100)}"
+    return here
+
+
+def expected_in(namespace: Namespace, siblings: Injected, policies: Iterable[Object]) -> str:
+    """Who expects sidecars in a namespace, in words; "" when nobody does.
+
+    `policies` are Istio objects of it that act on sidecars only.
+    """
     key = near_miss(namespace)
     if key:
         return f"the namespace carries {clean(key, 100)}, which no webhook reads"
-    for sibling in siblings:
-        if is_sidecar(sibling) and not (sibling.labels.keys() & {INJECT, REVISION}):
-            return f"pod {sibling.name} of the namespace has a sidecar"
+    if siblings.name:
+        return f"pod {siblings.name} of the namespace has a sidecar"
     for policy in policies:
         return f"{policy.ref} acts on sidecars only"
     return ""
@@ -59,7 +85,7 @@ def near_miss(namespace: Namespace) -> str:
 
 
 def older_than_enablement(
-    pod: Pod, namespace: Namespace, config: WebhookConfiguration | None, siblings: Iterable[Pod]
+    pod: Pod, namespace: Namespace, config: WebhookConfiguration | None, siblings: Injected
 ) -> bool | None:
     """Whether a pod without sidecar was made before its namespace or webhook asked for one.
 
@@ -72,16 +98,11 @@ def older_than_enablement(
     installed = config.metadata.creation_timestamp if config is not None else None
     if (labelled is not None and born < labelled) or (installed is not None and born < installed):
         return True
-    injected = [
-        made
-        for other in siblings
-        if is_sidecar(other)
-        and not (other.labels.keys() & {INJECT, REVISION})
-        and (made := other.metadata.creation_timestamp) is not None
-    ]
-    if any(made > born for made in injected) and not any(made < born for made in injected):
+    younger = siblings.last is not None and siblings.last > born
+    elder = siblings.first is not None and siblings.first < born
+    if younger and not elder:
         return True
-    if any(made < born for made in injected):
+    if elder:
         return False
     return None if labelled is None else False
 

@@ -5,7 +5,13 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.ambient import MODE
-from meshdoctor.mesh.enablement import expected_by, older_than_enablement
+from meshdoctor.mesh.enablement import (
+    Injected,
+    expected_by,
+    expected_in,
+    injected,
+    older_than_enablement,
+)
 from meshdoctor.mesh.injection import IGNORED_NAMESPACES, Decision, NewPod, unclear
 from meshdoctor.mesh.injector_config import config_map_name
 from meshdoctor.mesh.other_webhooks import after_injection
@@ -31,7 +37,7 @@ from meshdoctor.probes.injection_reads import (
 )
 from meshdoctor.probes.reading import root_namespace
 from meshdoctor.probes.startup_reads import pods_in
-from meshdoctor.probes.view import View, attempt, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 _CHOICE = frozenset({INJECT, REVISION})
 POLICIES = ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication", "Sidecar")
@@ -217,7 +223,19 @@ def _misplaced(found: WorkloadPods, pod: NewPod) -> str:
 def _expected(view: View, pod: NewPod, space: Namespace) -> str:
     if pod.namespace in IGNORED_NAMESPACES:
         return ""
-    return expected_by(pod, space, pods_in(view, pod.namespace), _policies(view, pod.namespace))
+    key = ("sidecars-expected", pod.namespace)
+    return expected_by(pod, known(view.memo(key, lambda v: _here(v, space, pod.namespace))))
+
+
+def _here(view: View, space: Namespace, namespace: str) -> Fact[str]:
+    """Who expects sidecars in the namespace; missing when an object that could cannot be read."""
+    return attempt(
+        lambda: expected_in(space, _injected(view, namespace), _policies(view, namespace))
+    )
+
+
+def _injected(view: View, namespace: str) -> Injected:
+    return view.memo(("injected-in", namespace), lambda v: injected(pods_in(v, namespace)))
 
 
 def _policies(view: View, namespace: str) -> tuple[Object, ...]:
@@ -237,7 +255,7 @@ def _older(
     cannot fail open and is the last to change the pod leaves no other explanation."""
     if not bare or called is None:
         return False
-    siblings = pods_in(view, bare[0].namespace)
+    siblings = _injected(view, bare[0].namespace)
     told = [older_than_enablement(p, space, called.config, siblings) for p in bare]
     if any(told):
         return True

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh.enablement import (
     expected_by,
+    expected_in,
+    injected,
     near_miss,
     older_than_enablement,
 )
@@ -67,12 +69,12 @@ HOOK = WebhookConfiguration(metadata=Meta(name="x", creation_timestamp=day(2)))
     ],
 )  # fmt: skip
 def test_older(why: str, namespace: Namespace, siblings: list[Pod], verdict: bool | None) -> None:
-    assert older_than_enablement(pod(5), namespace, HOOK, siblings) is verdict, why
+    assert older_than_enablement(pod(5), namespace, HOOK, injected(siblings)) is verdict, why
 
 
 def test_older_than_the_webhook() -> None:
-    assert older_than_enablement(pod(1), UNTOLD, HOOK, []) is True
-    assert older_than_enablement(Pod(), UNTOLD, HOOK, []) is None
+    assert older_than_enablement(pod(1), UNTOLD, HOOK, injected([])) is True
+    assert older_than_enablement(Pod(), UNTOLD, HOOK, injected([])) is None
 
 
 def test_a_gateway_whose_image_is_auto_lacks_its_proxy() -> None:
@@ -116,7 +118,11 @@ def test_who_expects_a_sidecar() -> None:
     strict = PeerAuthentication(
         kind="PeerAuthentication", metadata=Meta(name="default", namespace="shop")
     )
-    assert expected_by(plain, UNTOLD, [pod(1)], []) == ""
-    assert "proxy.istio.io/config" in expected_by(noted, UNTOLD, [], [])
-    assert "has a sidecar" in expected_by(plain, UNTOLD, [pod(1, sidecar=True)], [])
-    assert "PeerAuthentication/shop/default" in expected_by(plain, UNTOLD, [], [strict])
+    assert expected_by(plain, "") == ""
+    assert expected_by(plain, "somebody does") == "somebody does"
+    assert "proxy.istio.io/config" in expected_by(noted, "somebody does")
+    assert expected_in(UNTOLD, injected([pod(1)]), []) == ""
+    asked = pod(1, sidecar=True, labels={"sidecar.istio.io/inject": "true"})
+    assert expected_in(UNTOLD, injected([asked]), []) == ""
+    assert "has a sidecar" in expected_in(UNTOLD, injected([pod(1, sidecar=True)]), [strict])
+    assert "PeerAuthentication/shop/default" in expected_in(UNTOLD, injected([]), [strict])

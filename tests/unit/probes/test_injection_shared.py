@@ -180,3 +180,44 @@ def test_limits_of_a_namespace_are_its_own() -> None:
     assert injection_refusal.run(view, CART).limit_range == ""
     far = injection_refusal.run(view, WorkloadSubject("till", "pay"))
     assert far.limit_range == "LimitRange/till/small"
+
+
+PLAIN = SHOP.replace("istio-injection: enabled", "a: b")
+NOTED = deployment("pay").replace(
+    "labels: {app: pay}", "labels: {app: pay}, annotations: {proxy.istio.io/config: '{}'}"
+)
+
+
+def bare(namespace: str, name: str) -> str:
+    """A pod of a workload without a sidecar."""
+    text = pod(NEW, sidecar=False).replace("namespace: shop", f"namespace: {namespace}")
+    return text.replace("name: cart-7c9d8b6f5", f"name: {name}-7c9d8b6f5")
+
+
+def test_who_expects_a_sidecar_is_told_of_each_namespace_and_each_template() -> None:
+    till = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: till, labels: {istio-inject: x}}"
+    view = world(
+        MESH
+        + PLAIN
+        + NOTED
+        + till
+        + deployment("pay", namespace="till")
+        + bare("shop", "cart")
+        + bare("shop", "pay")
+        + bare("till", "pay")
+    )
+
+    def told(subject: WorkloadSubject) -> object:
+        return injection_decision.run(view, subject).expected_by
+
+    assert told(CART) == ""
+    assert "annotation proxy.istio.io/config" in str(told(PAY))
+    assert "istio-inject=x" in str(told(WorkloadSubject("till", "pay")))
+
+
+def test_policies_that_cannot_be_read_may_expect_a_sidecar() -> None:
+    failing = {"Sidecar": ForbiddenError("Sidecar")}
+    view = world(MESH + PLAIN + bare("shop", "cart"), failing=failing)
+    facts = injection_decision.run(view, CART)
+    assert isinstance(facts.expected, Unavailable)
+    assert any("PeerAuthentication" in command for command in view.commands)
