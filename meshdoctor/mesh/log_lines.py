@@ -1,7 +1,8 @@
 """Which lines of istiod, pilot-agent, Envoy and istio-cni say something that decides a cause?
 
 Each kind is one fragment of a log statement in Istio's source, read at 1.20 to 1.32-dev, with the
-values named that it carries. A line that no row knows is skipped.
+values named that it carries; `create_failed`, and "Pilot" for "XDS server", at 1.5 to 1.9. A line
+that no row knows is skipped.
 """
 
 import re
@@ -53,7 +54,7 @@ ENVOY: tuple[Row, ...] = (
 )
 AGENT: tuple[Row, ...] = (
     row("proxy_ready", "Envoy proxy is ready"),
-    row("config_not_received", "config not received from XDS server", _UPDATES),
+    row("config_not_received", "config not received from ", _UPDATES),
     row("config_was_rejected", "config received from XDS server, but was rejected", _UPDATES),
     row("not_live", "server is not live", r"current state is: (?P<state>\w+)"),
     row("workers_not_started", "workers have not yet started"),
@@ -72,6 +73,7 @@ AGENT: tuple[Row, ...] = (
     row("warm_root_failed", "failed to warm root certificate", r"certificate: (?P<reason>.*)"),
     row("csr_failed", "failed to sign CSR", r"CSR: (?P<reason>.*)"),
     row("sign_failed", "failed to sign: ", r"failed to sign: (?P<reason>.*)"),
+    row("create_failed", "Failed to create certificate: ", r"certificate: (?P<reason>.*)"),
     row(
         "certificate_made",
         "generated new workload certificate",

@@ -21,6 +21,8 @@ from meshdoctor.model.kubernetes import (
 
 HBONE = 15008
 INGRESS, EGRESS = "Ingress", "Egress"
+Wire = tuple[int, str]
+"""Port and protocol, as the packets carry them."""
 
 
 class Blocked(Struct, frozen=True, kw_only=True):
@@ -39,6 +41,8 @@ def blocked(
     target: Pod | None,
     port: int,
     namespaces: Mapping[str, Mapping[str, str]],
+    *,
+    protocol: str = "TCP",
 ) -> Blocked:
     """Whether a connection from `source` to `target` on `port` (as the packets carry it) is
     dropped. An unknown end (None) is judged only in the other's direction, by no peer rule.
@@ -46,12 +50,13 @@ def blocked(
     `namespaces` are the labels of namespaces by name.
     """
     known = sorted(policies, key=lambda p: (p.namespace, p.name))
+    wire = (port, protocol)
     if source is not None:
-        guilty = _isolating(known, source, EGRESS, target, port, target, namespaces)
+        guilty = _isolating(known, source, EGRESS, target, wire, target, namespaces)
         if guilty is not None:
             return Blocked(policy=guilty, direction=EGRESS)
     if target is not None:
-        guilty = _isolating(known, target, INGRESS, source, port, target, namespaces)
+        guilty = _isolating(known, target, INGRESS, source, wire, target, namespaces)
         if guilty is not None:
             return Blocked(policy=guilty, direction=INGRESS)
     return Blocked()
@@ -62,7 +67,7 @@ def _isolating(
     pod: Pod,
     direction: str,
     other: Pod | None,
-    port: int,
+    wire: Wire,
     server: Pod | None,
     namespaces: Mapping[str, Mapping[str, str]],
 ) -> NetworkPolicy | None:
@@ -75,7 +80,7 @@ def _isolating(
     ]
     for policy in mine:
         for peers, ports in _rules(policy, direction):
-            if _port_allowed(ports, port, server) and _peer_allowed(
+            if _port_allowed(ports, wire, server) and _peer_allowed(
                 peers, other, policy.namespace, namespaces
             ):
                 return None
@@ -98,12 +103,13 @@ def _rules(policy: NetworkPolicy, direction: str) -> tuple[Rule, ...]:
     return tuple((r.to, r.ports) for r in policy.spec.egress)
 
 
-def _port_allowed(ports: tuple[NetworkPolicyPort, ...], port: int, server: Pod | None) -> bool:
-    return not ports or any(_same_port(one, port, server) for one in ports)
+def _port_allowed(ports: tuple[NetworkPolicyPort, ...], wire: Wire, server: Pod | None) -> bool:
+    return not ports or any(_same_port(one, wire, server) for one in ports)
 
 
-def _same_port(one: NetworkPolicyPort, port: int, server: Pod | None) -> bool:
-    if one.protocol not in ("", "TCP"):
+def _same_port(one: NetworkPolicyPort, wire: Wire, server: Pod | None) -> bool:
+    port, protocol = wire
+    if (one.protocol or "TCP") != protocol:
         return False
     if one.port is None:
         return True

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.log_lines import Said, of
 
-FAILURES = ("warm_failed", "warm_root_failed", "sign_failed", "csr_failed")
+FAILURES = ("warm_failed", "warm_root_failed", "sign_failed", "csr_failed", "create_failed")
 _UNREACHABLE = (
     "i/o timeout",
     "connection refused",

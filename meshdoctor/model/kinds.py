@@ -118,6 +118,13 @@ KINDS: tuple[Kind, ...] = (
     _kind("RequestAuthentication", _SEC, _V1, "requestauthentications", i.RequestAuthentication),
     _kind("ResourceQuota", "", ("v1",), "resourcequotas", k.ResourceQuota),
     _kind("Secret", "", ("v1",), "secrets", k.Secret),
+    _kind(
+        "SecurityGroupPolicy",
+        "vpcresources.k8s.aws",
+        ("v1beta1",),
+        "securitygrouppolicies",
+        k.SecurityGroupPolicy,
+    ),
     _kind("Service", "", ("v1",), "services", k.Service),
     _kind("ServiceAccount", "", ("v1",), "serviceaccounts", k.ServiceAccount),
     _kind("ServiceEntry", _NET, _NETV, "serviceentries", i.ServiceEntry),

@@ -682,6 +682,22 @@ class NetworkPolicy(Object, frozen=True):
     spec: NetworkPolicySpec = NetworkPolicySpec()
 
 
+class SecurityGroups(Partial, frozen=True):
+    group_ids: tuple[str, ...] = ()
+
+
+class SecurityGroupPolicySpec(Partial, frozen=True):
+    """Of Amazon's VPC resource controller: an absent selector selects nothing by itself."""
+
+    pod_selector: LabelSelector | None = None
+    service_account_selector: LabelSelector | None = None
+    security_groups: SecurityGroups = SecurityGroups()
+
+
+class SecurityGroupPolicy(Object, frozen=True):
+    spec: SecurityGroupPolicySpec = SecurityGroupPolicySpec()
+
+
 class WebhookService(Partial, frozen=True):
     namespace: str = ""
     name: str = ""

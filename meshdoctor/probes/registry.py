@@ -71,6 +71,7 @@ from meshdoctor.probes.signing_requests import signing_requests
 from meshdoctor.probes.sync_overview import sync_overview
 from meshdoctor.probes.validation import validation
 from meshdoctor.probes.view import Probe
+from meshdoctor.probes.way_to_istiod import proxy_way_to_istiod, workload_way_to_istiod
 from meshdoctor.probes.workload_callers import workload_callers
 from meshdoctor.probes.workload_refused import workload_refused, workload_seen
 from meshdoctor.probes.workload_sync import workload_sync
@@ -144,6 +145,7 @@ PROBES: tuple[Probe, ...] = (
     proxy_signing,
     proxy_signing_log,
     proxy_warming,
+    proxy_way_to_istiod,
     proxy_xds_log,
     refusals,
     refused_peers,
@@ -158,6 +160,7 @@ PROBES: tuple[Probe, ...] = (
     workload_seen,
     workload_sync,
     workload_tls,
+    workload_way_to_istiod,
     ztunnel_log,
 )
 

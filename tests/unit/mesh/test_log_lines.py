@@ -81,6 +81,17 @@ T = "2026-11-18T09:24:33.183753Z\t"
         ),
         ("error\tcitadelclient\tfailed to sign CSR: x", "csr_failed", {"reason": "x"}),
         (
+            "error\tcitadelclient\tFailed to create certificate: rpc error: code = Unavailable x",
+            "create_failed",
+            {"reason": "rpc error: code = Unavailable x"},
+        ),
+        (
+            "info\tEnvoy proxy is NOT ready: config not received from Pilot (is Pilot running?): "
+            "cds updates: 0 successful, 0 rejected; lds updates: 0 successful, 0 rejected",
+            "config_not_received",
+            {"cds": "0 successful, 0 rejected", "lds": "0 successful, 0 rejected"},
+        ),
+        (
             "info\tcache\tgenerated new workload certificate\tresourceName=default "
             "latency=34.5ms ttl=23h59m59.9s",
             "certificate_made",

@@ -1,0 +1,79 @@
+"""What closes the way from a pod to istiod, when its agent cannot get there?
+
+The agent asks the cluster's DNS (UDP 53) for istiod's name and then calls port 15012 of its pods,
+from inside the pod: NetworkPolicies of both ends apply. On EKS a SecurityGroupPolicy takes a pod
+off its node's security groups and onto its own (amazon-vpc-resource-controller-k8s
+webhooks/core/pod_webhook.go); that it was applied shows in the pod's branch interface.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from meshdoctor.mesh.network_policy import EGRESS, Blocked, blocked
+from meshdoctor.mesh.selectors import label_selected
+from meshdoctor.model.kubernetes import NetworkPolicy, Pod, SecurityGroupPolicy
+
+XDS = 15012
+DNS = 53
+BRANCH_INTERFACE = "vpc.amazonaws.com/pod-eni"
+
+
+class Closed(Struct, frozen=True, kw_only=True):
+    """The NetworkPolicy in the way, and to what; falsy: none is."""
+
+    by: Blocked = Blocked()
+    to: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.by)
+
+    @property
+    def said(self) -> str:
+        """The end of a sentence; empty when nothing is closed."""
+        if self.by.policy is None:
+            return ""
+        verb = "lets the pod send nothing" if self.by.direction == EGRESS else "admits nothing"
+        return f"; {self.by.policy.ref} {verb} to {self.to}"
+
+
+def closed(
+    policies: Iterable[NetworkPolicy],
+    pod: Pod,
+    istiods: Sequence[Pod],
+    resolvers: Sequence[Pod],
+    namespaces: Mapping[str, Mapping[str, str]],
+) -> Closed:
+    """The NetworkPolicy that keeps `pod` from every istiod, or from every DNS server; of ends
+    that are not known only the pod's own side is judged."""
+    known = tuple(policies)
+    for ends, port, protocol, what in (
+        (istiods or (None,), XDS, "TCP", "port 15012 of istiod"),
+        (resolvers, DNS, "UDP", "DNS (UDP port 53)"),
+    ):
+        found = [blocked(known, pod, one, port, namespaces, protocol=protocol) for one in ends]
+        if found and all(found):
+            return Closed(by=found[0], to=what)
+    return Closed()
+
+
+def own_groups(
+    policies: Iterable[SecurityGroupPolicy], pod: Pod, account: Mapping[str, str]
+) -> SecurityGroupPolicy | None:
+    """The SecurityGroupPolicy that put the pod into security groups of its own; `account` are
+    the labels of its service account. None: it has those of its node."""
+    if BRANCH_INTERFACE not in pod.annotations:
+        return None
+    known = sorted(policies, key=lambda p: p.name)
+    return next((p for p in known if _selects(p, pod, account)), None)
+
+
+def _selects(policy: SecurityGroupPolicy, pod: Pod, account: Mapping[str, str]) -> bool:
+    spec = policy.spec
+    pods, accounts = spec.pod_selector, spec.service_account_selector
+    return (
+        policy.namespace == pod.namespace
+        and (pods is not None or accounts is not None)
+        and (pods is None or label_selected(pods, pod.labels))
+        and (accounts is None or label_selected(accounts, account))
+    )

@@ -1,0 +1,103 @@
+"""What stands between a pod whose proxy is not ready and istiod?"""
+
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh.control_path import BRANCH_INTERFACE, Closed, closed, own_groups
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.kubernetes import (
+    Namespace,
+    NetworkPolicy,
+    Object,
+    Pod,
+    SecurityGroupPolicy,
+    ServiceAccount,
+)
+from meshdoctor.model.subjects import ProxySubject, SubjectKind, WorkloadSubject
+from meshdoctor.ports import MissingError
+from meshdoctor.probes.reading import istiod_pods
+from meshdoctor.probes.startup_reads import startups
+from meshdoctor.probes.view import View, attempt, probe
+
+READS = ("Namespace", "NetworkPolicy", "Pod", "SecurityGroupPolicy", "ServiceAccount")
+_RESOLVERS = ("kube-system", "k8s-app", "kube-dns")
+
+
+class WayToIstiod(Struct, frozen=True, kw_only=True):
+    """What is in the way, if anything that Kubernetes knows of is. Not looked for where the proxy
+    is ready: it got there."""
+
+    policy: Annotated[Fact[Ref], "the NetworkPolicy that drops it; empty: none"]
+    group_policy: Annotated[
+        Fact[Ref], "the SecurityGroupPolicy that gives the pod its own groups; empty: none"
+    ]
+    said: Annotated[Fact[str], "the same as the end of a sentence"]
+
+
+@probe("proxy-way-to-istiod", subject=SubjectKind.PROXY, reads=READS)
+def proxy_way_to_istiod(view: View, proxy: ProxySubject) -> WayToIstiod:
+    """What stands between this proxy and istiod?"""
+    pod = view.object("Pod", Pod, proxy.namespace, proxy.pod)
+    if pod is None:
+        raise MissingError(f"pod {proxy.namespace}/{proxy.pod}")
+    return _way(view, pod)
+
+
+@probe("workload-way-to-istiod", subject=SubjectKind.WORKLOAD, reads=(*READS, "Event"))
+def workload_way_to_istiod(view: View, subject: WorkloadSubject) -> WayToIstiod:
+    """What stands between the worst pod of this workload and istiod?"""
+    return _way(view, startups(view, subject).worst.pod)
+
+
+def _way(view: View, pod: Pod) -> WayToIstiod:
+    status = pod.container_status(PROXY)
+    if status is None or status.ready:
+        return WayToIstiod(policy=Ref(""), group_policy=Ref(""), said="")
+    policy = attempt(lambda: _policy(view, pod))
+    groups = attempt(lambda: _own_groups(view, pod))
+    told = [
+        policy.said if isinstance(policy, Closed) else "",
+        _told(groups) if isinstance(groups, SecurityGroupPolicy) else "",
+    ]
+    return WayToIstiod(
+        policy=Ref(_ref(policy.by.policy)) if isinstance(policy, Closed) else policy,
+        group_policy=groups if isinstance(groups, Unavailable) else Ref(_ref(groups)),
+        said=clean("".join(told), 400),
+    )
+
+
+def _ref(found: Object | None) -> str:
+    return found.ref if found is not None else ""
+
+
+def _policy(view: View, pod: Pod) -> Closed:
+    spaces = sorted({pod.namespace, view.istio_namespace})
+    policies = [p for ns in spaces for p in view.objects("NetworkPolicy", NetworkPolicy, ns)]
+    if not policies:
+        return Closed()
+    labels = {n.name: n.labels for n in view.objects("Namespace", Namespace)}
+    return closed(policies, pod, istiod_pods(view), _resolvers(view), labels)
+
+
+def _resolvers(view: View) -> tuple[Pod, ...]:
+    namespace, key, value = _RESOLVERS
+    pods = view.objects("Pod", Pod, namespace)
+    return tuple(p for p in pods if p.labels.get(key) == value)
+
+
+def _own_groups(view: View, pod: Pod) -> SecurityGroupPolicy | None:
+    if BRANCH_INTERFACE not in pod.annotations:
+        return None
+    name = pod.spec.service_account_name or "default"
+    account = view.object("ServiceAccount", ServiceAccount, pod.namespace, name)
+    policies = view.objects("SecurityGroupPolicy", SecurityGroupPolicy, pod.namespace)
+    return own_groups(policies, pod, account.labels if account is not None else {})
+
+
+def _told(policy: SecurityGroupPolicy) -> str:
+    groups = ", ".join(policy.spec.security_groups.group_ids)
+    return f"; {policy.ref} gives the pod security groups of its own ({groups})"

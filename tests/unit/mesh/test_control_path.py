@@ -1,0 +1,104 @@
+"""What closes the way from a pod to istiod?"""
+
+import msgspec
+import pytest
+
+from meshdoctor.mesh.control_path import BRANCH_INTERFACE, closed, own_groups
+from meshdoctor.model.kubernetes import (
+    Meta,
+    NetworkPolicy,
+    NetworkPolicySpec,
+    Pod,
+    PodStatus,
+    SecurityGroupPolicy,
+    SecurityGroupPolicySpec,
+)
+
+SPACES: dict[str, dict[str, str]] = {"shop": {}, "istio-system": {}, "kube-system": {}}
+
+
+def pod(ns: str, app: str, **annotations: str) -> Pod:
+    meta = Meta(name=app, namespace=ns, labels={"app": app}, annotations=annotations)
+    return Pod(metadata=meta, status=PodStatus(pod_ip="10.0.0.9"))
+
+
+PAY, ISTIOD = pod("shop", "pay"), pod("istio-system", "istiod")
+DNS = pod("kube-system", "coredns")
+
+
+def policy(ns: str, spec: object) -> NetworkPolicy:
+    return NetworkPolicy(
+        kind="NetworkPolicy",
+        metadata=Meta(name="np", namespace=ns),
+        spec=msgspec.convert(spec, NetworkPolicySpec, strict=False),
+    )
+
+
+def to(space: str, *ports: object) -> dict[str, object]:
+    labels = {"kubernetes.io/metadata.name": space}
+    return {"to": [{"namespaceSelector": {"matchLabels": labels}}], "ports": list(ports)}
+
+
+def egress(*rules: object) -> NetworkPolicy:
+    return policy("shop", {"podSelector": {}, "policyTypes": ["Egress"], "egress": list(rules)})
+
+
+XDS, UDP = {"port": 15012}, {"port": 53, "protocol": "UDP"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([], ""),
+        ([egress(to("shop"))], "; NetworkPolicy/shop/np lets the pod send nothing to port 15012"),
+        (
+            [egress(to("istio-system", XDS))],
+            "; NetworkPolicy/shop/np lets the pod send nothing to DNS",
+        ),
+        ([egress(to("istio-system", XDS), to("kube-system", UDP))], ""),
+        ([egress(to("istio-system", XDS), to("kube-system", {"port": 53}))], "nothing to DNS"),
+        ([egress(to("istio-system"), to("kube-system"))], ""),
+        (
+            [policy("istio-system", {"podSelector": {}, "ingress": []})],
+            "; NetworkPolicy/istio-system/np admits nothing to port 15012",
+        ),
+        ([policy("istio-system", {"podSelector": {}, "ingress": [{"ports": [XDS]}]})], ""),
+    ],
+)
+def test_closed(rules: list[NetworkPolicy], said: str) -> None:
+    found = closed(rules, PAY, [ISTIOD], [DNS], SPACES)
+    assert said in found.said
+    assert bool(found) == bool(said)
+
+
+def test_one_istiod_that_is_reached_is_enough() -> None:
+    only = {"podSelector": {"matchLabels": {"app": "istiod"}}, "ingress": []}
+    other = pod("istio-system", "istiod-canary")
+    assert not closed([policy("istio-system", only)], PAY, [ISTIOD, other], [], SPACES)
+
+
+def test_of_an_unknown_istiod_the_pods_own_side_is_judged() -> None:
+    assert closed([egress()], PAY, [], [], SPACES)
+    assert not closed([egress({"ports": [XDS]})], PAY, [], [], SPACES)
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ({"podSelector": {"matchLabels": {"app": "pay"}}}, True),
+        ({"podSelector": {}}, True),
+        ({"podSelector": {"matchLabels": {"app": "cart"}}}, False),
+        ({"serviceAccountSelector": {"matchLabels": {"role": "db"}}}, True),
+        ({"serviceAccountSelector": {"matchLabels": {"role": "web"}}}, False),
+        ({}, False),
+    ],
+)
+def test_own_groups(spec: object, found: bool) -> None:
+    one = SecurityGroupPolicy(
+        kind="SecurityGroupPolicy",
+        metadata=Meta(name="sgp", namespace="shop"),
+        spec=msgspec.convert(spec, SecurityGroupPolicySpec),
+    )
+    branch = pod("shop", "pay", **{BRANCH_INTERFACE: "[]"})
+    assert (own_groups([one], branch, {"role": "db"}) is one) is found
+    assert own_groups([one], PAY, {"role": "db"}) is None
