@@ -31,6 +31,15 @@ PRIMARY = {
 _TYPE = pattern(r'plugin type="([^"]{1,60})"')
 _MISSING = pattern(r'failed to find plugin "([^"]{1,60})"')
 _OWN = pattern(r"createNewK8sClient|unable to push CNI event|istio-cni|istio_cni|ambient.*redirect")
+_WORDS = {
+    "aws-cni": pattern(r"\badd cmd: "),
+    "calico": pattern(r"getting ClusterInformation|/var/lib/calico/|calico/node"),
+    "cilium-cni": pattern(r"[Cc]ilium (?:daemon|endpoint|agent)|cilium\.sock"),
+    "flannel": pattern(r"/run/flannel/"),
+    "multus": pattern(r"\bMultus: "),
+}
+"""What each plugin says itself: kubelets before 1.24 (networkPlugin cni) do not name it."""
+_REFUSED = pattern(r"(?:network|sandbox \S+|\(add\)): Unauthorized$")
 
 
 def plugin_of(message: str) -> str:
@@ -41,7 +50,19 @@ def plugin_of(message: str) -> str:
     named = _TYPE.findall(message)
     if ISTIO in named or (not named and _OWN.search(message)):
         return ISTIO
-    return clean(named[-1], 60) if named else ""
+    if not named:
+        return next((name for name, words in _WORDS.items() if words.search(message)), "")
+    return clean(named[-1], 60)
+
+
+def refused_unnamed(message: str) -> bool:
+    """Whether a plugin that is not named got Unauthorized from the API server, and said no more.
+
+    The node's own plugins do not talk like that: they ask an agent, or say what they asked for.
+    istio-cni looks the pod up with the token that its agent wrote, and hands the answer on
+    (cni/pkg/plugin/plugin.go doAddRun).
+    """
+    return not plugin_of(message) and bool(_REFUSED.search(message.rstrip(" .")))
 
 
 def is_agent(pod: Pod) -> bool:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from meshdoctor.mesh.agent_log import AgentLog, Complaint
 from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.annotations import quantity
-from meshdoctor.mesh.cni import PRIMARY, plugin_of
+from meshdoctor.mesh.cni import PRIMARY, plugin_of, refused_unnamed
 from meshdoctor.mesh.pod_startup import (
     MESH_CONTAINERS,
     Stage,
@@ -63,6 +63,10 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     native: Annotated[Fact[bool], "istio-proxy is a native sidecar"]
     proxy_started: Annotated[Fact[bool], "istio-proxy has started, ready or not"]
     plugin: Annotated[Fact[str], "network plugin that a sandbox failure blames", OBSERVED]
+    plugin_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
+    plugin_refused: Annotated[
+        Fact[bool], "the API server refused a plugin that is not named", OBSERVED
+    ]
     plugin_owner: Annotated[Fact[Ref], "DaemonSet of that plugin; empty: not found"]
     mesh_mount: Annotated[Fact[bool], "the volume that fails is Istio's", OBSERVED]
     short_of: Annotated[Fact[str], "cpu or memory that no node has left", OBSERVED]
@@ -124,6 +128,8 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         native=is_native_sidecar(pod),
         proxy_started=_has_started(pod),
         plugin=plugin,
+        plugin_said=f", but {plugin}" if plugin else "",
+        plugin_refused=one.stage is Stage.SANDBOX and refused_unnamed(one.event),
         plugin_owner=attempt(lambda: Ref(_plugin_owner(view, plugin))) if plugin else Ref(""),
         mesh_mount=one.stage is Stage.MOUNT and bool(_MESH_MOUNT.search(one.event)),
         short_of=_short_of(one),

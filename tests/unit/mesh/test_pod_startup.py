@@ -291,10 +291,31 @@ def test_any_log_is_read(text: str) -> None:
         ('plugin type="calico" failed (add): error getting ClusterInformation', "calico"),
         ("unable to push CNI event (status code 500)", "istio-cni"),
         ("context deadline exceeded", ""),
+        ('networkPlugin cni failed to set up pod "a_b" network: add cmd: failed to assign an IP '
+         "address to container", "aws-cni"),
+        ("network: stat /var/lib/calico/nodename: no such file", "calico"),
+        ('set up pod "a_b" network: open /run/flannel/subnet.env: no such file', "flannel"),
+        ('set up pod "a_b" network: unable to connect to Cilium daemon', "cilium-cni"),
+        ('networkPlugin cni failed to set up pod "a_b" network: Unauthorized', ""),
     ],
 )  # fmt: skip
 def test_which_plugin_is_blamed(message: str, plugin: str) -> None:
     assert cni.plugin_of(message) == plugin
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        ('networkPlugin cni failed to set up pod "a_b" network: Unauthorized', True),
+        ('failed to setup network for sandbox "1f53e2": Unauthorized', True),
+        ('plugin type="aws-cni" name="aws-cni" failed (add): Unauthorized', False),
+        ("error getting ClusterInformation: connection is unauthorized: Unauthorized", False),
+        ("network: Multus: [a/b]: error getting pod: Unauthorized", False),
+        ("network: Unauthorized access to the pool", False),
+    ],
+)
+def test_a_refusal_without_a_name(message: str, refused: bool) -> None:
+    assert cni.refused_unnamed(message) is refused
 
 
 def test_namespaces_that_istio_cni_leaves_alone() -> None:
