@@ -1,8 +1,10 @@
 """Which objects decide what two ends of an edge speak? Shared reads; not a probe."""
 
+from collections.abc import Iterable
+
 from meshdoctor.mesh.edge_path import Given, bare_host
 from meshdoctor.mesh.edge_tls import Judged, judge
-from meshdoctor.mesh.services import named_by_client
+from meshdoctor.mesh.services import host_matches, named_by_client
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.istio import (
     DestinationRule,
@@ -47,6 +49,8 @@ def given(view: View, edge: EdgeSubject) -> Given:
     spaces = {mesh.root_namespace, owner}
     spaces |= {w.subject.namespace for w in (client, server) if w is not None}
     names = tuple(sorted(spaces - {""}))
+    entries = view.objects("ServiceEntry", ServiceEntry)
+    homes = sorted({*names, *_homes(edge, entries)})
     return Given(
         client=client,
         server=server,
@@ -60,13 +64,20 @@ def given(view: View, edge: EdgeSubject) -> Given:
             p for ns in names for p in view.objects("PeerAuthentication", PeerAuthentication, ns)
         ),
         rules=tuple(
-            r for ns in names for r in view.objects("DestinationRule", DestinationRule, ns)
+            r for ns in homes for r in view.objects("DestinationRule", DestinationRule, ns)
         ),
         sidecars=tuple(s for ns in names for s in view.objects("Sidecar", Sidecar, ns)),
-        entries=view.objects("ServiceEntry", ServiceEntry),
+        entries=entries,
         routed_hosts=_routed(view) if edge.request.host else (),
         named_exists=_named_exists(view, edge),
     )
+
+
+def _homes(edge: EdgeSubject, entries: tuple[ServiceEntry, ...]) -> Iterable[str]:
+    """Namespaces of the ServiceEntries that name the host: rules beside them have a say."""
+    if edge.service is not None or not edge.host:
+        return ()
+    return (e.namespace for e in entries if any(host_matches(h, edge.host) for h in e.spec.hosts))
 
 
 def _named_exists(view: View, edge: EdgeSubject) -> bool:

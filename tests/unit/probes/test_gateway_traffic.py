@@ -103,3 +103,10 @@ def test_egress() -> None:
     assert (found.rule, found.entry) == ("DestinationRule/shop/ext", "ServiceEntry/shop/ext")
     other = EdgeSubject(client=APP, server=None, host="other.example.com", port=443)
     assert not egress_tls.run(world(OBJECTS), other).external
+
+
+def test_egress_by_a_rule_beside_the_service_entry() -> None:
+    edge = EdgeSubject(client=GW, server=None, host="api.example.com", port=443)
+    found = egress_tls.run(world(OBJECTS), edge)
+    assert isinstance(found, EgressTls)
+    assert (found.rule, found.mode) == ("DestinationRule/shop/ext", "SIMPLE")
