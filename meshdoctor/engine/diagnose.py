@@ -14,7 +14,7 @@ from meshdoctor.engine.group import Group
 from meshdoctor.engine.masking import masked
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.scope import Scope, namespace_of
-from meshdoctor.engine.subjects import Resolved, resolve
+from meshdoctor.engine.subjects import Resolved, caller_of, resolve
 from meshdoctor.engine.tree import Judgement, judge, needs
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
@@ -22,8 +22,9 @@ from meshdoctor.model.cause import Severity
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.kubernetes import ConfigMap
 from meshdoctor.model.report import Report, Timing
-from meshdoctor.model.subjects import Subject, SubjectKind
+from meshdoctor.model.subjects import EdgeSubject, Subject, SubjectKind
 from meshdoctor.ports import EvidenceError, Progress, Source
+from meshdoctor.probes.view import View
 
 ISTIO_NAMESPACE = "istio-system"
 
@@ -109,10 +110,15 @@ def diagnose(
     collector.prefetch(playbooks, max(options.workers, 1))
     evidence.must_see()
     clock("objects")
-    view = RecordingView(evidence)
     progress.step("finding subjects")
-    edges = [] if scope.pair else failing_edges(view)
-    resolved = resolve(view, scope, edges)
+    edges = _failing(RecordingView(evidence), scope)
+    beyond = _beyond(evidence, edges)
+    if beyond:
+        evidence = evidence.widened(beyond)
+        collector = Collector(evidence, strict=options.strict)
+        collector.prefetch(playbooks, max(options.workers, 1))
+        edges = _failing(RecordingView(evidence), scope)
+    resolved = resolve(RecordingView(evidence), scope, edges)
     clock("subjects")
     judgements: list[Judgement] = []
     ruled_out: Counter[str] = Counter()
@@ -155,6 +161,22 @@ def diagnose(
         )
     )
     return masked(report)
+
+
+def _failing(view: View, scope: Scope) -> list[EdgeSubject]:
+    """The edges seen failing where the scope names none: of the caller it names, or of all."""
+    if scope.to is not None:
+        return []
+    caller = caller_of(view, scope)
+    return failing_edges(view, caller) if caller is not None or not scope.pair else []
+
+
+def _beyond(evidence: Evidence, edges: Iterable[EdgeSubject]) -> set[str]:
+    """Namespaces of the services at the other end that the scope did not have."""
+    if evidence.namespaces is None:
+        return set()
+    ends = {e.service.namespace for e in edges if e.service is not None}
+    return ends - set(evidence.namespaces)
 
 
 def _cut(done: int, total: int) -> Unavailable:

@@ -5,7 +5,7 @@ Each probe gets a recording view, so that every fact carries the commands that r
 """
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -48,6 +48,15 @@ class Evidence:
         self.memos: dict[Hashable, tuple[Any, dict[str, None]]] = {}
         self._listed: dict[tuple[str, str | None], tuple[tuple[Object, ...], tuple[str, ...]]] = {}
         self._named: dict[tuple[str, str, str], tuple[Object | None, str]] = {}
+
+    def widened(self, namespaces: Iterable[str]) -> "Evidence":
+        """The same reads with more namespaces in scope; what was concluded from them is not
+        kept."""
+        spaces = tuple(sorted({*(self.namespaces or ()), *namespaces}))
+        out = Evidence(self.source, self.request, spaces, self.istio_namespace)
+        for mine, theirs in ((self._values, out._values), (self._errors, out._errors)):
+            theirs.update((k, v) for k, v in mine.items() if not _concluded(k))
+        return out
 
     def once(self, key: Hashable, read: Callable[[], T]) -> T:
         """`read()` the first time, its value or its error ever after."""
@@ -207,6 +216,11 @@ def _command(kind: str, namespace: str, name: str) -> str:
     row = BY_NAME[kind]
     where = f"-n {namespace} " if row.namespaced else ""
     return f"kubectl {where}get {row.resource} {name} -o yaml"
+
+
+def _concluded(key: Hashable) -> bool:
+    """Whether a key is of something made of several reads."""
+    return not isinstance(key, tuple) or key[0] == "memo"
 
 
 class RecordingView:

@@ -57,12 +57,12 @@ class Resolved(Struct, frozen=True, kw_only=True):
 
 
 def resolve(view: View, scope: Scope, edges: Iterable[EdgeSubject] = ()) -> Resolved:
-    """Subjects of a scope; `edges` are those seen failing (whole-mesh triage).
+    """Subjects of a scope; `edges` are those seen failing where the scope names none.
 
     Raises ScopeError when --from, --to or --namespace names nothing that exists.
     """
     if scope.pair:
-        return _pair(view, scope)
+        return _pair(view, scope, tuple(edges))
     found = _all_workloads(view)
     subjects = _surroundings(view, found.values())
     spaces = set(scope.namespaces)
@@ -99,16 +99,23 @@ def _must_exist(view: View, space: str, subjects: Subjects) -> None:
         raise ScopeError(f"namespace {space} does not exist")
 
 
-def _pair(view: View, scope: Scope) -> Resolved:
+def caller_of(view: View, scope: Scope) -> WorkloadSubject | None:
+    """The workload of a scope that names a caller and not whom it calls; None of any other."""
+    if scope.from_ is None or scope.to is not None:
+        return None
+    return _workload(view, workloads(view), scope.from_, "--from")
+
+
+def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     found = workloads(view)
     client = _workload(view, found, scope.from_, "--from") if scope.from_ else None
-    edges = tuple(_edges(view, found, scope, client)) if scope.to else ()
+    edges = tuple(_edges(view, found, scope, client)) if scope.to else seen[:MAX_EDGES]
     ends = {e.server for e in edges if e.server} | ({client} if client else set())
     keys = sorted((w.namespace, w.name) for w in ends)
     near = [found[key] for key in keys if key in found]
     subjects = _surroundings(view, near)
     services = {e.service for e in edges if e.service}
-    if client is not None and not edges:
+    if client is not None and not scope.to:
         services |= set(_services_of(view, found[(client.namespace, client.name)]))
     subjects[SubjectKind.CONFIG] = _near(view, subjects[SubjectKind.CONFIG], edges)
     subjects[SubjectKind.EDGE] = edges

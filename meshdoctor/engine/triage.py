@@ -1,4 +1,4 @@
-"""Which edges are observably failing, when nobody named one?
+"""Which edges are observably failing, when nobody named one, or only the workload at one end?
 
 Reads the access logs that `proxy_logs.chosen` names. A line with a failure becomes an edge: the
 log's owner is the client when the cluster is outbound, the server when the listener refused; peers
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
-from meshdoctor.mesh.workloads import WorkloadPods, owner_of
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, owner_of
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError
@@ -21,13 +21,13 @@ from meshdoctor.probes.view import View
 _QUIET = frozenset({"-", "DC", ""})
 
 
-def failing_edges(view: View) -> list[EdgeSubject]:
-    """Edges that the logs show failing; empty when none does. Unreadable logs, and edges whose
-    ends cannot be told because Pods or Services may not be read, are skipped here: the report
-    names what could not be seen."""
+def failing_edges(view: View, of: WorkloadSubject | None = None) -> list[EdgeSubject]:
+    """Edges that the logs show failing, of one workload or of all; empty when none does.
+    Unreadable logs, and edges whose ends cannot be told because Pods or Services may not be read,
+    are skipped here: the report names what could not be seen."""
     edges: dict[str, EdgeSubject] = {}
     try:
-        pods = chosen(view)
+        pods = chosen(view) if of is None else _proxies_of(view, of)
     except EvidenceError:
         return []
     for pod in pods:
@@ -39,6 +39,11 @@ def failing_edges(view: View) -> list[EdgeSubject]:
         except EvidenceError:
             continue
     return list(edges.values())
+
+
+def _proxies_of(view: View, subject: WorkloadSubject) -> list[Pod]:
+    found = workloads(view).get((subject.namespace, subject.name))
+    return [p for p in found.pods if has_proxy(p)] if found is not None else []
 
 
 def failed(line: Line) -> bool:

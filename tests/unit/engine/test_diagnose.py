@@ -10,12 +10,12 @@ import pytest
 from meshdoctor.engine.diagnose import Options, diagnose
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.scope import Scope, ScopeError, parse_target
-from meshdoctor.engine.subjects import resolve
+from meshdoctor.engine.subjects import caller_of, resolve
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.model.cause import Severity
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.report import Report
-from meshdoctor.model.subjects import Request, SubjectKind
+from meshdoctor.model.subjects import Request, SubjectKind, WorkloadSubject
 from meshdoctor.ports import ForbiddenError
 from tests.unit.engine.sample import loaded
 from tests.unit.world import FakeSource, world
@@ -266,6 +266,23 @@ PASSED_BY = (
     '"10.9.9.9:8080" PassthroughCluster 10.0.0.9:1 10.0.0.1:80 10.0.0.9:2 - -\n'
 )
 
+TO_OTHERS = (
+    '[2026-11-18T09:24:00.951Z] "GET / HTTP/1.1" 503 UH - - "-" 0 0 1 - "-" "-" "-" "ledger.pay" '
+    '"-" outbound|80||ledger.pay.svc.cluster.local - 10.9.0.1:80 10.0.0.1:2 - -\n'
+)
+ABROAD = (
+    '[2026-11-18T09:24:00.951Z] "GET / HTTP/1.1" 503 UF - - "-" 0 0 1 - "-" "-" "-" '
+    '"api.example.com" "203.0.113.1:443" outbound|443||api.example.com - 203.0.113.1:443 '
+    "10.0.0.1:2 - -\n"
+)
+OTHERS = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ledger, namespace: pay}
+spec: {clusterIP: 10.9.0.1, selector: {app: ledger}, ports: [{name: http, port: 80}]}
+"""
+
 
 @pytest.mark.parametrize(
     ("line", "edge"),
@@ -282,6 +299,27 @@ def test_triage_finds_the_failing_edges(line: str, edge: str) -> None:
 
     view = world(MESH, logs={("shop", "cart-5c9d-aaaaa", "istio-proxy"): line})
     assert [str(e) for e in failing_edges(view)] == ([edge] if edge else [])
+
+
+def test_of_a_caller_alone_the_calls_seen_failing_are_judged() -> None:
+    mesh = MESH + OTHERS
+    logs = {("shop", "cart-5c9d-aaaaa", "istio-proxy"): TO_OTHERS + ABROAD}
+    view = world(mesh, logs=logs)
+    caller = caller_of(view, pair("shop/cart"))
+    assert [str(e) for e in failing_edges(view, caller)] == [
+        "shop/cart -> pay/ledger:80",
+        "shop/cart -> api.example.com:443",
+    ]
+    assert failing_edges(view, WorkloadSubject("istio-system", "istiod")) == []
+    assert caller_of(view, pair("shop/cart", "pay/ledger:80")) is None
+
+
+def test_the_other_end_of_a_failing_call_comes_into_scope(book: Playbook) -> None:
+    logs = {**APP_LOG, ("shop", "cart-5c9d-aaaaa", "istio-proxy"): TO_OTHERS}
+    report = run(book, pair("shop/cart"), text=MESH + OTHERS, logs=logs)
+    assert report.coverage.subjects["edge"] == 1
+    assert report.coverage.subjects["service"] == 2
+    assert "edge" not in run(book, pair("shop/cart")).coverage.subjects
 
 
 def test_a_symptom_that_nothing_explains_is_reported(book: Playbook) -> None:
