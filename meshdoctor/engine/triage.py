@@ -8,6 +8,7 @@ are found by service host and pod IP.
 from collections.abc import Iterable, Iterator
 
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.edge_evidence import BLACK_HOLE
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, owner_of
@@ -77,7 +78,9 @@ def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
             host=line.authority or address,
             port=int(port) if port.isdigit() else 0,
         )
-    elif not line.upstream_cluster and _went_out(pod, line):
+    elif line.upstream_cluster == BLACK_HOLE or (
+        not line.upstream_cluster and _went_out(pod, line)
+    ):
         # No route, or a route to a cluster that does not exist: only name and address tell whose.
         yield from _to_named(view, owner, line)
     elif parts[0] == "inbound" or not line.upstream_cluster:
@@ -88,7 +91,7 @@ def _went_out(pod: Pod, line: Line) -> bool:
     """Whether the pod's own application made the call: from an address of the pod to another."""
     called = line.downstream_local.rpartition(":")[0]
     own = ips(pod)
-    return not line.is_tcp and line.peer_ip in own and bool(called) and called not in own
+    return line.peer_ip in own and bool(called) and called not in own
 
 
 def _to_named(view: View, client: WorkloadSubject, line: Line) -> Iterator[EdgeSubject]:
@@ -98,8 +101,9 @@ def _to_named(view: View, client: WorkloadSubject, line: Line) -> Iterator[EdgeS
     found = services.get(called)
     if found is not None:
         yield from _to_service(view, client, fqdn(found), number)
-    elif line.authority:
-        host = line.authority.rpartition(":")[0] or line.authority
+        return
+    host = line.authority.rpartition(":")[0] or line.authority or line.server_name or called
+    if host:
         yield EdgeSubject(client=client, server=None, host=host, port=number)
 
 

@@ -1,7 +1,8 @@
 """Which requests and connections does an Envoy access log tell of?
 
 Reads Istio's default text layout and its JSON layout (pilot/pkg/model/telemetry_logging.go, the
-same from 1.20 to 1.32-dev). Header values are written by the client and not escaped, so fields 1
+same from 1.9 to 1.32-dev; 1.4 to 1.8 have no fields 5 and 6, and Mixer's status in quotes may stand
+in their place). Header values are written by the client and not escaped, so fields 1
 to 11 are taken from the left, 16 to 22 from the right; those between are for display only.
 A line of any other format is not access evidence: it goes to `other`.
 
@@ -20,7 +21,8 @@ from meshdoctor.mesh.log_text import MAX_LINE, json_object, lines, when
 from meshdoctor.model.patterns import pattern
 
 _LEFT = pattern(
-    r'^\[(\d{4}-\d\d-\d\dT[^\]]{1,40})\] "(\S+) (\S*) (\S+)" (\d{1,3}) (\S+) (\S+) (\S+)'
+    r'^\[(\d{4}-\d\d-\d\dT[^\]]{1,40})\] "(\S+) (\S*) (\S+)" (\d{1,3}) (\S+)'
+    r'(?: ([^\s"]\S*) ([^\s"]\S*)|(?: "[^"]*")?)'
     r' "([^"]*)" (\d+|-) (\d+|-) (\d+|-) (\S+) (.*)$'
 )
 _LOOKS = pattern(r'^\[\d{4}-\d\d-\d\dT[^\]]{1,40}\] "')
@@ -180,8 +182,8 @@ def _from_text(raw: str) -> Line | None:
         "protocol": left[4],
         "response_code": left[5],
         "response_flags": left[6],
-        "response_code_details": left[7],
-        "connection_termination_details": left[8],
+        "response_code_details": left[7] or "",
+        "connection_termination_details": left[8] or "",
         "upstream_transport_failure_reason": left[9],
         "bytes_received": left[10],
         "bytes_sent": left[11],

@@ -77,8 +77,28 @@ def failed(line: Line) -> bool:
 
 
 def refused(line: Line) -> bool:
-    """Whether the listener closed the connection because no filter chain takes it."""
-    return line.is_listener and "NR" in line.flags and "filter_chain_not_found" in line.details
+    """Whether the listener closed the connection because no filter chain takes it; proxies before
+    1.9 log no details."""
+    return line.is_listener and "NR" in line.flags and _says(line, "filter_chain_not_found")
+
+
+def unrouted(line: Line) -> bool:
+    """Whether no route takes the request; proxies before 1.9 log no details."""
+    return "NR" in line.flags and not line.is_tcp and _says(line, "route_not_found")
+
+
+def black_holed(line: Line) -> bool:
+    """Whether outboundTrafficPolicy REGISTRY_ONLY refused the call: TCP goes to BlackHoleCluster,
+    HTTP is answered 502 by the route block_all (httproute.go buildCatchAllVirtualHost)."""
+    if line.upstream_cluster:
+        return line.upstream_cluster == BLACK_HOLE
+    return line.route_name == "block_all" or (
+        line.code == 502 and line.details == "direct_response"
+    )
+
+
+def _says(line: Line, details: str) -> bool:
+    return details in line.details or not line.details
 
 
 def by_upstream(line: Line) -> bool:

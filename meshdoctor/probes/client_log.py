@@ -170,9 +170,9 @@ def _facts(logs: proxy_logs.ProxyLogs, of: Callable[[AccessLog], tuple[Line, ...
         timeouts=connect("timeout"),
         unreachable=connect("no_route"),
         no_healthy_upstream=flag("UH"),
-        no_route=n(lambda line: "NR" in line.flags and "route_not_found" in line.details),
+        no_route=n(ev.unrouted),
         no_cluster=flag("NC"),
-        black_hole=n(lambda line: line.upstream_cluster == ev.BLACK_HOLE),
+        black_hole=n(ev.black_holed),
         passthrough=n(lambda line: line.upstream_cluster == ev.PASSTHROUGH),
         passthrough_failures=n(
             lambda line: line.upstream_cluster == ev.PASSTHROUGH and ev.failed(line)

@@ -238,3 +238,24 @@ def test_any_bytes(data: bytes) -> None:
 def test_long_hostile_line_is_quick() -> None:
     assert parse(CLIENT[:300] + '" "' * 20_000).lines == ()
     assert access_log.address("nonsense") == ("", 0)
+
+
+@pytest.mark.parametrize("status", ["", '"-" '])
+def test_lines_of_the_years_before_response_code_details(status: str) -> None:
+    line = one(
+        f'[2021-01-16T07:28:51.852Z] "GET /config HTTP/1.1" 503 URX {status}'
+        '"TLS error: 268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER" 0 95 57 57 '
+        '"95.0.145.40,10.6.0.21" '
+        '"Mozilla/5.0 (X11)" "33ade5cb" "foo.example.com" "10.6.25.34:3000" '
+        "outbound|80||ui.hub-dev.svc.cluster.local 10.6.5.216:46364 10.6.5.216:8080 "
+        "10.6.0.21:14387 - -"
+    )
+    assert (line.code, line.flags, line.details) == (503, frozenset({"URX"}), "")
+    assert "WRONG_VERSION_NUMBER" in line.transport_failure
+    assert (line.bytes_sent, line.forwarded_for) == (95, "95.0.145.40,10.6.0.21")
+    assert (line.cluster_host, line.peer_ip) == ("ui.hub-dev.svc.cluster.local", "10.6.0.21")
+    refused = (
+        f'[2020-05-07T09:59:51.000Z] "- - -" 0 NR {status}"-" 0 0 0 - "-" "-" "-" "-" "-" - - '
+        "10.0.0.2:8082 10.0.0.1:50178 - -"
+    )
+    assert one(refused).is_listener

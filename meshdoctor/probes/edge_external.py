@@ -1,0 +1,138 @@
+"""Does the client's sidecar know the host outside the cluster that it calls?"""
+
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh.external_host import Known, Why, judge
+from meshdoctor.mesh.services import named_by_client
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope, scope
+from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import MeshConfig, ServiceEntry, Sidecar
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+
+class EdgeExternal(Struct, frozen=True, kw_only=True):
+    """Of a client with a sidecar and a host that is no Service; else all empty."""
+
+    judged: Annotated[Fact[bool], "the client has a sidecar, and the host is no Service's"]
+    host: Annotated[Fact[str], "the host called"]
+    port: Annotated[Fact[int], "the port called; 0: not known"]
+    unknown_by: Annotated[
+        Fact[str], "why the sidecar does not know it: unregistered, exportTo, sidecar or port"
+    ]
+    unknown_said: Annotated[Fact[str], "the same in words, where a ServiceEntry is hidden"]
+    entry: Annotated[Fact[Ref], "the ServiceEntry that names the host; empty: none does"]
+    entry_name: Annotated[Fact[str], "its name"]
+    entry_namespace: Annotated[Fact[str], "its namespace"]
+    ports: Annotated[Fact[str], "its ports"]
+    sidecar: Annotated[Fact[Ref], "the Sidecar in force for the client; empty: none"]
+    sidecar_name: Annotated[Fact[str], "its name"]
+    sidecar_namespace: Annotated[Fact[str], "its namespace"]
+    refused: Annotated[Fact[bool], "hosts that the sidecar does not know are refused"]
+    refused_by: Annotated[Fact[Ref], "the Sidecar or ConfigMap that says REGISTRY_ONLY"]
+    client: Annotated[Fact[Ref], "the workload that calls"]
+    client_namespace: Annotated[Fact[str], "the client's namespace"]
+    client_pod: Annotated[Fact[str], "one of its pods"]
+
+
+_NONE = EdgeExternal(
+    judged=False,
+    host="",
+    port=0,
+    unknown_by="",
+    unknown_said="",
+    entry=Ref(""),
+    entry_name="",
+    entry_namespace="",
+    ports="",
+    sidecar=Ref(""),
+    sidecar_name="",
+    sidecar_namespace="",
+    refused=False,
+    refused_by=Ref(""),
+    client=Ref(""),
+    client_namespace="",
+    client_pod="",
+)
+
+
+@probe(
+    "edge-external",
+    subject=SubjectKind.EDGE,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Pod",
+        "ServiceEntry",
+        "Sidecar",
+        "StatefulSet",
+    ),
+)
+def edge_external(view: View, edge: EdgeSubject) -> EdgeExternal:
+    """Does the client's sidecar know the host outside the cluster that it calls?"""
+    if edge.client is None or edge.service is not None or edge.server is not None or not edge.host:
+        return _NONE
+    pod = reading.workload(view, edge.client).pod
+    if pod is None or proxy_type(pod) != "sidecar" or _of_cluster(edge):
+        return _NONE
+    mesh = reading.mesh_config(view)
+    in_force = _scope(view, pod, mesh)
+    found = judge(view.objects("ServiceEntry", ServiceEntry), edge.host, edge.port, in_force, mesh)
+    return _facts(view, edge, pod, in_force, mesh, found)
+
+
+def _of_cluster(edge: EdgeSubject) -> bool:
+    """A name that means a Service which does not exist is not a host outside the cluster."""
+    assert edge.client is not None
+    named = named_by_client(edge.host, edge.client.namespace)
+    return named is not None and (".svc" in edge.host or "." not in edge.host)
+
+
+def _scope(view: View, pod: Pod, mesh: MeshConfig) -> Scope:
+    spaces = sorted({pod.namespace, mesh.root_namespace})
+    sidecars = [s for ns in spaces for s in view.objects("Sidecar", Sidecar, ns)]
+    return scope(sidecars, pod.namespace, pod.labels, mesh.root_namespace)
+
+
+def _facts(
+    view: View, edge: EdgeSubject, pod: Pod, in_force: Scope, mesh: MeshConfig, found: Known
+) -> EdgeExternal:
+    assert edge.client is not None
+    entry = found.entry
+    refused = in_force.outbound_policy(mesh) == REGISTRY_ONLY
+    own = in_force.sidecar is not None and in_force.sidecar.spec.outbound_traffic_policy is not None
+    by = in_force.source if own else reading.mesh_config_ref(view)
+    _, space, name = (in_force.source or "//").split("/")
+    return EdgeExternal(
+        judged=True,
+        host=clean(edge.host),
+        port=edge.port,
+        unknown_by=found.why.value,
+        unknown_said=_said(found.why, pod.namespace, in_force.source),
+        entry=Ref(entry.ref if entry is not None else ""),
+        entry_name=entry.name if entry is not None else "",
+        entry_namespace=entry.namespace if entry is not None else "",
+        ports=clean(", ".join(str(p.number) for p in entry.spec.ports), 80) if entry else "",
+        sidecar=Ref(in_force.source if found.why is Why.SIDECAR else ""),
+        sidecar_name=name,
+        sidecar_namespace=space,
+        refused=refused,
+        refused_by=Ref(by if refused else ""),
+        client=Ref(edge.client.ref),
+        client_namespace=pod.namespace,
+        client_pod=pod.name,
+    )
+
+
+def _said(why: Why, namespace: str, sidecar: str) -> str:
+    if why is Why.EXPORT_TO:
+        return f"its exportTo leaves {namespace} out"
+    return f"no egress host of {sidecar} covers it" if why is Why.SIDECAR else ""
