@@ -18,6 +18,13 @@ _TLS = pattern(
     r"|DEPTH_ZERO_SELF_SIGNED_CERT|CERT_HAS_EXPIRED|ERR_TLS_CERT_ALTNAME_INVALID",
     re.IGNORECASE,
 )
+_BY_PEER = pattern(
+    r"(?:terminated|closed) (?:the |connection )?(?:during |in )?(?:the )?handshake|SSL_ERROR_SYSCALL"
+    r"|SSL_ERROR_ZERO_RETURN|unexpected[ _]eof|connection reset|wrong[ _]version[ _]number|: EOF\b"
+    r"|first record does not look like a TLS handshake",
+    re.IGNORECASE,
+)
+"""The other side hung up, or answered without TLS: nothing of the application's own."""
 
 
 def tls_failures(text: str) -> tuple[str, ...]:
@@ -26,4 +33,7 @@ def tls_failures(text: str) -> tuple[str, ...]:
     >>> tls_failures("dial failed: x509: certificate signed by unknown authority")
     ('dial failed: x509: certificate signed by unknown authority',)
     """
-    return tuple(clean(line) for line in lines(text) if _TLS.search(line[:2000]))
+    heads = ((line, line[:2000]) for line in lines(text))
+    return tuple(
+        clean(line) for line, head in heads if _TLS.search(head) and not _BY_PEER.search(head)
+    )

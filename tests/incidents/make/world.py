@@ -262,6 +262,7 @@ class World:
                 for p in self.pods
                 if p.namespace == namespace
                 and selector.items() <= p.manifest["metadata"]["labels"].items()
+                and p.manifest["status"].get("podIP")
             ]
             self.objects.append(o.slices(namespace, name, ports, pods))
         spaces = [x["metadata"]["name"] for x in self.objects if x["kind"] == "Namespace"]
@@ -281,6 +282,10 @@ class World:
             _injector(self.root),
             _validator(self.root),
         ]
+        self._outputs()
+
+    def _outputs(self) -> None:
+        """What a full recording adds to the objects: istioctl's answers, metrics and logs."""
         proxies = [p for p in self.pods if p.injected and o.ready(p.manifest)]
         if self.connected:
             self.files["istioctl/proxy-status.txt"] = _proxy_status(

@@ -22,3 +22,18 @@ def test_failures_of_usual_stacks(line: str) -> None:
 
 def test_other_lines_are_no_failures() -> None:
     assert app_log.tls_failures("loaded x509 store\nserving TLS on :8443\n500 from a\n") == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "javax.net.ssl.SSLHandshakeException: Remote host terminated the handshake",
+        "SSLHandshakeException: Remote host closed connection during handshake",
+        "curl: (35) OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to a:443",
+        "requests.exceptions.SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number",
+        "error:0A000126:SSL routines::unexpected eof while reading",
+        "tls: first record does not look like a TLS handshake",
+    ],
+)
+def test_the_other_side_that_hangs_up_is_no_failure_of_the_application(line: str) -> None:
+    assert app_log.tls_failures(line) == ()
