@@ -19,9 +19,9 @@ _TLS = pattern(
     re.IGNORECASE,
 )
 _BY_PEER = pattern(
-    r"(?:terminated|closed) (?:the |connection )?(?:during |in )?(?:the )?handshake|SSL_ERROR_SYSCALL"
-    r"|SSL_ERROR_ZERO_RETURN|unexpected[ _]eof|connection reset|wrong[ _]version[ _]number|: EOF\b"
-    r"|first record does not look like a TLS handshake",
+    r"(?:terminated|closed) (?:the |connection )?(?:during |in )?(?:the )?handshake"
+    r"|SSL_ERROR_SYSCALL|SSL_ERROR_ZERO_RETURN|unexpected[ _]eof|connection reset"
+    r"|wrong[ _]version[ _]number|: EOF\b|first record does not look like a TLS handshake",
     re.IGNORECASE,
 )
 """The other side hung up, or answered without TLS: nothing of the application's own."""

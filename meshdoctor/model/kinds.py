@@ -96,6 +96,7 @@ KINDS: tuple[Kind, ...] = (
     _kind("Gateway", _NET, _NETV, "gateways", i.Gateway),
     _kind("GatewayClass", _GW, _V1, "gatewayclasses", i.GatewayClass, cluster=True),
     _kind("HTTPRoute", _GW, _V1, "httproutes", i.Route),
+    _kind("Ingress", "networking.k8s.io", ("v1",), "ingresses", k.Ingress),
     _kind("Job", "batch", ("v1",), "jobs", k.Workload),
     _kind("K8sGateway", _GW, _V1, "gateways", i.K8sGateway, wire="Gateway"),
     _kind("LimitRange", "", ("v1",), "limitranges", k.LimitRange),

@@ -682,6 +682,36 @@ class NetworkPolicy(Object, frozen=True):
     spec: NetworkPolicySpec = NetworkPolicySpec()
 
 
+class IngressBackendService(Partial, frozen=True):
+    name: str = ""
+
+
+class IngressBackend(Partial, frozen=True):
+    service: IngressBackendService = IngressBackendService()
+
+
+class IngressPath(Partial, frozen=True):
+    backend: IngressBackend = IngressBackend()
+
+
+class IngressHttp(Partial, frozen=True):
+    paths: tuple[IngressPath, ...] = ()
+
+
+class IngressRule(Partial, frozen=True):
+    http: IngressHttp = IngressHttp()
+
+
+class IngressSpec(Partial, frozen=True):
+    ingress_class_name: str = ""
+    default_backend: IngressBackend = IngressBackend()
+    rules: tuple[IngressRule, ...] = ()
+
+
+class Ingress(Object, frozen=True):
+    spec: IngressSpec = IngressSpec()
+
+
 class SecurityGroups(Partial, frozen=True):
     group_ids: tuple[str, ...] = ()
 

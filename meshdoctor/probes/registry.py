@@ -34,6 +34,7 @@ from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_certificates import edge_certificates
 from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_ends import edge_ends
+from meshdoctor.probes.edge_exposure import edge_exposure
 from meshdoctor.probes.edge_external import edge_external
 from meshdoctor.probes.edge_locality import edge_locality
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
@@ -115,6 +116,7 @@ PROBES: tuple[Probe, ...] = (
     edge_certificates,
     edge_ends,
     edge_endpoints,
+    edge_exposure,
     edge_external,
     edge_locality,
     edge_network,
