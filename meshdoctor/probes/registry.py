@@ -12,6 +12,7 @@ from meshdoctor.probes.authz_object import authz_object
 from meshdoctor.probes.authz_other import authz_other
 from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
+from meshdoctor.probes.branch_interface import branch_interface
 from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
 from meshdoctor.probes.config_calls import config_calls, config_reach, service_calls
@@ -36,6 +37,7 @@ from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_ends import edge_ends
 from meshdoctor.probes.edge_exposure import edge_exposure
 from meshdoctor.probes.edge_external import edge_external
+from meshdoctor.probes.edge_hairpin import edge_hairpin
 from meshdoctor.probes.edge_locality import edge_locality
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
 from meshdoctor.probes.edge_scope import edge_scope
@@ -69,6 +71,7 @@ from meshdoctor.probes.refusals import refusals
 from meshdoctor.probes.server_log import server_log
 from meshdoctor.probes.service_callback import service_callback
 from meshdoctor.probes.service_endpoints import service_endpoints
+from meshdoctor.probes.service_load_balancer import service_load_balancer
 from meshdoctor.probes.signing_requests import signing_requests
 from meshdoctor.probes.sync_overview import sync_overview
 from meshdoctor.probes.validation import validation
@@ -94,6 +97,7 @@ PROBES: tuple[Probe, ...] = (
     authz_probes,
     authz_sync,
     authz_verdict,
+    branch_interface,
     caller,
     catch_all_rule,
     config_calls,
@@ -118,6 +122,7 @@ PROBES: tuple[Probe, ...] = (
     edge_endpoints,
     edge_exposure,
     edge_external,
+    edge_hairpin,
     edge_locality,
     edge_network,
     edge_scope,
@@ -156,6 +161,7 @@ PROBES: tuple[Probe, ...] = (
     server_log,
     service_callback,
     service_endpoints,
+    service_load_balancer,
     signing_requests,
     sync_overview,
     validation,

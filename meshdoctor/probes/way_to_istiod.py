@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.control_path import BRANCH_INTERFACE, Closed, closed, own_groups
+from meshdoctor.mesh.control_path import Closed, closed
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.model.evidence import Unavailable
@@ -15,10 +15,10 @@ from meshdoctor.model.kubernetes import (
     Object,
     Pod,
     SecurityGroupPolicy,
-    ServiceAccount,
 )
 from meshdoctor.model.subjects import ProxySubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import MissingError
+from meshdoctor.probes.eks_reads import group_policy
 from meshdoctor.probes.reading import istiod_pods
 from meshdoctor.probes.startup_reads import startups
 from meshdoctor.probes.view import View, attempt, probe
@@ -58,7 +58,7 @@ def _way(view: View, pod: Pod) -> WayToIstiod:
     if status is None or status.ready:
         return WayToIstiod(policy=Ref(""), group_policy=Ref(""), said="")
     policy = attempt(lambda: _policy(view, pod))
-    groups = attempt(lambda: _own_groups(view, pod))
+    groups = attempt(lambda: group_policy(view, pod))
     told = [
         policy.said if isinstance(policy, Closed) else "",
         _told(groups) if isinstance(groups, SecurityGroupPolicy) else "",
@@ -87,15 +87,6 @@ def _resolvers(view: View) -> tuple[Pod, ...]:
     namespace, key, value = _RESOLVERS
     pods = view.objects("Pod", Pod, namespace)
     return tuple(p for p in pods if p.labels.get(key) == value)
-
-
-def _own_groups(view: View, pod: Pod) -> SecurityGroupPolicy | None:
-    if BRANCH_INTERFACE not in pod.annotations:
-        return None
-    name = pod.spec.service_account_name or "default"
-    account = view.object("ServiceAccount", ServiceAccount, pod.namespace, name)
-    policies = view.objects("SecurityGroupPolicy", SecurityGroupPolicy, pod.namespace)
-    return own_groups(policies, pod, account.labels if account is not None else {})
 
 
 def _told(policy: SecurityGroupPolicy) -> str:

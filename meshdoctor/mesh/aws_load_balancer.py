@@ -1,0 +1,130 @@
+"""What do a Service's annotations ask of AWS's load balancer controllers?
+
+Two controllers make load balancers on EKS: the AWS load balancer controller (LBC: class
+service.k8s.aws/nlb, or type external or nlb-ip) and the cloud provider in the control plane. Names
+and defaults as in LBC docs/guide/service/{nlb,annotations}.md (2.5 to 3.5) and cloud-provider-aws.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from msgspec import Struct
+
+from meshdoctor.mesh.gateway_front import sends_proxy_protocol
+from meshdoctor.model.kubernetes import Event, Pod, Service
+from meshdoctor.model.patterns import pattern
+
+PREFIX = "service.beta.kubernetes.io/aws-load-balancer-"
+LBC_CLASS = "service.k8s.aws/nlb"
+STATUS_PORT = 15021
+_FAILED = frozenset(
+    {
+        "FailedBuildModel",
+        "FailedDeployModel",
+        "SyncLoadBalancerFailed",
+        "CreatingLoadBalancerFailed",
+        "UpdateLoadBalancerFailed",
+        "FailedReconcile",
+    }
+)
+_TIMED_OUT = pattern(
+    r"[Cc]onnection timed out|[Cc]onnect(?:ion)? time-?out|i/o timeout|ETIMEDOUT|curl: \(28\)"
+    r"|[Cc]onnectTimeout"
+)
+
+
+class Balancer(Struct, frozen=True, kw_only=True):
+    """`network`: a network load balancer. `by_lbc`: the AWS load balancer controller makes it.
+    `to_pods`: targets are pod addresses, else nodes. `keeps_source`: targets see the client's
+    address. `legacy`: asks for an NLB as the cloud provider understands it."""
+
+    network: bool
+    by_lbc: bool
+    to_pods: bool
+    keeps_source: bool
+    legacy: bool
+    scheme: str
+    proxy_protocol: bool
+    http_check_port: int
+
+
+def balancer(service: Service) -> Balancer | None:
+    """None when the Service asks for no load balancer."""
+    if service.spec.type != "LoadBalancer":
+        return None
+    kind = _note(service, "type")
+    by_lbc = service.spec.load_balancer_class == LBC_CLASS or kind in ("external", "nlb-ip")
+    to_pods = kind == "nlb-ip" or _note(service, "nlb-target-type") == "ip"
+    kept = _attributes(service).get("preserve_client_ip.enabled", "")
+    return Balancer(
+        network=by_lbc or kind == "nlb",
+        by_lbc=by_lbc,
+        to_pods=to_pods,
+        keeps_source=kept == "true" if to_pods else kept != "false",
+        legacy=kind == "nlb",
+        scheme=_scheme(service),
+        proxy_protocol=sends_proxy_protocol(service),
+        http_check_port=_http_check_port(service),
+    )
+
+
+def _note(service: Service, name: str) -> str:
+    return service.annotations.get(PREFIX + name, "").strip().lower()
+
+
+def _attributes(service: Service) -> Mapping[str, str]:
+    pairs = _note(service, "target-group-attributes").split(",")
+    return {k.strip(): v.strip() for k, _, v in (p.partition("=") for p in pairs)}
+
+
+def _scheme(service: Service) -> str:
+    """internet-facing or internal as written; "" when nothing says."""
+    if _note(service, "scheme"):
+        return _note(service, "scheme")
+    return "internal" if _note(service, "internal") in ("true", "0.0.0.0/0") else ""
+
+
+def _http_check_port(service: Service) -> int:
+    """The pod port that health checks call by HTTP; 0: they do not, or it cannot be told."""
+    if _note(service, "healthcheck-protocol") not in ("http", "https"):
+        return 0
+    text = _note(service, "healthcheck-port")
+    for port in service.spec.ports:
+        if text in (str(port.node_port), str(port.port), str(port.target_port), port.name):
+            return port.target_port if isinstance(port.target_port, int) else port.port
+    return int(text) if text.isdigit() else 0
+
+
+def failure(service: Service, events: Iterable[Event]) -> Event | None:
+    """The newest event that tells why the load balancer is not made."""
+    mine = [
+        e
+        for e in events
+        if e.involved_object.kind == "Service"
+        and e.involved_object.name == service.name
+        and (e.involved_object.namespace or e.namespace) == service.namespace
+        and e.reason in _FAILED
+    ]
+    return max(mine, key=lambda e: str(e.last_seen), default=None)
+
+
+def loops(found: Balancer, local: bool, client: Pod, servers: Iterable[Pod]) -> bool:
+    """Whether a client can be given itself, or its own node, as the target of its call.
+
+    Where the source is kept, such packets come back with the target's own address as source and
+    are dropped (AWS: NLB troubleshooting, NAT loopback). With externalTrafficPolicy Cluster every
+    node is a target, so one call of several is lost from anywhere.
+    """
+    if not found.network or not found.keeps_source:
+        return False
+    if found.to_pods:
+        return client.status.pod_ip in {p.status.pod_ip for p in servers}
+    return not local or client.spec.node_name in {p.spec.node_name for p in servers}
+
+
+def timeouts(text: str, names: Collection[str]) -> int:
+    """Lines of an application's log that tell of a connection to one of these hosts that timed
+    out; of any host when no name is known."""
+    return sum(
+        bool(_TIMED_OUT.search(line)) and (not names or any(name in line for name in names))
+        for line in (raw[:2000] for raw in text.splitlines()[-5000:])
+    )

@@ -1,0 +1,111 @@
+"""Does a client call a load balancer that may hand the call back to the client's own node?"""
+
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh.aws_load_balancer import balancer, loops, timeouts
+from meshdoctor.mesh.workloads import app_containers
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import VirtualService
+from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, probe
+
+PODS_READ = 8
+
+
+class EdgeHairpin(Struct, frozen=True, kw_only=True):
+    """Of a workload of the cluster that calls a Service with a network load balancer; else all
+    empty."""
+
+    service: Annotated[Fact[Ref], "the service; empty: it has no such load balancer"]
+    service_name: Annotated[Fact[str], "its name"]
+    service_namespace: Annotated[Fact[str], "its namespace"]
+    client: Annotated[Fact[Ref], "the workload that calls"]
+    looping: Annotated[Fact[int], "its pods whose own node, or themselves, are targets"]
+    every_node: Annotated[Fact[bool], "every node is a target (externalTrafficPolicy Cluster)"]
+    timed_out: Annotated[Fact[int], "in their logs: connections that timed out", OBSERVED]
+    elsewhere: Annotated[Fact[int], "the same in the logs of its other pods", OBSERVED]
+    pod: Annotated[Fact[str], "one of the pods that time out; empty: none"]
+
+
+_NONE = EdgeHairpin(
+    service=Ref(""),
+    service_name="",
+    service_namespace="",
+    client=Ref(""),
+    looping=0,
+    every_node=False,
+    timed_out=0,
+    elsewhere=0,
+    pod="",
+)
+
+
+@probe(
+    "edge-hairpin",
+    subject=SubjectKind.EDGE,
+    reads=(
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Pod",
+        "Service",
+        "StatefulSet",
+        "VirtualService",
+        "log",
+    ),
+)
+def edge_hairpin(view: View, edge: EdgeSubject) -> EdgeHairpin:
+    """Does a client call a load balancer that may hand the call back to the client's own node?"""
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    found = balancer(service) if service is not None else None
+    if edge.client is None or service is None or found is None:
+        return _NONE
+    clients = reading.workload(view, edge.client).pods
+    servers = reading.pods_of_service(view, service)
+    local = service.spec.external_traffic_policy == "Local"
+    caught = [p for p in clients if loops(found, local, p, servers)]
+    if not caught:
+        return _NONE
+    names = _names(view, service)
+    told = {p.name: _timeouts(view, p, names) for p in clients[-PODS_READ:]}
+    inside = {p.name for p in caught}
+    return EdgeHairpin(
+        service=Ref(service.ref),
+        service_name=service.name,
+        service_namespace=service.namespace,
+        client=Ref(edge.client.ref),
+        looping=len(caught),
+        every_node=not found.to_pods and not local,
+        timed_out=sum(n for name, n in told.items() if name in inside),
+        elsewhere=sum(n for name, n in told.items() if name not in inside),
+        pod=next((name for name, n in told.items() if n and name in inside), ""),
+    )
+
+
+def _names(view: View, service: Service) -> frozenset[str]:
+    """The load balancer's own names and those that gateways route."""
+    routed = {
+        host.removeprefix("*.")
+        for one in view.objects("VirtualService", VirtualService)
+        if any(g != "mesh" for g in one.spec.gateways)
+        for host in one.spec.hosts
+        if host != "*"
+    }
+    own = {i.hostname or i.ip for i in service.status.load_balancer.ingress}
+    return frozenset((routed | own) - {""})
+
+
+def _timeouts(view: View, pod: Pod, names: frozenset[str]) -> int:
+    """Of the containers whose log can be read."""
+    count = 0
+    for container in app_containers(pod):
+        try:
+            count += timeouts(view.log(pod.namespace, pod.name, container.name).text, names)
+        except EvidenceError:
+            continue
+    return count

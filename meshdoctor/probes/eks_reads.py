@@ -1,0 +1,27 @@
+"""Which reads do the probes on Amazon EKS share? Not a probe: it judges nothing."""
+
+from meshdoctor.mesh.control_path import BRANCH_INTERFACE, own_groups
+from meshdoctor.model.kubernetes import Pod, SecurityGroupPolicy, ServiceAccount, Workload
+from meshdoctor.probes.view import View
+
+AGENT = ("kube-system", "aws-node")
+
+
+def group_policy(view: View, pod: Pod) -> SecurityGroupPolicy | None:
+    """The SecurityGroupPolicy that put the pod into security groups of its own."""
+    if BRANCH_INTERFACE not in pod.annotations:
+        return None
+    account = service_account(view, pod)
+    policies = view.objects("SecurityGroupPolicy", SecurityGroupPolicy, pod.namespace)
+    return own_groups(policies, pod, account.labels if account is not None else {})
+
+
+def service_account(view: View, pod: Pod) -> ServiceAccount | None:
+    """The account that the pod runs as."""
+    name = pod.spec.service_account_name or "default"
+    return view.object("ServiceAccount", ServiceAccount, pod.namespace, name)
+
+
+def vpc_cni(view: View) -> Workload | None:
+    """The DaemonSet of the VPC CNI."""
+    return view.object("DaemonSet", Workload, *AGENT)

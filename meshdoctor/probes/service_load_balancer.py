@@ -1,0 +1,111 @@
+"""Does the Service get the load balancer that it asks AWS for, and do its checks reach the pods?"""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.aws_load_balancer import STATUS_PORT, Balancer, balancer, failure
+from meshdoctor.mesh.exposure import ALB, backends, class_of
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
+from meshdoctor.model.subjects import ServiceSubject, SubjectKind
+from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.probes import reading
+from meshdoctor.probes.proxy_logs import pod_log
+from meshdoctor.probes.view import View, attempt, probe
+
+CHECKER = "ELB-HealthChecker"
+
+
+class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
+    """Of a Service of type LoadBalancer, or one behind an ALB; else all empty."""
+
+    ref: Annotated[Fact[Ref], "the service"]
+    name: Annotated[Fact[str], "its name"]
+    namespace: Annotated[Fact[str], "its namespace"]
+    balanced: Annotated[Fact[bool], "it asks for a load balancer"]
+    pending: Annotated[Fact[bool], "it asks for one and has no address"]
+    event: Annotated[Fact[str], "why none is made, as its controller says", OBSERVED]
+    defaulted: Annotated[
+        Fact[bool],
+        "the AWS load balancer controller makes it internal, for the annotations are those of the "
+        "cloud provider, and no scheme is written",
+    ]
+    plain_check: Annotated[
+        Fact[bool], "PROXY headers go with HTTP health checks of the gateway's status port"
+    ]
+    checks_failed: Annotated[Fact[int], "health checks answered with an error", OBSERVED]
+    check: Annotated[Fact[str], "the last of them: method, path, code", OBSERVED]
+    ingress: Annotated[Fact[Ref], "the Ingress of the ALB that leads here; empty: none"]
+
+
+@probe(
+    "service-load-balancer",
+    subject=SubjectKind.SERVICE,
+    reads=("Event", "Ingress", "Pod", "Service", "log"),
+)
+def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBalancer:
+    """Does the Service get the load balancer that it asks AWS for?"""
+    service = reading.service(view, subject)
+    if service is None:
+        raise MissingError(f"service {subject}")
+    found = balancer(service)
+    ingress = attempt(lambda: _ingress(view, service))
+    behind = found is not None or isinstance(ingress, Ingress)
+    failed = attempt(lambda: _failed_checks(view, service) if behind else ())
+    last = failed[-1] if isinstance(failed, tuple) and failed else None
+    pending = found is not None and not service.status.load_balancer.ingress
+    return ServiceLoadBalancer(
+        ref=Ref(service.ref),
+        name=service.name,
+        namespace=service.namespace,
+        balanced=found is not None,
+        pending=pending,
+        event=attempt(lambda: _event(view, service) if pending else ""),
+        defaulted=found is not None and found.by_lbc and found.legacy and not found.scheme,
+        plain_check=found is not None and _plain_check(view, service, found),
+        checks_failed=len(failed) if isinstance(failed, tuple) else failed,
+        check=clean(f"{last.method} {last.path} {last.code}", 120) if last is not None else "",
+        ingress=Ref(ingress.ref) if isinstance(ingress, Ingress) else Ref(""),
+    )
+
+
+def _event(view: View, service: Service) -> str:
+    found = failure(service, view.objects("Event", Event, service.namespace))
+    return clean(f"{found.reason}: {found.message}", 300).rstrip(".") if found is not None else ""
+
+
+def _ingress(view: View, service: Service) -> Ingress | None:
+    found = view.objects("Ingress", Ingress, service.namespace)
+    return next((i for i in found if class_of(i) == ALB and service.name in backends(i)), None)
+
+
+def _plain_check(view: View, service: Service, found: Balancer) -> bool:
+    """The status port of a gateway reads no PROXY header (istio/istio#39868)."""
+    if not found.proxy_protocol or found.http_check_port != STATUS_PORT:
+        return False
+    try:
+        return any(proxy_type(p) == "router" for p in reading.pods_of_service(view, service))
+    except EvidenceError:
+        return True
+
+
+def _failed_checks(view: View, service: Service) -> tuple[Line, ...]:
+    """Health checks of AWS load balancers in the logs of the service's proxies; a log that was
+    not read tells of none."""
+    out: list[Line] = []
+    for pod in reading.pods_of_service(view, service):
+        out += _checks(view, pod) if proxy_type(pod) in ("router", "sidecar") else ()
+    return tuple(out)
+
+
+def _checks(view: View, pod: Pod) -> Iterable[Line]:
+    try:
+        lines = pod_log(view, pod.namespace, pod.name).lines
+    except EvidenceError:
+        return ()
+    return [one for one in lines if CHECKER in one.user_agent and one.code >= 400]

@@ -1,0 +1,264 @@
+"""The probes on Amazon EKS, on small clusters."""
+
+import pytest
+
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.subjects import (
+    EdgeSubject,
+    ProxySubject,
+    ServiceSubject,
+    WorkloadSubject,
+)
+from meshdoctor.ports import ForbiddenError
+from meshdoctor.probes.branch_interface import BranchInterface, branch_interface
+from meshdoctor.probes.edge_exposure import EdgeExposure, edge_exposure
+from meshdoctor.probes.edge_external import EdgeExternal, edge_external
+from meshdoctor.probes.edge_hairpin import EdgeHairpin, edge_hairpin
+from meshdoctor.probes.service_load_balancer import ServiceLoadBalancer, service_load_balancer
+from meshdoctor.probes.way_to_istiod import WayToIstiod, proxy_way_to_istiod
+from tests.unit.world import world
+
+NOTE = "service.beta.kubernetes.io/aws-load-balancer-"
+
+
+def pod(ns: str, name: str, ip: str, node: str, role: str = "sidecar", ready: bool = True) -> str:
+    return f"""
+---
+kind: Pod
+apiVersion: v1
+metadata:
+  name: {name}
+  namespace: {ns}
+  labels: {{app: {name.rpartition("-")[0]}, pod-template-hash: 5c9d}}
+  annotations: {{vpc.amazonaws.com/pod-eni: "[]"}}
+  ownerReferences: [{{kind: ReplicaSet, name: {name.rpartition("-")[0]}-5c9d, controller: true}}]
+spec:
+  nodeName: {node}
+  serviceAccountName: app
+  containers: [{{name: app}}, {{name: istio-proxy, args: [proxy, {role}]}}]
+status:
+  phase: Running
+  podIP: {ip}
+  conditions: [{{type: Ready, status: "{ready}"}}]
+  containerStatuses:
+  - {{name: app, ready: true, state: {{running: {{}}}}}}
+  - {{name: istio-proxy, ready: {str(ready).lower()}, state: {{running: {{}}}}}}
+"""
+
+
+def service(notes: str = f"{{{NOTE}type: nlb}}", address: str = "[{hostname: lb.example}]") -> str:
+    return f"""
+---
+kind: Service
+apiVersion: v1
+metadata: {{name: gw, namespace: ingress, annotations: {notes}}}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Local
+  selector: {{app: gw}}
+  ports: [{{name: http, port: 80, targetPort: 8080}}]
+status: {{loadBalancer: {{ingress: {address}}}}}
+"""
+
+
+GW = pod("ingress", "gw-1", "10.0.0.1", "a", "router")
+CLIENTS = pod("apps", "rep-1", "10.0.0.2", "a") + pod("apps", "rep-2", "10.0.0.3", "b")
+CALL = EdgeSubject(
+    client=WorkloadSubject("apps", "rep"), server=None, service=ServiceSubject("ingress", "gw")
+)
+SLOW = "curl: (28) Failed to connect to lb.example port 80: Connection timed out\n"
+
+
+def test_hairpin() -> None:
+    logs = {("apps", "rep-1", "app"): SLOW * 2, ("apps", "rep-2", "app"): "200\n"}
+    found = edge_hairpin.run(world(GW + CLIENTS + service(), logs=logs), CALL)
+    assert isinstance(found, EdgeHairpin)
+    assert (found.looping, found.timed_out, found.elsewhere) == (1, 2, 0)
+    assert (found.pod, found.every_node) == ("rep-1", False)
+    other = edge_hairpin.run(world(GW + CLIENTS + service("{}"), logs=logs), CALL)
+    assert isinstance(other, EdgeHairpin) and other.looping == 0 and not other.service
+
+
+EVENT = """
+---
+kind: Event
+apiVersion: v1
+metadata: {name: e, namespace: ingress}
+involvedObject: {kind: Service, name: gw, namespace: ingress}
+reason: FailedBuildModel
+message: unable to resolve at least one subnet.
+type: Warning
+lastTimestamp: "2026-11-18T09:20:00Z"
+"""
+CHECK = (
+    '[2026-11-18T09:24:00.951Z] "GET / HTTP/1.1" 404 NR route_not_found - "-" 0 0 1 - "-" '
+    '"ELB-HealthChecker/2.0" "id" "10.0.0.1:8080" "-" - - 10.0.0.1:8080 10.0.9.9:2 - -\n'
+)
+
+
+def balanced(text: str, **more: object) -> ServiceLoadBalancer:
+    view = world(GW + text, **more)  # type: ignore[arg-type]
+    found = service_load_balancer.run(view, ServiceSubject("ingress", "gw"))
+    assert isinstance(found, ServiceLoadBalancer)
+    return found
+
+
+def test_load_balancer() -> None:
+    found = balanced(service(address="[]") + EVENT)
+    assert found.pending
+    assert found.event == "FailedBuildModel: unable to resolve at least one subnet"
+    made = balanced(service() + EVENT)
+    assert not made.pending and made.event == ""
+    refused = ForbiddenError("list of Event", "forbidden", "")
+    unseen = balanced(service(address="[]"), failing={"Event": refused})
+    assert isinstance(unseen.event, Unavailable)
+
+
+def test_health_checks() -> None:
+    logs = {("ingress", "gw-1", "istio-proxy"): CHECK * 3}
+    found = balanced(service(), logs=logs)
+    assert (found.checks_failed, found.check) == (3, "GET / 404")
+    checked = (
+        f"{{{NOTE}type: nlb, {NOTE}proxy-protocol: '*', {NOTE}healthcheck-protocol: http, "
+        f"{NOTE}healthcheck-port: '15021'}}"
+    )
+    assert balanced(service(checked)).plain_check
+    assert not balanced(service(checked.replace("'*'", "'80'"))).plain_check
+
+
+SGP = """
+---
+kind: SecurityGroupPolicy
+apiVersion: vpcresources.k8s.aws/v1beta1
+metadata: {name: db, namespace: apps}
+spec:
+  podSelector: {matchLabels: {app: rep}}
+  securityGroups: {groupIds: [sg-1, sg-2]}
+"""
+AGENT = """
+---
+kind: DaemonSet
+apiVersion: apps/v1
+metadata: {name: aws-node, namespace: kube-system}
+spec: {template: {spec: {containers: [{name: aws-node, env: [{name: A, value: b}]}]}}}
+"""
+SLOW_PROBE = """
+---
+kind: Event
+apiVersion: v1
+metadata: {name: p, namespace: apps}
+involvedObject: {kind: Pod, name: rep-1, namespace: apps}
+reason: Unhealthy
+message: 'Readiness probe failed: Get "http://10.0.0.2:15021": i/o timeout'
+type: Warning
+count: 5
+lastTimestamp: "2026-11-18T09:20:00Z"
+"""
+
+
+def test_branch_interface() -> None:
+    bad = pod("apps", "rep-1", "10.0.0.2", "a", ready=False)
+    view = world(bad + SGP + AGENT + SLOW_PROBE)
+    found = branch_interface.run(view, WorkloadSubject("apps", "rep"))
+    assert isinstance(found, BranchInterface)
+    assert (found.branch, found.unreached, found.timeouts) == (True, True, 5)
+    assert (found.policy, found.agent) == (
+        "SecurityGroupPolicy/apps/db",
+        "DaemonSet/kube-system/aws-node",
+    )
+    bare = world(bad.replace("vpc.amazonaws.com/pod-eni", "other") + SGP + AGENT + SLOW_PROBE)
+    other = branch_interface.run(bare, WorkloadSubject("apps", "rep"))
+    assert not other.branch and other.timeouts == 0
+
+
+CLOSED = """
+---
+kind: NetworkPolicy
+apiVersion: networking.k8s.io/v1
+metadata: {name: closed, namespace: apps}
+spec: {podSelector: {}, policyTypes: [Egress], egress: []}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ready", "policy", "groups"),
+    [(False, "NetworkPolicy/apps/closed", "SecurityGroupPolicy/apps/db"), (True, "", "")],
+)
+def test_way_to_istiod(ready: bool, policy: str, groups: str) -> None:
+    view = world(pod("apps", "rep-1", "10.0.0.2", "a", ready=ready) + SGP + CLOSED)
+    found = proxy_way_to_istiod.run(view, ProxySubject("apps", "rep-1", "rep"))
+    assert isinstance(found, WayToIstiod)
+    assert (found.policy, found.group_policy) == (policy, groups)
+    assert ("sg-1, sg-2" in str(found.said)) is not ready
+
+
+def test_what_may_not_be_read_is_not_said() -> None:
+    refused = ForbiddenError("list of NetworkPolicy", "forbidden", "")
+    view = world(
+        pod("apps", "rep-1", "10.0.0.2", "a", ready=False) + SGP, failing={"NetworkPolicy": refused}
+    )
+    found = proxy_way_to_istiod.run(view, ProxySubject("apps", "rep-1", "rep"))
+    assert isinstance(found.policy, Unavailable)
+    assert str(found.said).startswith("; SecurityGroupPolicy/apps/db")
+
+
+ALB = """
+---
+kind: Ingress
+apiVersion: networking.k8s.io/v1
+metadata: {name: alb, namespace: ingress}
+spec: {ingressClassName: alb, defaultBackend: {service: {name: gw}}}
+"""
+
+
+def test_exposure() -> None:
+    found = edge_exposure.run(world(GW + service() + ALB), CALL)
+    assert isinstance(found, EdgeExposure)
+    assert (found.by, found.balancer) == ("Ingress/ingress/alb", True)
+    plain = EdgeSubject(client=CALL.client, server=None, host="a.example")
+    assert edge_exposure.run(world(GW), plain).by == ""
+    assert balanced(service() + ALB).ingress == "Ingress/ingress/alb"
+
+
+REGISTRY_ONLY = """
+---
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
+---
+kind: Sidecar
+apiVersion: networking.istio.io/v1
+metadata: {name: default, namespace: apps}
+spec: {egress: [{hosts: ["./*"]}]}
+---
+kind: ServiceEntry
+apiVersion: networking.istio.io/v1
+metadata: {name: meta, namespace: shared}
+spec: {hosts: [meta.example], ports: [{number: 80, name: http, protocol: HTTP}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "why", "said"),
+    [
+        ("meta.example", "sidecar", "no egress host of Sidecar/apps/default covers it"),
+        ("other.example", "unregistered", ""),
+    ],
+)
+def test_hosts_outside_the_cluster(host: str, why: str, said: str) -> None:
+    edge = EdgeSubject(client=CALL.client, server=None, host=host, port=80)
+    found = edge_external.run(world(CLIENTS + REGISTRY_ONLY), edge)
+    assert isinstance(found, EdgeExternal)
+    assert (found.judged, found.refused, found.refused_by) == (
+        True,
+        True,
+        "ConfigMap/istio-system/istio",
+    )
+    assert (found.unknown_by, found.unknown_said) == (why, said)
+
+
+@pytest.mark.parametrize("host", ["pay.shop.svc.cluster.local", "pay", ""])
+def test_a_name_of_the_cluster_is_not_outside(host: str) -> None:
+    edge = EdgeSubject(client=CALL.client, server=None, host=host, port=80)
+    assert not edge_external.run(world(CLIENTS + REGISTRY_ONLY), edge).judged
