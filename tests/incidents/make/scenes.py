@@ -1,8 +1,10 @@
-"""Which further incidents test whole runs? Mutual TLS and authorization; delivery is beside."""
+"""Which further incidents test whole runs? Mutual TLS and authorization; the others are beside."""
 
 from tests.incidents.make.demos import HTTP, LEDGER, shop
 from tests.incidents.make.lines import exchange, refused, request, reset
 from tests.incidents.make.scenes_delivery import DELIVERY
+from tests.incidents.make.scenes_posted import POSTED
+from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.world import Pod, World, at, whole
 
 CALL = {"method": "POST", "path": "/v1/entries", "host": "ledger.payments:8080"}
@@ -232,4 +234,6 @@ SCENES = (
     port_exception_by_service_port,
     token_absent,
     *DELIVERY,
+    *POSTED,
+    *POSTED_PODS,
 )
