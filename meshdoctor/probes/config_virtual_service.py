@@ -5,12 +5,13 @@ from typing import Annotated
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meshdoctor.mesh import routes
+from meshdoctor.mesh import route_targets, routes
 from meshdoctor.mesh.hosts import Misread, misread
 from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import Gateway, VirtualService
+from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import propagation_reading as shared
@@ -40,6 +41,9 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     covering_rule: Annotated[Fact[int], "the rule that covers it, counted from 1"]
     subset: Annotated[Fact[str], "a subset that it routes to and no DestinationRule defines"]
     subset_host: Annotated[Fact[str], "the host of that subset"]
+    lost_host: Annotated[Fact[str], "a host that it routes to and istiod has no cluster for"]
+    lost_service: Annotated[Fact[Ref], "the Service that has that host, but not the port"]
+    lost: Annotated[Fact[str], "what has no cluster and why, in words"]
 
 
 _NONE = VirtualServiceFacts(
@@ -62,6 +66,9 @@ _NONE = VirtualServiceFacts(
     covering_rule=0,
     subset="",
     subset_host="",
+    lost_host="",
+    lost_service=Ref(""),
+    lost="",
 )
 
 
@@ -103,7 +110,7 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
             shadowed_rule=shadow.later + 1,
             covering_rule=shadow.earlier + 1,
         )
-    return _subsets(view, route, facts)
+    return _targets(view, route, _subsets(view, route, facts))
 
 
 def _hosts(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
@@ -171,3 +178,22 @@ def _subsets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> V
     if missing is None:
         return facts
     return replace(facts, subset_host=clean(missing[0], 253), subset=clean(missing[1], 63))
+
+
+def _targets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
+    known = shared.known_hosts(view)
+    found = route_targets.lost(route, known, lambda *own: view.object("Service", Service, *own))
+    if found is None:
+        return facts
+    port = f"port {found.port} of " if found.port else ""
+    if found.service is None:
+        words = f"{port}{found.host}, which no Service or ServiceEntry has"
+    else:
+        listed = ", ".join(str(p.port) for p in found.service.spec.ports) or "no port"
+        words = f"{port}{found.service.ref}, which lists {listed}"
+    return replace(
+        facts,
+        lost_host=clean(found.host, 253),
+        lost_service=Ref(found.service.ref if found.service is not None else ""),
+        lost=clean(words, 400),
+    )

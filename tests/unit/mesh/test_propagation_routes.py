@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshdoctor.mesh import entries, exports, gateway_binding, hosts, routes, rules, sidecar_choice
+from meshdoctor.mesh import (
+    entries,
+    exports,
+    gateway_binding,
+    hosts,
+    route_targets,
+    routes,
+    rules,
+    sidecar_choice,
+)
 from meshdoctor.mesh.filter_match import dead_match, selects_workloads
 from meshdoctor.mesh.hosts import catalogue, misread
 from meshdoctor.model.istio import (
@@ -370,3 +379,54 @@ def test_audiences(export_to: list[str]) -> None:
 def test_doctests() -> None:
     for module in (hosts, exports):
         assert doctest.testmod(module).failed == 0
+
+
+TARGETS = """
+{apiVersion: v1, kind: Service, metadata: {name: pay, namespace: shop}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: old, namespace: shop}, spec: {type: ExternalName, externalName: pay.example}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ext, namespace: shop}
+spec: {hosts: [legacy.corp, "*.example.com"], ports: [{number: 443, name: tls, protocol: TLS}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: alias, namespace: shop}
+spec: {hosts: [alias.shop.svc.cluster.local], ports: [{number: 80, name: http, protocol: HTTP}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("destination", "lost"),
+    [
+        ("{host: pay}", ""),
+        ("{host: pay, port: {number: 80}}", ""),
+        ("{host: pay, port: {number: 81}}", "pay.shop.svc.cluster.local 81 Service/shop/pay"),
+        ("{host: old}", "old.shop.svc.cluster.local 0 Service/shop/old"),
+        ("{host: gone}", "gone.shop.svc.cluster.local 0 "),
+        ("{host: elsewhere.far.svc.cluster.local}", ""),  # outside the scope, found by name
+        ("{host: pay.shop.svc.other.domain}", ""),  # of another cluster domain
+        ("{host: pay.shop.svc.clusterset.local}", ""),
+        ("{host: pay.shop.global}", ""),
+        ("{host: legacy.corp, port: {number: 443}}", ""),
+        ("{host: legacy.corp, port: {number: 80}}", "legacy.corp 80 "),
+        ("{host: alias}", ""),
+        ("{host: api.example.com, port: {number: 80}}", ""),
+        ("{host: api.example.org}", "api.example.org 0 "),
+    ],
+)
+def test_destinations_without_a_cluster(destination: str, lost: str) -> None:
+    known = catalogue(many(Service, TARGETS), many(ServiceEntry, TARGETS))
+    far = one(
+        Service,
+        "{apiVersion: v1, kind: Service, metadata: {name: elsewhere, namespace: far}, spec: {ports: [{port: 80}]}}",
+    )
+    outside = {("far", "elsewhere"): far}
+    route = vs("r", f"{{hosts: [x.example], http: [{{route: [{{destination: {destination}}}]}}]}}")
+    found = route_targets.lost(route, known, lambda *own: outside.get(own))
+    shown = (
+        f"{found.host} {found.port} {found.service.ref if found.service else ''}" if found else ""
+    )
+    assert shown == lost
