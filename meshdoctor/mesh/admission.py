@@ -1,7 +1,7 @@
 """Why did the API server refuse to create a pod? Read from what it said.
 
 The texts are those of the API server, its admission plugins, and istiod's injector (1.18 to
-1.32-dev, Kubernetes 1.23 to 1.36); they arrive in FailedCreate events and ReplicaFailure
+1.32-dev, Kubernetes 1.16 to 1.36); they arrive in FailedCreate events and ReplicaFailure
 conditions. What fits no row is `OTHER`, never a guess.
 """
 
@@ -67,7 +67,7 @@ _RESOURCES = pattern(
     r"(?:Invalid|Required) value|quantities must match"
 )
 _SECURITY = pattern(
-    r'violates PodSecurity "|security context constraint|PodSecurityPolicy|'
+    r'violates PodSecurity "|security context constraint|PodSecurityPolicy|pod security policy|'
     r"Pod not supported on Fargate: invalid SecurityContext|ValidatingAdmissionPolicy"
 )
 _CAPABILITY = pattern(r"NET_ADMIN|NET_RAW|\b1337\b")

@@ -6,12 +6,13 @@ from msgspec import Struct
 
 from meshdoctor.mesh import authz_custom as custom
 from meshdoctor.mesh.authz_policies import in_force
-from meshdoctor.mesh.services import named_by_client
+from meshdoctor.mesh.services import named_by_client, selected_pods
 from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import owner_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy, ExtensionProvider, ProviderService, Sidecar
-from meshdoctor.model.kubernetes import EndpointSlice, Service
+from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
 from meshdoctor.model.snapshot import selects
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
@@ -42,6 +43,7 @@ class AuthzCustom(Struct, frozen=True, kw_only=True):
     host: Annotated[Fact[str], "host of the provider"]
     host_name: Annotated[Fact[str], "first word of that host"]
     service: Annotated[Fact[Ref], "the provider's Service; empty: none of this cluster"]
+    workload: Annotated[Fact[Ref], "the workload that the Service selects; empty: none seen"]
     port: Annotated[Fact[int], "its port"]
     timeout: Annotated[Fact[str], "how long the proxy waits for the answer"]
     fail_open: Annotated[Fact[bool], "an authorizer that fails lets requests through"]
@@ -101,6 +103,7 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
         host=clean(host, 200),
         host_name=clean(host.partition(".")[0], 63),
         service=Ref(_service_ref(host)),
+        workload=attempt(lambda: Ref(_workload(view, host))),
         port=service.port if service is not None else 0,
         timeout=(service.timeout or "600s") if service is not None else "",
         fail_open=service is not None and service.fail_open,
@@ -159,6 +162,15 @@ def _where(host: str) -> tuple[str, str] | None:
 def _service_ref(host: str) -> str:
     where = _where(host)
     return f"Service/{where[0]}/{where[1]}" if where else ""
+
+
+def _workload(view: View, host: str) -> str:
+    where = _where(host)
+    service = view.object("Service", Service, *where) if where is not None else None
+    if service is None:
+        return ""
+    pods = selected_pods(service, view.objects("Pod", Pod, service.namespace))
+    return owner_of(pods[0]).ref if pods else ""
 
 
 def _endpoints(view: View, host: str) -> Fact[int]:

@@ -63,6 +63,7 @@ class AuthzDenial(Struct, frozen=True, kw_only=True):
     policy_name: Annotated[Fact[str], "its name"]
     policy_namespace: Annotated[Fact[str], "its namespace"]
     rule: Annotated[Fact[int], "the rule that the log names; -1: none"]
+    code: Annotated[Fact[int], "status code of a refused request"]
     method: Annotated[Fact[str], "method of a refused request"]
     path: Annotated[Fact[str], "path of a refused request"]
     host: Annotated[Fact[str], "authority of a refused request"]
@@ -121,6 +122,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         policy_name=denial.policy if denial is not None else "",
         policy_namespace=denial.namespace if denial is not None else "",
         rule=denial.rule if denial is not None else -1,
+        code=line.code if line is not None else 0,
         method=clean(line.method, 40) if line is not None else "",
         path=clean(line.path.partition("?")[0], 200) if line is not None else "",
         host=clean(line.authority, 200) if line is not None else "",

@@ -52,6 +52,9 @@ ROWS = [
      "securityContext.capabilities.add)", Refusal.SECURITY),
     ('pods "x" is forbidden: unable to validate against any security context constraint: [...]',
      Refusal.SECURITY),
+    ('pods "x-" is forbidden: unable to validate against any pod security policy: '
+     '[spec.initContainers[0].securityContext.capabilities.add: Invalid value: "NET_ADMIN": '
+     "capability may not be added]", Refusal.SECURITY),
     ('admission webhook "validation.gatekeeper.sh" denied the request: [psp] istio-init no',
      Refusal.SECURITY),
     ("Pod not supported on Fargate: invalid SecurityContext fields: Capabilities added: NET_ADMIN",
