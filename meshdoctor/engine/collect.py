@@ -80,7 +80,8 @@ class Collector:
 
     def cleared(self, group: Group, subject: Subject) -> frozenset[str]:
         """Names of the playbooks whose causes the steps that are not costly rule out."""
-        return group.cleared([self._answer(step, subject).values for step in group.steps])
+        answers = [self._answer(step, subject).values for step in group.steps]
+        return group.cleared(answers, _config_kind(subject))
 
     def facts(self, playbook: Playbook, subject: Subject) -> FactSet:
         """The facts of all steps but the costly ones, which stay pending."""
@@ -113,7 +114,7 @@ class Collector:
         if target is None:
             return _not_asked(step, subject)
         probe = step.probe
-        if probe.kinds and _config_kind(target) not in probe.kinds:
+        if probe.kinds and not probe.concerns(_config_kind(target)):
             return self._of_no_concern(step, target)
         answers = self._answers[target]
         found = answers.get(probe.name)

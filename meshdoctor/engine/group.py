@@ -32,6 +32,7 @@ class Group:
                 own.append(place)
             self._places.append(own)
         self.steps = tuple(steps)
+        self._of_kind: dict[str, list[tuple[int, Key]]] = {}
         self._seen: dict[object, frozenset[str]] = {}
 
     @cached_property
@@ -48,9 +49,18 @@ class Group:
             if at == place
         ]
 
-    def cleared(self, answers: Sequence[Values]) -> frozenset[str]:
-        """Names of the playbooks whose causes the answers of `steps` rule out, all of them."""
-        key = tuple([key.of(answers[at]) for at, key in self._keys])
+    def cleared(self, answers: Sequence[Values], kind: str = "") -> frozenset[str]:
+        """Names of the playbooks whose causes the answers of `steps` rule out, all of them.
+
+        `kind`: of the configuration object they are about; probes of other kinds say the same of
+        each of that kind.
+        """
+        keys = self._of_kind.get(kind)
+        if keys is None:
+            keys = self._of_kind[kind] = [
+                (at, key) for at, key in self._keys if self.steps[at].probe.concerns(kind)
+            ]
+        key = (kind, *[key.of(answers[at]) for at, key in keys])
         found = self._seen.get(key)
         if found is None:
             found = frozenset(

@@ -94,6 +94,10 @@ class Probe(Struct, frozen=True, kw_only=True):
     declares: tuple[FactDeclaration, ...] = field(default=())
     texts: tuple[int, ...] = field(default=())
 
+    def concerns(self, kind: str) -> bool:
+        """Whether it judges configuration objects of that kind ("" for other subjects)."""
+        return not self.kinds or kind in self.kinds
+
 
 def probe(
     name: str,

@@ -10,6 +10,7 @@ from meshdoctor.engine.group import Group
 from meshdoctor.engine.playbook import load_all
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import SubjectKind
+from meshdoctor.probes.config_reading import CONFIG_KINDS
 from tests.unit.engine.test_screen import any_value
 
 GROUPS = {
@@ -27,9 +28,14 @@ def test_every_playbook_is_cleared_exactly_when_its_conditions_are_false(
 ) -> None:
     rng = random.Random(seed)
     group = GROUPS[kind]
-    answers = [tuple(any_value(d.type, rng) for d in s.probe.declares) for s in group.steps]
+    about = rng.choice(CONFIG_KINDS) if kind is SubjectKind.CONFIG else ""
+    answers = [
+        tuple(any_value(d.type, one) for d in s.probe.declares)
+        for s in group.steps
+        for one in [rng if s.probe.concerns(about) else random.Random(s.probe.name)]
+    ]
     said = {(s.probe.name, s.on): a for s, a in zip(group.steps, answers, strict=True)}
-    cleared = group.cleared(answers)
+    cleared = group.cleared(answers, about)
     for book in group.books:
         facts = {
             f"{step.name}.{fact.name}": value
