@@ -50,12 +50,11 @@ def project(subject: Subject, on: str) -> Subject | None:
 
 
 class Collector:
-    """Runs probes, each once per subject it judges. `alone`: one thread asks for everything."""
+    """Runs probes, each once per subject it judges."""
 
-    def __init__(self, evidence: Evidence, *, strict: bool = False, alone: bool = False) -> None:
+    def __init__(self, evidence: Evidence, *, strict: bool = False) -> None:
         self.evidence = evidence
         self.strict = strict
-        self.alone = alone
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
         self._answers: dict[Subject, dict[str, _Answer]] = defaultdict(dict)
         self._no_concern: dict[str, _Answer] = {}
@@ -119,16 +118,7 @@ class Collector:
         answers = self._answers[target]
         found = answers.get(probe.name)
         if found is None:
-            found = answers[probe.name] = self._first(step, target)
-        return found
-
-    def _first(self, step: Step, target: Subject) -> "_Answer":
-        """Run a probe; of several threads that ask at one time, one does."""
-        if self.alone:
-            return self._run(step, target)
-        key = ("memo", "probe", step.probe.name, target)
-        found = self.evidence.once(key, lambda: self._run(step, target))
-        self.evidence.forget(key)
+            found = answers[probe.name] = self._run(step, target)
         return found
 
     def _of_no_concern(self, step: Step, target: Subject) -> "_Answer":

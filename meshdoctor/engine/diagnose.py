@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Set
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.engine.group import Group
 from meshdoctor.engine.masking import masked
 from meshdoctor.engine.playbook import Playbook
+from meshdoctor.engine.rounds import in_rounds
 from meshdoctor.engine.scope import Scope, namespace_of
 from meshdoctor.engine.subjects import Resolved, caller_of, resolve
 from meshdoctor.engine.tree import Judgement, judge, needs
@@ -59,7 +59,7 @@ class Stopwatch(Protocol):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """How to run. `workers` 1 runs everything in the calling thread; `strict` lets a probe's
+    """How to run. `workers` 1 also reads everything in the calling thread; `strict` lets a probe's
     programming error through; after `seconds` the report says what is known so far."""
 
     istio_namespace: str = ISTIO_NAMESPACE
@@ -105,7 +105,7 @@ def diagnose(
     evidence = Evidence(
         source, scope.request, _namespaces(source, scope, options), options.istio_namespace
     )
-    collector = Collector(evidence, strict=options.strict, alone=options.workers <= 1)
+    collector = Collector(evidence, strict=options.strict)
     progress.step("reading objects")
     collector.prefetch(playbooks, max(options.workers, 1))
     evidence.must_see()
@@ -258,7 +258,7 @@ def _gather_all(
         rest = [book for book in group.books if book.name not in cleared]
         return Found(cleared, tuple((book, gather(collector, book, subject)) for book in rest))
 
-    gathered = _gathered(collect, jobs, options, progress)
+    gathered = _gathered(collect, jobs, collector.evidence, options, progress)
     for number, found in enumerate(gathered, 1):
         subject = jobs[number - 1][1]
         yield subject, found
@@ -267,7 +267,11 @@ def _gather_all(
 
 
 def _gathered(
-    collect: Callable[[Job], Found], jobs: list[Job], options: Options, progress: Progress
+    collect: Callable[[Job], Found],
+    jobs: list[Job],
+    evidence: Evidence,
+    options: Options,
+    progress: Progress,
 ) -> Iterator[Found]:
     if options.workers <= 1:
         for done, job in enumerate(jobs):
@@ -275,14 +279,10 @@ def _gathered(
                 progress.step("judging", done, len(jobs))
             yield collect(job)
         return
-    pool = ThreadPoolExecutor(max_workers=options.workers)
-    try:
-        for done, found in enumerate(pool.map(collect, jobs)):
-            if done % 50 == 0 or len(jobs) < 1000:
-                progress.step("judging", done, len(jobs))
-            yield found
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    for done, (_, found) in enumerate(in_rounds(collect, jobs, evidence, options.workers)):
+        if done % 50 == 0 or len(jobs) < 1000:
+            progress.step("judging", done, len(jobs))
+        yield found
 
 
 def gather(collector: Collector, playbook: Playbook, subject: Subject) -> FactSet:

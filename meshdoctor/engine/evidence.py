@@ -6,6 +6,7 @@ Each probe gets a recording view, so that every fact carries the commands that r
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -26,6 +27,15 @@ T = TypeVar("T")
 O = TypeVar("O", bound=Object)
 
 
+class Awaited(BaseException):
+    """A read that was not made yet, by its key: not an error, so no probe catches it."""
+
+    def __init__(self, key: Hashable, read: Callable[[], Any]) -> None:
+        super().__init__(key)
+        self.key = key
+        self.read = read
+
+
 class Evidence:
     """Memoised reads of one source. `namespaces` bounds a run's scope; None is the whole mesh."""
 
@@ -41,6 +51,7 @@ class Evidence:
         self.namespaces = namespaces
         self.istio_namespace = istio_namespace
         self.now = source.now()
+        self._postponing = False
         self._lock = threading.Lock()
         self._values: dict[Hashable, Any] = {}
         self._errors: dict[Hashable, Exception] = {}
@@ -86,6 +97,21 @@ class Evidence:
             del self._busy[key]
             mine.release()
 
+    @contextmanager
+    def postponing(self) -> Iterator[None]:
+        """Within: a read of the source that was not made yet raises Awaited. For one thread."""
+        self._postponing = True
+        try:
+            yield
+        finally:
+            self._postponing = False
+
+    def far(self, key: Hashable, read: Callable[[], T]) -> T:
+        """`once`, for a read of the source."""
+        if self._postponing and key not in self._values and key not in self._errors:
+            raise Awaited(key, read)
+        return self.once(key, read)
+
     def forget(self, key: Hashable) -> None:
         """Make room: the value of a key that nobody asks for again."""
         self._values.pop(key, None)
@@ -107,7 +133,7 @@ class Evidence:
             except NotServedError:
                 return Answer(objects=(), command=f"kubectl api-resources | grep {kind}")
 
-        return self.once(("list", kind, namespace), read)
+        return self.far(("list", kind, namespace), read)
 
     def snapshot(self, kind: str, namespace: str | None) -> Snapshot:
         """The same, indexed."""
@@ -162,7 +188,7 @@ class Evidence:
             except NotServedError:
                 return None
 
-        return self.once(("get", kind, namespace, name), read)
+        return self.far(("get", kind, namespace, name), read)
 
     def failures(self) -> list[Unavailable]:
         """Every read that failed so far, each once."""
@@ -258,7 +284,7 @@ class RecordingView:
         return cast("O | None", found)
 
     def _text(self, key: Hashable, read: Callable[[], Text]) -> Text:
-        text = self._evidence.once(key, read)
+        text = self._evidence.far(key, read)
         if text.command:
             self.commands[text.command] = None
         return text
