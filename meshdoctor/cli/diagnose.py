@@ -17,6 +17,9 @@ from meshdoctor.cli.options import (
 from meshdoctor.model.cause import Severity
 from meshdoctor.model.report import Report
 
+MOST = 100
+"""Of a whole live mesh, so many subjects are asked what takes a process or a port-forward."""
+
 
 @click.command(
     epilog="""\b
@@ -96,6 +99,7 @@ def diagnose(**options: Any) -> None:
                 istio_namespace=source_of.istio_namespace,
                 fail_on=Severity(options["fail_on"]),
                 workers=12 if live else 1,
+                most=MOST if live else None,
                 seconds=judging_time(source_of.deadline, stopwatch() - begun) if live else None,
             ),
             progress=bar,

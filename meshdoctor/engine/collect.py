@@ -50,11 +50,16 @@ def project(subject: Subject, on: str) -> Subject | None:
 
 
 class Collector:
-    """Runs probes, each once per subject it judges."""
+    """Runs probes, each once per subject it judges. `most`: of so many subjects a costly probe
+    asks; when thousands are odd alike, asking all of them would only end with the time allowed."""
 
-    def __init__(self, evidence: Evidence, *, strict: bool = False) -> None:
+    def __init__(
+        self, evidence: Evidence, *, strict: bool = False, most: int | None = None
+    ) -> None:
         self.evidence = evidence
         self.strict = strict
+        self.most = most
+        self._asked: dict[str, set[Subject]] = defaultdict(set)
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
         self._answers: dict[Subject, dict[str, _Answer]] = defaultdict(dict)
         self._no_concern: dict[str, _Answer] = {}
@@ -118,8 +123,18 @@ class Collector:
         answers = self._answers[target]
         found = answers.get(probe.name)
         if found is None:
-            found = answers[probe.name] = self._run(step, target)
+            enough = probe.costly and self._enough(probe.name, target)
+            found = _left_out(step, target) if enough else self._run(step, target)
+            answers[probe.name] = found
         return found
+
+    def _enough(self, probe: str, target: Subject) -> bool:
+        """Whether a costly probe has asked so many subjects that this one is left out."""
+        asked = self._asked[probe]
+        if self.most is not None and len(asked) >= self.most and target not in asked:
+            return True
+        asked.add(target)
+        return False
 
     def _of_no_concern(self, step: Step, target: Subject) -> "_Answer":
         """What a probe says of a kind that it does not judge: the same of every object."""
@@ -171,6 +186,17 @@ def _not_asked(step: Step, subject: Subject) -> "_Answer":
         reason=Reason.NOT_ASKED,
         what=f"the {step.on} of {subject}",
         remedy=f"name it with --{'from' if step.on == 'client' else 'to'}",
+    )
+    return _Answer(commands=None, values=(why,) * len(step.probe.declares))
+
+
+def _left_out(step: Step, target: Subject) -> "_Answer":
+    """So many others were asked already."""
+    why = Unavailable(
+        reason=Reason.NOT_ASKED,
+        what=f"{step.probe.name} of {target}",
+        detail="many others need it too, and some of them were asked",
+        remedy="name its workload with --from or --to, or its --namespace",
     )
     return _Answer(commands=None, values=(why,) * len(step.probe.declares))
 

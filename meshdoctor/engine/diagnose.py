@@ -60,13 +60,15 @@ class Stopwatch(Protocol):
 
 class Options(Struct, frozen=True, kw_only=True):
     """How to run. `workers` 1 also reads everything in the calling thread; `strict` lets a probe's
-    programming error through; after `seconds` the report says what is known so far."""
+    programming error through; after `seconds` the report says what is known so far; of a whole
+    mesh a costly probe asks `most` subjects."""
 
     istio_namespace: str = ISTIO_NAMESPACE
     fail_on: Severity = Severity.DEGRADED
     workers: int = 1
     strict: bool = False
     seconds: float | None = None
+    most: int | None = None
 
 
 class Run(Struct):
@@ -105,7 +107,8 @@ def diagnose(
     evidence = Evidence(
         source, scope.request, _namespaces(source, scope, options), options.istio_namespace
     )
-    collector = Collector(evidence, strict=options.strict)
+    whole = evidence.namespaces is None
+    collector = Collector(evidence, strict=options.strict, most=options.most if whole else None)
     progress.step("reading objects")
     collector.prefetch(playbooks, max(options.workers, 1))
     evidence.must_see()

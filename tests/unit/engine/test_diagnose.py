@@ -368,3 +368,26 @@ def test_a_report_says_how_many_access_logs_it_is_from(book: Playbook) -> None:
     quiet = {("shop", "cart-5c9d-aaaaa", "istio-proxy"): "info\n"}
     report = run(book, text=healthy, logs={**APP_LOG, **quiet})
     assert report.coverage.proxies >= report.coverage.logs == 1
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_of_many_odd_subjects_a_costly_probe_asks_only_some(book: Playbook, workers: int) -> None:
+    """Three workloads need the log; two are asked, and of the third that is said."""
+    more = "".join(
+        f"---\napiVersion: v1\nkind: Pod\nmetadata: {{name: x{n}, namespace: shop}}\n"
+        "spec: {containers: [{name: app}]}\nstatus: {containerStatuses: [{restartCount: 3}]}\n"
+        for n in range(3)
+    )
+    text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n" + more
+    quiet = {("shop", f"x{n}", "app"): "" for n in range(3)}
+    options = Options(workers=workers, most=2)
+
+    def judged(scope: Scope) -> Report:
+        return diagnose(FakeSource(text, logs=quiet), [book], scope, options)
+
+    report = judged(Scope())
+    (left,) = [one for one in report.unseen if one.reason == Reason.NOT_ASKED]
+    assert left.what == "sample-log of shop/x2" and "some of them" in left.detail
+    assert report.exit == 3 and not report.healthy
+    everything = judged(Scope(namespaces=("shop",)))
+    assert not [one for one in everything.unseen if one.reason == Reason.NOT_ASKED]
