@@ -18,9 +18,10 @@ from meshdoctor.model.subjects import Request
 from meshdoctor.ports import Answer, EvidenceError, NotServedError, Source, Text
 from meshdoctor.probes.view import View
 
-WIDE = frozenset({"VirtualService", "ServiceEntry", "DestinationRule"})
+WIDE = frozenset({"VirtualService", "ServiceEntry", "DestinationRule", "Gateway"})
 """Kinds that matter to a pair from any namespace: exported routes and hosts apply across
-namespaces, and a rule in a third namespace is what "it has no effect" is about."""
+namespaces, Gateways of all namespaces meet on one gateway pod, and a rule in a third namespace is
+what "it has no effect" is about."""
 
 _NOT_YET = object()
 T = TypeVar("T")

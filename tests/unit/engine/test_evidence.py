@@ -6,7 +6,7 @@ import pytest
 
 from meshdoctor.engine.collect import Collector
 from meshdoctor.engine.evidence import Evidence, RecordingView
-from meshdoctor.model.istio import VirtualService
+from meshdoctor.model.istio import Gateway, VirtualService
 from meshdoctor.model.kubernetes import Namespace, Pod
 from meshdoctor.model.subjects import Request, WorkloadSubject
 from meshdoctor.ports import Answer, ForbiddenError, NotServedError
@@ -33,6 +33,11 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: route, namespace: third}
 spec: {hosts: [a]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: rival, namespace: third}
+spec: {selector: {istio: ingressgateway}}
 """
 
 
@@ -59,12 +64,13 @@ def test_a_list_is_read_once_and_filtered() -> None:
     assert any("cart-1" in c for c in view.commands)
 
 
-def test_a_pair_reads_its_namespaces_only_but_routes_of_all() -> None:
+def test_a_pair_reads_its_namespaces_only_but_routes_and_gateways_of_all() -> None:
     source = Counting(OBJECTS)
     view = RecordingView(Evidence(source, Request(), ("shop",)))
     assert [p.name for p in view.objects("Pod", Pod)] == ["cart-1"]
     assert [v.name for v in view.objects("VirtualService", VirtualService)] == ["route"]
     assert view.object("VirtualService", VirtualService, "third", "route") is not None
+    assert [g.name for g in view.objects("Gateway", Gateway)] == ["rival"]
     assert view.object("Namespace", Namespace, "", "shop") is not None
     assert ("Pod", None) not in source.calls
     assert ("VirtualService", None) in source.calls
