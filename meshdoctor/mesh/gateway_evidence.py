@@ -7,6 +7,7 @@ from msgspec import Struct
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.gateway_tls import TlsServer, serves_sni
+from meshdoctor.mesh.services import host_matches
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ def judge(lines: Iterable[Line], servers: Iterable[TlsServer]) -> Seen:
     )
 
 
-def _reused(line: Line, servers: Iterable[TlsServer]) -> bool:
+def _reused(line: Line, servers: tuple[TlsServer, ...]) -> bool:
     host = line.authority.rsplit(":", 1)[0].lower()
     return (
         line.protocol == "HTTP/2"
@@ -52,8 +53,20 @@ def _reused(line: Line, servers: Iterable[TlsServer]) -> bool:
         and "NR" in line.flags
         and bool(line.server_name)
         and line.server_name.lower() != host
-        and serves_sni(servers, 0, host)
+        and chosen(servers, host) not in (None, chosen(servers, line.server_name))
     )
+
+
+def chosen(servers: Iterable[TlsServer], name: str) -> TlsServer | None:
+    """The server that a TLS client with this SNI meets: of several the one that says most."""
+    meets = [one for one in servers if serves_sni((one,), 0, name)]
+    return max(meets, key=lambda one: _told(one, name), default=None)
+
+
+def _told(server: TlsServer, name: str) -> tuple[bool, int]:
+    """How much of the name its host says: all of it, or how long a wildcard."""
+    hosts = [host for host in server.hosts if host_matches(host, name)]
+    return max(((not host.startswith("*"), len(host)) for host in hosts), default=(False, 0))
 
 
 def mesh_service(sni: str) -> tuple[str, str, int]:

@@ -1,6 +1,5 @@
 """Which load balancer and which TLS servers does a gateway workload have, and do they fit?"""
 
-from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Struct
@@ -24,9 +23,7 @@ class GatewayFront(Struct, frozen=True, kw_only=True):
     gateway: Annotated[Fact[bool], "it runs gateway proxies"]
     terminates: Annotated[Fact[bool], "a server of its Gateways ends or passes TLS"]
     east_west: Annotated[Fact[bool], "it has an AUTO_PASSTHROUGH server"]
-    shares: Annotated[Fact[bool], "two servers with other hosts show one certificate"]
     first: Annotated[Fact[Ref], "the first Gateway with TLS; empty: none"]
-    second: Annotated[Fact[Ref], "the Gateway that shares the certificate"]
     crossed: Annotated[Fact[str], "tls-ended-twice, redirect-loop, plain-on-443; empty: none"]
     crossed_port: Annotated[Fact[int], "the service port"]
     crossed_gateway: Annotated[Fact[Ref], "the Gateway whose server does not fit"]
@@ -44,9 +41,7 @@ _NONE = GatewayFront(
     gateway=False,
     terminates=False,
     east_west=False,
-    shares=False,
     first=Ref(""),
-    second=Ref(""),
     crossed="",
     crossed_port=0,
     crossed_gateway=Ref(""),
@@ -101,15 +96,12 @@ def _facts(
 ) -> GatewayFront:
     balancer = next((s for s in services if s.spec.type == "LoadBalancer"), None)
     servers = [(g, s) for g in gateways for s in gt.of_gateway(g, pod.namespace)]
-    pair = _sharing(servers)
-    first = pair[0] if pair else next((g for g, s in servers if s.mode), None)
+    first = next((g for g, s in servers if s.mode), None)
     return GatewayFront(
         gateway=True,
         terminates=any(s.mode for _, s in servers),
         east_west=any(s.mode == gt.AUTO_PASSTHROUGH for _, s in servers),
-        shares=pair is not None,
         first=Ref(first.ref if first else ""),
-        second=Ref(pair[1].ref if pair else ""),
         crossed=crossed.kind if crossed else "",
         crossed_port=crossed.port if crossed else 0,
         crossed_gateway=Ref(crossed.gateway.ref if crossed else ""),
@@ -122,20 +114,3 @@ def _facts(
         workload=Ref(subject.ref),
         pod=pod.name,
     )
-
-
-def _sharing(
-    servers: Iterable[tuple[Gateway, gt.TlsServer]],
-) -> tuple[Gateway, Gateway] | None:
-    """Two servers of one port with one credential and no host in common."""
-    seen: list[tuple[Gateway, gt.TlsServer]] = []
-    for gateway, server in servers:
-        for other, known in seen:
-            if (
-                server.port == known.port
-                and set(server.credentials) & set(known.credentials)
-                and not set(server.hosts) & set(known.hosts)
-            ):
-                return (other, gateway)
-        seen.append((gateway, server))
-    return None

@@ -9,7 +9,7 @@ from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.gateway_binding import gateway_pods
-from meshdoctor.mesh.gateway_evidence import Seen, judge, mesh_service
+from meshdoctor.mesh.gateway_evidence import Seen, chosen, judge, mesh_service
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -33,6 +33,9 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
     mesh_exists: Annotated[Fact[bool], "that service exists here"]
     reused: Annotated[Fact[int], "HTTP/2 404 for a host over another host's connection", OBSERVED]
     reused_host: Annotated[Fact[str], "that host", OBSERVED]
+    reused_sni: Annotated[Fact[str], "the host that the connection was made for", OBSERVED]
+    reused_gateway: Annotated[Fact[Ref], "the Gateway with a server for the first host"]
+    reused_over: Annotated[Fact[Ref], "the Gateway with a server for the second"]
     bad_requests: Annotated[Fact[int], "DPE: bytes that are no HTTP", OBSERVED]
     last: Annotated[Fact[datetime], "the last refused connection", OBSERVED]
 
@@ -59,27 +62,33 @@ def gateway_log(view: View, subject: WorkloadSubject) -> GatewayLog:
     """Which TLS connections could a gateway not serve, by its own access log?"""
     workload = reading.workload(view, subject)
     logs = proxy_logs.read(view, workload, CLIENT)
-    seen = judge(logs.lines(lambda log: log.lines), _servers(view, workload))
-    return _facts(view, logs, seen)
+    servers = _servers(view, workload)
+    seen = judge(logs.lines(lambda log: log.lines), [server for _, server in servers])
+    return _facts(view, logs, seen, servers)
 
 
-def _servers(view: View, workload: WorkloadPods) -> list[gt.TlsServer]:
+def _servers(view: View, workload: WorkloadPods) -> list[tuple[str, gt.TlsServer]]:
+    """Each TLS server of the gateway, with the reference of its Gateway."""
     pod = workload.pod
     if pod is None:
         return []
     own = [
-        server
+        (gateway.ref, server)
         for gateway in view.objects("Gateway", Gateway)
         if gateway_pods(gateway, (pod,))
         for server in gt.of_gateway(gateway, pod.namespace)
     ]
     api = view.objects("K8sGateway", K8sGateway, pod.namespace)
-    return own + [server for gateway in api for server in gt.of_k8s_gateway(gateway)]
+    return own + [(gateway.ref, one) for gateway in api for one in gt.of_k8s_gateway(gateway)]
 
 
-def _facts(view: View, logs: proxy_logs.ProxyLogs, seen: Seen) -> GatewayLog:
+def _facts(
+    view: View, logs: proxy_logs.ProxyLogs, seen: Seen, servers: list[tuple[str, gt.TlsServer]]
+) -> GatewayLog:
     namespace, name, _ = mesh_service(seen.mesh_sni)
     asked = view.request.host.rsplit(":", 1)[0].lower()
+    host = ev.most_common(line.authority for line in seen.reused)
+    over = ev.most_common(line.server_name for line in seen.reused if line.authority == host)
     last = ev.span((*seen.unserved, *seen.mesh))[1]
     none = Unavailable(reason=Reason.NOT_FOUND, what="refused connections in the gateway's log")
     return GatewayLog(
@@ -93,7 +102,16 @@ def _facts(view: View, logs: proxy_logs.ProxyLogs, seen: Seen) -> GatewayLog:
             lambda: bool(name) and view.object("Service", Service, namespace, name) is not None
         ),
         reused=logs.seen(len(seen.reused)),
-        reused_host=logs.seen(clean(ev.most_common(line.authority for line in seen.reused))),
+        reused_host=logs.seen(clean(host)),
+        reused_sni=logs.seen(clean(over)),
+        reused_gateway=Ref(_owner(servers, host.rsplit(":", 1)[0])),
+        reused_over=Ref(_owner(servers, over)),
         bad_requests=logs.seen(seen.bad_requests),
         last=last or logs.missing or none,
     )
+
+
+def _owner(servers: list[tuple[str, gt.TlsServer]], name: str) -> str:
+    """The Gateway whose server a client with this SNI meets; "": none."""
+    met = chosen((server for _, server in servers), name) if name else None
+    return next((ref for ref, server in servers if server is met), "")

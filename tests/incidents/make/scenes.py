@@ -5,6 +5,7 @@ from tests.incidents.make.lines import exchange, refused, request, reset
 from tests.incidents.make.scenes_delivery import DELIVERY
 from tests.incidents.make.scenes_posted import POSTED
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
+from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
 from tests.incidents.make.world import Pod, World, at, whole
 
 CALL = {"method": "POST", "path": "/v1/entries", "host": "ledger.payments:8080"}
@@ -236,4 +237,5 @@ SCENES = (
     *DELIVERY,
     *POSTED,
     *POSTED_PODS,
+    *POSTED_ROUTES,
 )

@@ -77,8 +77,8 @@ def front(subject: WorkloadSubject) -> GatewayFront:
 
 def test_front() -> None:
     found = front(GW)
-    assert found.gateway and found.terminates and found.shares and not found.east_west
-    assert (found.first, found.second) == ("Gateway/shop/a", "Gateway/shop/b")
+    assert found.gateway and found.terminates and not found.east_west
+    assert found.first == "Gateway/shop/a"
     assert (found.sends_proxy, found.expects_proxy, found.balanced) == (True, False, True)
     assert not front(APP).gateway and front(APP).service == ""
 
@@ -93,6 +93,23 @@ def test_log(host: str, asked: bool) -> None:
     off = OBJECTS.replace("/dev/stdout", "''''''")
     silent = gateway_log.run(world(off, logs=dict.fromkeys(logs, "")), GW)
     assert isinstance(silent.unserved, Unavailable)
+
+
+def test_a_connection_made_for_another_host() -> None:
+    line = (
+        '[2026-11-18T09:24:00Z] "GET / HTTP/2" 404 NR route_not_found - "-" 0 0 1 - "-" "-" "-" '
+        '"b.x.com" "-" - - 10.0.0.2:8443 1.2.3.4:5 {sni} -\n'
+    )
+    for sni, over in (("a.x.com", "Gateway/shop/a"), ("cdn.example.org", "")):
+        logs = {("istio-system", "gw-1", "istio-proxy"): line.format(sni=sni)}
+        found = gateway_log.run(world(OBJECTS, logs=logs), GW)
+        assert isinstance(found, GatewayLog)
+        assert (found.reused, found.reused_gateway) == (1, "Gateway/shop/b")
+        assert (found.reused_sni, found.reused_over) == (sni, over)
+    logs = {("istio-system", "gw-1", "istio-proxy"): line.format(sni="a.x.com")}
+    for host, reused in (("*.x.com", 1), ('a.x.com", "b.x.com', 0)):
+        served = gateway_log.run(world(OBJECTS.replace("[a.x.com]", f'["{host}"]'), logs=logs), GW)
+        assert isinstance(served, GatewayLog) and served.reused == reused
 
 
 def test_egress() -> None:

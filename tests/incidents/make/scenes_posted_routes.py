@@ -1,0 +1,145 @@
+"""Which incidents of gateways and routes that do not meet are rebuilt from public reports?"""
+
+from tests.incidents.make.posted import Posted, access
+from tests.incidents.make.scenes_posted import ALPHA, BETA
+from tests.incidents.make.world import at, whole
+
+HTTPS = {"number": 443, "name": "https", "protocol": "HTTPS"}
+
+
+def connection_of_another_host() -> Posted:
+    """istio/istio#51233."""
+    world = Posted(
+        name="connection-of-another-host",
+        version="1.21.2",
+        apis=BETA,
+        summary="Two Gateways show one wildcard certificate: browsers share a connection for both.",
+        at_fault=["Gateway/login/login", "Gateway/console/console"],
+        fix="Let one Gateway serve the wildcard host for both.",
+        from_="istio-system/istio-ingressgateway",
+        to="login/login:80",
+        request={"method": "GET", "path": "/auth", "host": "login.example.org"},
+    )
+    gateway = world.gateway()
+    for name in ("console", "login"):
+        _served(world, name, f"{name}.example.org", "wildcard", whole(4000))
+    for i in range(4):
+        line = access(
+            at(9 - i),
+            "GET /auth HTTP/2",
+            404,
+            "NR",
+            "route_not_found",
+            authority="login.example.org",
+            downstream=f"{gateway.ip}:8443",
+            peer="203.0.113.4:50122",
+            sni="console.example.org",
+            forwarded="203.0.113.4",
+        )
+        world.log(gateway, "istio-proxy", line)
+    return world
+
+
+def gateway_of_another_team() -> Posted:
+    """istio/istio#16107."""
+    world = Posted(
+        name="gateway-of-another-team",
+        version="1.16.2",
+        apis=BETA,
+        summary="A younger Gateway serves a host that one of another namespace has on that port.",
+        at_fault=["Gateway/team-b/team-b"],
+        fix="Leave the host to one Gateway, and bind both VirtualServices to it.",
+        from_="istio-system/istio-ingressgateway",
+        to="team-b/team-b:80",
+        request={"method": "GET", "path": "/b", "host": "app.example.com"},
+    )
+    gateway = world.gateway()
+    for name, created in (("team-a", whole(250_000)), ("team-b", whole(60))):
+        _served(world, name, "app.example.com", f"{name}-tls", created)
+    for i in range(4):
+        line = access(
+            at(9 - i),
+            "GET /b HTTP/2",
+            404,
+            "NR",
+            "route_not_found",
+            authority="app.example.com",
+            downstream=f"{gateway.ip}:8443",
+            peer="203.0.113.9:4110",
+            sni="app.example.com",
+            forwarded="203.0.113.9",
+        )
+        world.log(gateway, "istio-proxy", line)
+    return world
+
+
+def route_to_alias_without_ports() -> Posted:
+    """istio/istio#9950."""
+    host = "www.shop.svc.cluster.local"
+    world = Posted(
+        name="route-to-alias-without-ports",
+        version="1.4.3",
+        apis=ALPHA,
+        summary="The VirtualService routes to an ExternalName Service that lists no port.",
+        at_fault=["VirtualService/shop/www", "Service/shop/web"],
+        fix="Route to web-internal itself, or declare the port in the ExternalName Service.",
+        from_="shop/client",
+        to="shop/www:80",
+        request={"method": "GET", "path": "/", "host": host},
+    )
+    world.namespace("shop")
+    client = world.workload("shop", "client", [])
+    world.workload("shop", "web-internal", [80])
+    world.service("shop", "web-internal", [("http", 80, 80)])
+    alias = {"type": "ExternalName", "externalName": "web-internal.shop.svc.cluster.local"}
+    front = {
+        "type": "ExternalName",
+        "externalName": "istio-ingressgateway.istio-system.svc.cluster.local",
+        "ports": [{"name": "http", "port": 80}],
+    }
+    world.config("Service", "shop", "web", alias)
+    world.config("Service", "shop", "www", front)
+    route = [{"destination": {"host": "web.shop.svc.cluster.local"}}]
+    spec = {"hosts": [host], "http": [{"route": route}]}
+    world.config("VirtualService", "shop", "www", spec, changed=whole(20))
+    for i in range(4):
+        line = access(
+            at(9 - i),
+            "GET / HTTP/1.1",
+            503,
+            "NC",
+            "cluster_not_found",
+            authority=host,
+            downstream="10.71.251.9:80",
+            peer=f"{client.ip}:4{i}110",
+        )
+        world.log(client, "istio-proxy", line)
+    return world
+
+
+def _served(world: Posted, name: str, host: str, secret: str, created: str) -> None:
+    """A workload that a Gateway of its own namespace serves; its Secret is not shown."""
+    world.namespace(name)
+    world.workload(name, name, [8080])
+    world.service(name, name, [("http", 80, 8080)])
+    tls = {"mode": "SIMPLE", "credentialName": secret}
+    world.config(
+        "Gateway",
+        name,
+        name,
+        {
+            "selector": {"istio": "ingressgateway"},
+            "servers": [{"port": HTTPS, "hosts": [host], "tls": tls}],
+        },
+        created=created,
+    )
+    route = [{"destination": {"host": name, "port": {"number": 80}}}]
+    spec = {"hosts": [host], "gateways": [name], "http": [{"route": route}]}
+    world.config("VirtualService", name, name, spec, created=created)
+
+
+POSTED_ROUTES = (
+    connection_of_another_host,
+    gateway_of_another_team,
+    route_to_alias_without_ports,
+)
