@@ -22,7 +22,6 @@ from meshdoctor.ports import (
     Text,
     ToolMissingError,
     UnparsableError,
-    UnreachableError,
 )
 from meshdoctor.sources import envoy_dump, reads
 from meshdoctor.sources.aside import Aside
@@ -31,7 +30,7 @@ from meshdoctor.sources.http import Refused, Transport
 from meshdoctor.sources.istioctl import IstioctlRunner
 from meshdoctor.sources.kubeconfig import LOGIN_SECONDS, Login, prepared
 from meshdoctor.sources.kubernetes import KubernetesApi, LogWindow
-from meshdoctor.sources.portforward import PortForward
+from meshdoctor.sources.portforward import NotOpenedError, PortForward
 
 ISTIOD_PORT, AGENT_PORT, ENVOY_PORT = 15014, 15020, 15000
 _DEBUG = frozenset(
@@ -147,7 +146,8 @@ class Live:
         return self._forward.get(namespace, pod, port, path)
 
     def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
-        """Envoy's own page in istioctl's shape; istioctl where that page cannot be had or read."""
+        """Envoy's own page in istioctl's shape; istioctl where no port-forward can be opened, or
+        the page cannot be read. Where the pod's end says no, istioctl would hear the same."""
         command = reads.config_command(what, namespace, pod)
         words = ("proxy-config", what, f"{pod}.{namespace}")
         if what not in envoy_dump.WHATS:
@@ -158,7 +158,7 @@ class Live:
             body = self._forward.get(namespace, pod, ENVOY_PORT, envoy_dump.path_of(what, host))
             return Text(text=envoy_dump.as_istioctl(what, body), command=command)
         except EvidenceError as error:
-            if isinstance(error, UnreachableError | UnparsableError) and self.istioctl.found:
+            if isinstance(error, NotOpenedError | UnparsableError) and self.istioctl.found:
                 with suppress(EvidenceError):
                     return self.istioctl.run((*words, "-o", "json"))
             why = error.unavailable

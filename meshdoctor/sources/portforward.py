@@ -27,6 +27,10 @@ _CHUNK = 256 * 1024
 _DATA, _ERROR = 0, 1
 
 
+class NotOpenedError(UnreachableError):
+    """No port-forward could be opened: nobody at the pod's end was reached, another way may be."""
+
+
 class PortForward:
     """GET http://pod:port/path, with a deadline and a bound on the answer. Thread-safe."""
 
@@ -67,7 +71,7 @@ class PortForward:
         except TimeoutError:
             raise
         except (OSError, ValueError) as error:
-            raise UnreachableError(what, _line(str(error) or type(error).__name__)) from None
+            raise NotOpenedError(what, _line(str(error) or type(error).__name__)) from None
         stream = _Stream(channel)
         try:
             return _ask(stream, path, what, limit)
@@ -189,4 +193,4 @@ def _refused(refusal: Refusal, namespace: str, pod: str, what: str) -> EvidenceE
         )
     if refusal.status == 404:
         return MissingError(what, f"no pod {pod} in namespace {namespace}")
-    return UnreachableError(what, _line(f"HTTP {refusal.status} {refusal}"))
+    return NotOpenedError(what, _line(f"HTTP {refusal.status} {refusal}"))

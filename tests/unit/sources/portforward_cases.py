@@ -19,7 +19,7 @@ from meshdoctor.ports import (
     UnreachableError,
 )
 from meshdoctor.sources.clock import Deadline
-from meshdoctor.sources.portforward import PortForward
+from meshdoctor.sources.portforward import NotOpenedError, PortForward
 from tests.unit.sources.wsserver import Answer, forwarding
 
 
@@ -63,6 +63,7 @@ def test_the_whole_body_comes_back() -> None:
 def test_other_ends_say_why(reply: bytes, error: type[EvidenceError], says: str) -> None:
     with pytest.raises(error, match=says) as caught:
         get(lambda port, path: reply)
+    assert type(caught.value) is error
     assert "cart-1.shop:15014" in str(caught.value)
 
 
@@ -76,7 +77,7 @@ def test_an_answer_too_large() -> None:
     [
         ("403 Forbidden", ForbiddenError),
         ("404 Not Found", MissingError),
-        ("500 Internal Server Error", UnreachableError),
+        ("500 Internal Server Error", NotOpenedError),
     ],
 )
 def test_a_refused_forward(status: str, error: type[EvidenceError]) -> None:
@@ -88,7 +89,7 @@ def test_a_refused_forward(status: str, error: type[EvidenceError]) -> None:
 
 
 def test_nobody_listens() -> None:
-    with pytest.raises(UnreachableError):
+    with pytest.raises(NotOpenedError):
         forward("http://127.0.0.1:1").get("shop", "cart-1", 15014, "/")
 
 

@@ -23,6 +23,7 @@ from meshdoctor.sources.clock import Deadline
 from meshdoctor.sources.istioctl import IstioctlRunner
 from meshdoctor.sources.kubernetes import LogWindow
 from meshdoctor.sources.live import Live
+from meshdoctor.sources.portforward import NotOpenedError
 
 HOST = "pay.shop.svc.cluster.local"
 COMMAND = "istioctl proxy-config {} web-1.shop -o json"
@@ -113,7 +114,7 @@ def failing(error: EvidenceError) -> Callable[[str], bytes]:
     return answer
 
 
-@pytest.mark.parametrize("answer", [failing(UnreachableError("x", "no upgrade")), lambda _: b"<"])
+@pytest.mark.parametrize("answer", [failing(NotOpenedError("x", "no upgrade")), lambda _: b"<"])
 def test_istioctl_where_the_page_cannot_be_had_or_read(
     tmp_path: Path, answer: Callable[[str], bytes]
 ) -> None:
@@ -124,8 +125,9 @@ def test_istioctl_where_the_page_cannot_be_had_or_read(
 @pytest.mark.parametrize(
     ("error", "script"),
     [
-        (UnreachableError("x", "no upgrade", "y"), ""),
-        (UnreachableError("x", "no upgrade", "y"), "exit 1"),
+        (NotOpenedError("x", "no upgrade", "y"), ""),
+        (NotOpenedError("x", "no upgrade", "y"), "exit 1"),
+        (UnreachableError("x", "connection refused", "y"), "echo '[]'"),
         (ForbiddenError("x", "forbidden", "y"), "echo '[]'"),
         (DeadlineError("x", "too late", "y"), "echo '[]'"),
     ],
@@ -133,7 +135,7 @@ def test_istioctl_where_the_page_cannot_be_had_or_read(
 def test_what_failed_is_said_of_the_command(
     tmp_path: Path, error: EvidenceError, script: str
 ) -> None:
-    """A proxy that may not be asked, or that let us wait, is not asked a second time."""
+    """A proxy that may not be asked, that refuses or let us wait is not asked a second time."""
     with pytest.raises(type(error)) as caught:
         live(tmp_path, failing(error), script).proxy_config("endpoint", "shop", "web-1")
     said, first = caught.value.unavailable, error.unavailable
