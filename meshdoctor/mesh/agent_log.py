@@ -1,7 +1,8 @@
 """What does the log of istio-proxy say about a proxy that is not ready?
 
 Fragments of pilot-agent (pilot/cmd/pilot-agent/status/ready/probe.go, status/server.go,
-pkg/envoy/agent.go, security/pkg/nodeagent/sds) and of Envoy, the same in 1.18 to 1.32-dev.
+pkg/envoy/agent.go, security/pkg/nodeagent/sds) and of Envoy, the same in 1.18 to 1.32-dev. Up to
+1.8 the agent says "not received from Pilot" and tells a refusal by its counts alone.
 The last word on readiness counts: what an agent complained of before it became ready is over.
 """
 
@@ -65,7 +66,7 @@ def read(text: str) -> AgentLog:
             not_ready = certificate = port = resolver = rejected = ""
         elif "was rejected" in line and "received from XDS server" in line:
             rejected = not_ready = line
-        elif "Envoy proxy is NOT ready" in line or "config not received from XDS" in line:
+        elif "Envoy proxy is NOT ready" in line or "config not received from " in line:
             not_ready = line
         elif _CERTIFICATE.search(line):
             certificate = line
@@ -102,8 +103,9 @@ def _judge(
     """
     if port:
         return Complaint.PORT_TAKEN, port
-    if rejected and any(int(n) for n in _COUNTS.findall(rejected)):
-        return Complaint.REJECTED, rejected
+    refuses = rejected or (not_ready if "config not received" in not_ready else "")
+    if any(int(n) for n in _COUNTS.findall(refuses)):
+        return Complaint.REJECTED, refuses
     if resolver:
         return Complaint.NO_RESOLVER, resolver
     if certificate and _CONNECT.search(certificate):

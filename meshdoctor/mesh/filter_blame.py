@@ -8,10 +8,15 @@ cluster or listener. The patch that holds the same word is looked for, the most 
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from meshdoctor.mesh.selectors import workload_selected
-from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
+from meshdoctor.model.istio import (
+    EnvoyFilter,
+    EnvoyFilterPatch,
+    RequestAuthentication,
+    WorkloadSelector,
+)
 from meshdoctor.model.patterns import pattern
 
 _CHUNK = pattern(r"\[string \"(.{3,80}?)(?:\.\.\.)?\"\]")
@@ -32,19 +37,24 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 }
 _DEEPEST = 20
 Found = tuple[str, tuple[EnvoyFilter, ...]]
+Attached = TypeVar("Attached", EnvoyFilter, RequestAuthentication)
 
 
 def of_proxy(
-    filters: Iterable[EnvoyFilter], root: str, namespace: str, labels: Mapping[str, str] | None
-) -> tuple[EnvoyFilter, ...]:
-    """Filters that a proxy gets: of its namespace or the root's, where they select its labels
-    (None: not known, so any may)."""
+    some: Iterable[Attached], root: str, namespace: str, labels: Mapping[str, str] | None
+) -> tuple[Attached, ...]:
+    """Filters, or authentications, that a proxy gets: of its namespace or the root's, where they
+    select its labels (None: not known, so any may)."""
     return tuple(
-        f
-        for f in filters
-        if f.namespace in (namespace, root)
-        and (labels is None or workload_selected(f.spec.workload_selector, labels))
+        one
+        for one in some
+        if one.namespace in (namespace, root)
+        and (labels is None or workload_selected(_selector(one), labels))
     )
+
+
+def _selector(one: EnvoyFilter | RequestAuthentication) -> WorkloadSelector | None:
+    return one.spec.workload_selector if isinstance(one, EnvoyFilter) else one.spec.selector
 
 
 def blame(message: str, filters: Iterable[EnvoyFilter]) -> Found | None:

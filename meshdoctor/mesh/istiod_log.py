@@ -63,11 +63,16 @@ def read(texts: Iterable[str]) -> IstiodLog:
 
 
 def proxy_of(connection: str) -> str:
-    """`pod.ns` of a connection ID `pod.ns-17`.
+    """`pod.ns` of a connection ID `pod.ns-17`, or of one that is the node's whole ID (to 1.6).
 
     >>> proxy_of("web-7jkw.shop-6"), proxy_of("odd")
     ('web-7jkw.shop', 'odd')
+    >>> proxy_of("sidecar~10.1.0.4~web-7jkw.shop~shop.svc.cluster.local-6")
+    'web-7jkw.shop'
     """
+    node = connection.split("~")
+    if len(node) == 4:
+        return node[2]
     head, _, number = connection.rpartition("-")
     return head if head and number.isdigit() else connection
 

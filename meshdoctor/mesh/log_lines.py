@@ -1,8 +1,8 @@
 """Which lines of istiod, pilot-agent, Envoy and istio-cni say something that decides a cause?
 
 Each kind is one fragment of a log statement in Istio's source, read at 1.20 to 1.32-dev, with the
-values named that it carries; `create_failed`, and "Pilot" for "XDS server", at 1.5 to 1.9. A line
-that no row knows is skipped.
+values named that it carries; where older releases (1.4 to 1.9) said it in other words, the
+row takes both. A line that no row knows is skipped.
 """
 
 import re
@@ -94,7 +94,8 @@ ISTIOD: tuple[Row, ...] = (
     row(
         "nack",
         "ACK ERROR ",
-        r"ADS:(?P<type>\S+): ACK ERROR (?P<connection>\S+) (?P<code>\w+):(?P<reason>.*)",
+        r"ADS:(?P<type>\S+): ACK ERROR (?:\S+:\d+ )?(?P<connection>\S+)(?: \(\S+\))? "
+        r"(?P<code>\w+):(?P<reason>.*)",
     ),
     row(
         "debounce",

@@ -12,12 +12,13 @@ from msgspec import Struct, field
 
 from meshdoctor.mesh import filter_blame
 from meshdoctor.mesh.protocols import select
-from meshdoctor.mesh.services import host_matches, resolve_short_name
+from meshdoctor.mesh.services import host_matches, named_by_client, resolve_short_name
 from meshdoctor.model.istio import (
     DestinationRule,
     EnvoyFilter,
     Gateway,
     RequestAuthentication,
+    ServiceEntry,
     VirtualService,
     WasmPlugin,
 )
@@ -33,13 +34,14 @@ _PATH = pattern(r"(?:Invalid path|unable to read file|Failed to load [^:]{0,60} 
 
 
 class Objects(Struct, frozen=True, kw_only=True):
-    """What may be at fault. All of one mesh, or what the scope lets us see; of EnvoyFilters, only
-    those that the refusing proxy gets."""
+    """What may be at fault. All of one mesh, or what the scope lets us see; of EnvoyFilters and
+    RequestAuthentications, only those that the refusing proxy gets."""
 
     services: tuple[Service, ...] = ()
     filters: tuple[EnvoyFilter, ...] = ()
     routes: tuple[VirtualService, ...] = ()
     rules: tuple[DestinationRule, ...] = ()
+    entries: tuple[ServiceEntry, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     authentications: tuple[RequestAuthentication, ...] = ()
     plugins: tuple[WasmPlugin, ...] = ()
@@ -58,7 +60,7 @@ def offender(message: str, known: Objects, type_: str = "") -> Offender:
     Try what is most specific first: a duplicate listener address, a duplicate domain, a token
     issuer, a path, the words of a patch, a cluster; at last the one patch that there is.
     """
-    for look in (_listener, _domain, _issuer, _path, _extension, _regex, _cluster):
+    for look in (_listener, _domain, _issuer, _keys, _path, _extension, _regex, _cluster):
         found = look(message, known)
         if found is not None:
             return found
@@ -113,16 +115,29 @@ def binds_wildcard(service: Service, port: int) -> bool:
 
 
 def _domain(message: str, known: Objects) -> Offender | None:
+    """Whose virtual hosts share a domain: a ServiceEntry that takes a Service's name, in any of
+    the spellings that Istio gives a Service (route/route.go and httproute.go
+    generateVirtualHostDomains), else VirtualServices."""
     found = _DOMAIN.search(message)
     if found is None:
         return None
     host = found[1].rsplit(":", 1)[0] if found[1].count(":") == 1 else found[1]
-    owners = [
+    meant = _meaning(host, known)
+    entries = [e for e in known.entries if any(_meaning(h, known) == meant for h in e.spec.hosts)]
+    routes = [
         r
         for r in known.routes
-        if any(resolve_short_name(h, r.namespace).lower() == host.lower() for h in r.spec.hosts)
+        if any(_meaning(resolve_short_name(h, r.namespace), known) == meant for h in r.spec.hosts)
     ]
-    return Offender(why=f"domain {host} twice", objects=_newest(owners))
+    return Offender(why=f"domain {host} twice", objects=_newest(entries) + _newest(routes))
+
+
+def _meaning(host: str, known: Objects) -> str | tuple[str, str]:
+    """(namespace, name) of the Service that a host spells; else the host itself."""
+    host = host.lower()
+    named = named_by_client(host, "") if "." in host else None
+    is_service = any((s.namespace, s.name) == named for s in known.services)
+    return named if named is not None and is_service else host
 
 
 def _issuer(message: str, known: Objects) -> Offender | None:
@@ -133,6 +148,17 @@ def _issuer(message: str, known: Objects) -> Offender | None:
         a for a in known.authentications if any(r.issuer == found[1] for r in a.spec.jwt_rules)
     ]
     return Offender(why=f"issuer {found[1]}", objects=_newest(owners)) if owners else None
+
+
+def _keys(message: str, known: Objects) -> Offender | None:
+    """The provider of a key set that Envoy cannot take: istiod names providers by their place
+    (`origins-0`) and tells no issuer, so only the proxy's own authentications are left."""
+    if "jwt_authn config" not in message:
+        return None
+    return Offender(
+        why="a key set of its jwtRules",
+        objects=_newest(a for a in known.authentications if a.spec.jwt_rules),
+    )
 
 
 def _path(message: str, known: Objects) -> Offender | None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.filter_blame import of_proxy
+from meshdoctor.mesh.filter_blame import Attached, of_proxy
 from meshdoctor.mesh.istiod_log import proxy_of
 from meshdoctor.mesh.log_lines import scan
 from meshdoctor.mesh.rejections import Objects, Offender, offender
@@ -18,6 +18,7 @@ from meshdoctor.model.istio import (
     EnvoyFilter,
     Gateway,
     RequestAuthentication,
+    ServiceEntry,
     VirtualService,
     WasmPlugin,
 )
@@ -66,6 +67,7 @@ class _Seen(Struct, frozen=True, kw_only=True):
         "Pod",
         "RequestAuthentication",
         "Service",
+        "ServiceEntry",
         "VirtualService",
         "WasmPlugin",
         "log",
@@ -138,26 +140,28 @@ def _from_proxies(view: View) -> list[_Seen]:
     return found
 
 
-def _filters(view: View, proxy: str) -> tuple[EnvoyFilter, ...]:
+def _got(view: View, proxy: str, some: tuple[Attached, ...]) -> tuple[Attached, ...]:
     """Those that the proxy gets; all, where its pod or the root namespace is not known."""
-    filters = view.objects("EnvoyFilter", EnvoyFilter)
     name, _, namespace = proxy.rpartition(".")
     root = attempt(lambda: reading.root_namespace(view))
     if not namespace or isinstance(root, Unavailable):
-        return filters
+        return some
     pods = (p for p in shared.proxy_pods(view) if (p.namespace, p.name) == (namespace, name))
     pod = next(pods, None)
-    return of_proxy(filters, root, namespace, pod.labels if pod is not None else None)
+    return of_proxy(some, root, namespace, pod.labels if pod is not None else None)
 
 
 def _objects(view: View, proxy: str) -> Objects:
     return Objects(
         services=view.objects("Service", Service),
-        filters=_filters(view, proxy),
+        filters=_got(view, proxy, view.objects("EnvoyFilter", EnvoyFilter)),
         routes=view.objects("VirtualService", VirtualService),
         rules=view.objects("DestinationRule", DestinationRule),
+        entries=view.objects("ServiceEntry", ServiceEntry),
         gateways=view.objects("Gateway", Gateway),
-        authentications=view.objects("RequestAuthentication", RequestAuthentication),
+        authentications=_got(
+            view, proxy, view.objects("RequestAuthentication", RequestAuthentication)
+        ),
         plugins=view.objects("WasmPlugin", WasmPlugin),
     )
 

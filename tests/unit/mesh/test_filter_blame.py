@@ -5,9 +5,16 @@ import pytest
 
 from meshdoctor.mesh.filter_blame import of_proxy
 from meshdoctor.mesh.rejections import Objects, offender
-from meshdoctor.model.istio import EnvoyFilter
+from meshdoctor.model.istio import EnvoyFilter, RequestAuthentication
 from tests.unit.mesh.objects import many
 
+TOKENS = """
+{apiVersion: security.istio.io/v1beta1, kind: RequestAuthentication, metadata: {name: all, namespace: istio-system}, spec: {jwtRules: [{issuer: a}]}}
+---
+{apiVersion: security.istio.io/v1beta1, kind: RequestAuthentication, metadata: {name: pay, namespace: shop}, spec: {selector: {matchLabels: {app: pay}}, jwtRules: [{issuer: b}]}}
+---
+{apiVersion: security.istio.io/v1beta1, kind: RequestAuthentication, metadata: {name: other, namespace: bank}, spec: {jwtRules: [{issuer: c}]}}
+"""
 FILTERS = """
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
@@ -100,3 +107,16 @@ def test_the_only_patch_of_what_was_refused() -> None:
     assert [o.name for o in offender("entirely new", hurry, "CDS").objects] == ["hurry"]
     assert offender("entirely new", hurry, "RDS").objects == ()
     assert offender("entirely new", Objects(filters=tuple(KNOWN)), "CDS").objects == ()
+
+
+def test_an_authentication_of_another_proxy_is_innocent() -> None:
+    def names(labels: dict[str, str] | None) -> list[str]:
+        return [
+            a.name
+            for a in of_proxy(
+                tuple(many(RequestAuthentication, TOKENS)), "istio-system", "shop", labels
+            )
+        ]
+
+    assert names({"app": "pay"}) == ["all", "pay"] and names({"app": "web"}) == ["all"]
+    assert names(None) == ["all", "pay"]

@@ -114,6 +114,17 @@ T = "2026-11-18T09:24:33.183753Z\t"
             },
         ),
         (
+            "warn\tads\tADS:LDS: ACK ERROR 10.0.0.9:52994 router~10.0.0.9~gw-1.in~in.svc.cluster."
+            "local-8 (gw-1.in) Internal:Error adding listener",
+            "nack",
+            {
+                "type": "LDS",
+                "connection": "router~10.0.0.9~gw-1.in~in.svc.cluster.local-8",
+                "code": "Internal",
+                "reason": "Error adding listener",
+            },
+        ),
+        (
             "info\tads\tPush debounce stable[3] 2 for config VirtualService/a/b: 100.3ms since "
             "last change, 2.1s since last push, full=true",
             "debounce",

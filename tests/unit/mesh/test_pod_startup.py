@@ -191,6 +191,7 @@ def test_an_application_that_died_before_the_proxy_ran() -> None:
     assert app_died_early(one, None, NOW) == ""
 
 
+PILOT = "Envoy proxy is NOT ready: config not received from Pilot (is Pilot running?): cds updates:"
 NOT = "Envoy proxy is NOT ready: config not received from XDS server (is Istiod running?): cds"
 REJECTED = (
     "Envoy proxy is NOT ready: config received from XDS server, but was rejected: cds updates: "
@@ -207,6 +208,10 @@ REJECTED = (
         (f"info Envoy proxy is ready\n{NOT}", Complaint.NO_CONFIG),
         (REJECTED, Complaint.REJECTED),
         (REJECTED.replace("3 rejected", "0 rejected"), Complaint.NOT_LIVE),
+        (f"{PILOT} 1 successful, 0 rejected; lds updates: 0 successful, 1 rejected",
+         Complaint.REJECTED),
+        (f"{PILOT} 0 successful, 0 rejected; lds updates: 0 successful, 0 rejected",
+         Complaint.NO_CONFIG),
         (f"warn failed to warm certificate: x\n{NOT}", Complaint.NO_CERTIFICATE),
         (f"warn failed to warm certificate: code = Unavailable: connection refused\n{NOT}",
          Complaint.NO_CONFIG),

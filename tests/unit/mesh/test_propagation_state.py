@@ -16,6 +16,7 @@ from meshdoctor.model.istio import (
     EnvoyFilter,
     MeshConfig,
     RequestAuthentication,
+    ServiceEntry,
     VirtualService,
 )
 from meshdoctor.model.kubernetes import (
@@ -36,6 +37,10 @@ MESH = """
 {apiVersion: v1, kind: Service, metadata: {name: gw, namespace: ingress}, spec: {ports: [{name: status-port, port: 15021}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: shell, namespace: default}, spec: {ports: [{name: http, port: 15021}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: pay, namespace: shop}, spec: {ports: [{name: http, port: 80}]}}
+---
+{apiVersion: networking.istio.io/v1beta1, kind: ServiceEntry, metadata: {name: takes-a-name, namespace: shop}, spec: {hosts: [shell.default]}}
 ---
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
@@ -75,6 +80,7 @@ spec: {jwtRules: [{issuer: https://idp, jwks: broken}]}
 """
 KNOWN = Objects(
     services=tuple(many(Service, MESH)),
+    entries=tuple(many(ServiceEntry, MESH)),
     filters=tuple(many(EnvoyFilter, MESH)),
     routes=tuple(many(VirtualService, MESH)),
     rules=tuple(many(DestinationRule, MESH)),
@@ -111,6 +117,22 @@ KNOWN = Objects(
         (
             "Error adding/updating cluster(s) outbound|80||pay.shop.svc.cluster.local: Failed to load",
             "DestinationRule/shop/ca",
+        ),
+        (
+            "Error adding/updating listener(s) virtualInbound: Provider 'origins-0' in jwt_authn config has invalid local jwks: Jwks RSA [n] or [e] field is missing or has a parse error",
+            "RequestAuthentication/shop/jwt",
+        ),
+        (
+            "Only unique values for domains are permitted. Duplicate entry of domain shell.default",
+            "ServiceEntry/shop/takes-a-name",
+        ),
+        (
+            "Only unique values for domains are permitted. Duplicate entry of domain pay.shop.svc",
+            "VirtualService/shop/re",
+        ),
+        (
+            "Only unique values for domains are permitted. Duplicate entry of domain nobody.example",
+            "",
         ),
         ("something entirely new", ""),
     ],
