@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Struct
 from msgspec.structs import replace
 
+from meshdoctor.mesh.admission import Refused
 from meshdoctor.mesh.pod_startup import out_of_memory
 from meshdoctor.mesh.services import selected_pods
 from meshdoctor.mesh.text import clean
@@ -33,7 +34,7 @@ from meshdoctor.model.kubernetes import (
 )
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError, MissingError
-from meshdoctor.probes.injection_reads import decision
+from meshdoctor.probes.injection_reads import all_injectors, decision
 from meshdoctor.probes.startup_reads import pods_in, refusal
 from meshdoctor.probes.view import View, attempt, known, probe
 
@@ -92,6 +93,8 @@ def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
     """If the API server calls this workload's injection webhook, does it get an answer?"""
     called = decision(view, subject).called
     said = attempt(lambda: refusal(view, subject))
+    if isinstance(said, Refused) and said.call_failed:
+        called = _told(view, called, said.by)
     facts = _unrefused(view, called, subject.namespace)
     if isinstance(said, Unavailable):
         return replace(facts, refused=said, text=said, said=said)
@@ -104,6 +107,13 @@ def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
         said=f". The API server says: {said.text}",
         seen_at=f"{said.at:%H:%M:%S}" if said.at else "",
     )
+
+
+def _told(view: View, called: tuple[Injector, ...], by: str) -> tuple[Injector, ...]:
+    """What the API server says that it called, it called, whatever the labels are by now."""
+    named = [one for one in called if one.webhook.name == by]
+    named = named or [one for one in all_injectors(view) if one.webhook.name == by]
+    return tuple(named) or called
 
 
 def _unrefused(view: View, called: tuple[Injector, ...], namespace: str) -> InjectionCall:

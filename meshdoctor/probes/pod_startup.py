@@ -32,6 +32,7 @@ from meshdoctor.probes.view import View, attempt, probe
 
 _SHORT = pattern(r"Insufficient (cpu|memory|ephemeral-storage)")
 _MESH_MOUNT = pattern(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-crl")
+_TOKEN = pattern(r'failed to fetch token|volume "istio-token"')
 _SYSTEM = ("kube-system", "calico-system", "kube-flannel")
 _WAITS = (Stage.PROXY, Stage.APP, Stage.STARTING)
 _HOOK = ("pilot-agent", "istio-proxy", "PostStartHook failed")
@@ -69,6 +70,7 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     ]
     plugin_owner: Annotated[Fact[Ref], "DaemonSet of that plugin; empty: not found"]
     mesh_mount: Annotated[Fact[bool], "the volume that fails is Istio's", OBSERVED]
+    mount_at_fault: Annotated[Fact[Ref], "its Namespace lacks a ConfigMap; else the workload"]
     short_of: Annotated[Fact[str], "cpu or memory that no node has left", OBSERVED]
     proxy_share: Annotated[Fact[int], "percent of the pod's CPU requests that the proxy asks for"]
     fargate: Annotated[Fact[bool], "Fargate refuses the init container's capabilities", OBSERVED]
@@ -132,6 +134,9 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         plugin_refused=one.stage is Stage.SANDBOX and refused_unnamed(one.event),
         plugin_owner=attempt(lambda: Ref(_plugin_owner(view, plugin))) if plugin else Ref(""),
         mesh_mount=one.stage is Stage.MOUNT and bool(_MESH_MOUNT.search(one.event)),
+        mount_at_fault=Ref(
+            subject.ref if _TOKEN.search(one.event) else f"Namespace//{subject.namespace}"
+        ),
         short_of=_short_of(one),
         proxy_share=_share(pod),
         fargate="not supported on Fargate" in one.event and one.stage is Stage.UNSCHEDULED,

@@ -124,6 +124,21 @@ def test_the_call_is_answered() -> None:
     assert facts.ca == "empty"
 
 
+def test_a_call_that_was_made_counts_whatever_the_labels_say() -> None:
+    text = (
+        'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": failed to call webhook: '
+        "Post: x509: certificate signed by unknown authority"
+    )
+    shop = SHOP.replace("istio-injection: enabled", "a: b").replace(
+        "readyReplicas: 1", "readyReplicas: 0"
+    )
+    lonely = FAILED[FAILED.index("---\napiVersion: v1\nkind: Event") :]
+    facts = call(MESH + shop + lonely % text)
+    assert facts.called and facts.refused == "call-untrusted"
+    assert facts.config == "MutatingWebhookConfiguration//istio-sidecar-injector"
+    assert not call(MESH + shop + lonely % "exceeded quota: small").called
+
+
 def test_refused_for_want_of_endpoints() -> None:
     text = (
         'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": Post: '
@@ -329,3 +344,24 @@ def test_wanted_in_ambient_and_only_pending() -> None:
 def test_no_ztunnel_no_ambient_mesh() -> None:
     facts = ambient_enrolment.run(world(MESH + SHOP + pod(NEW, sidecar=True)), CART)
     assert (facts.ambient_mesh, facts.wanted) == (False, "not-labelled")
+
+
+def test_a_token_that_is_not_issued_is_not_the_namespaces_fault() -> None:
+    def at_fault(message: str) -> Any:
+        live = pod(NEW, sidecar=True, ready="False")
+        live = live[: live.index("  containerStatuses")]
+        told = UNHEALTHY.replace("Unhealthy", "FailedMount")
+        start = told.index("message:")
+        told = f"{told[:start]}message: '{message}'\n{told[told.index('lastTimestamp') :]}"
+        facts = pod_startup.run(world(MESH + SHOP + live + told), CART)
+        assert facts.stage == "mount" and facts.mesh_mount
+        return facts.mount_at_fault
+
+    gone = 'failed for volume "istiod-ca-cert" : configmap "istio-ca-root-cert" not found'
+    assert at_fault(gone) == "Namespace//shop"
+    waits = "unmounted volumes=[istiod-ca-cert], unattached volumes=[istio-token istiod-ca-cert]"
+    assert at_fault(waits) == "Namespace//shop"
+    token = (
+        'MountVolume.SetUp failed for volume "istio-token" : failed to fetch token: no endpoints'
+    )
+    assert at_fault(token) == "Deployment/shop/cart"
