@@ -58,6 +58,20 @@ def _is_call(line: Line, target: Target) -> bool:
     return target.is_host(name)
 
 
+def not_http(log: AccessLog, target: Target) -> tuple[Line, ...]:
+    """The client's lines of calls to the service whose bytes its own sidecar could not read as
+    HTTP: `DPE` with a codec error, without method, authority or cluster, only the address tells
+    whose."""
+    return tuple(
+        line
+        for line in log.lines
+        if "DPE" in line.flags
+        and not line.upstream_cluster
+        and address(line.downstream_local)[0] in target.addresses
+        and target.port in (0, line.local_port)
+    )
+
+
 def of_server(log: AccessLog, target: Target) -> tuple[Line, ...]:
     """The server's lines on the workload port: inbound calls and the listener's refusals."""
     return tuple(

@@ -72,6 +72,9 @@ class ClientLog(Struct, frozen=True, kw_only=True):
     rate_limited: Annotated[Fact[int], "RL: local or global rate limit", OBSERVED]
     faults: Annotated[Fact[int], "FI or DI: an injected fault", OBSERVED]
     protocol_errors: Annotated[Fact[int], "UPE or DPE: protocol error", OBSERVED]
+    not_http: Annotated[
+        Fact[int], "calls whose bytes the client's own proxy could not read as HTTP", OBSERVED
+    ]
     client_gone: Annotated[Fact[int], "DC: the caller hung up", OBSERVED]
     first: Annotated[Fact[datetime], "start of the first failure", OBSERVED]
     last: Annotated[Fact[datetime], "end of the last failure", OBSERVED]
@@ -111,7 +114,7 @@ def client_log(view: View, edge: EdgeSubject) -> ClientLog:
     def of(log: AccessLog) -> tuple[Line, ...]:
         return ev.of_client(log, wanted)
 
-    return _facts(logs, of)
+    return _facts(logs, of, lambda log: ev.not_http(log, wanted))
 
 
 def _server_pods(view: View, edge: EdgeSubject) -> tuple[Pod, ...]:
@@ -124,7 +127,10 @@ def _server_pods(view: View, edge: EdgeSubject) -> tuple[Pod, ...]:
         return ()
 
 
-def _facts(logs: proxy_logs.ProxyLogs, of: Callable[[AccessLog], tuple[Line, ...]]) -> ClientLog:
+Of = Callable[[AccessLog], tuple[Line, ...]]
+
+
+def _facts(logs: proxy_logs.ProxyLogs, of: Of, not_http: Of) -> ClientLog:
     lines = logs.lines(of)
     bad = tuple(line for line in lines if ev.failed(line))
     typical = ev.typical(lines)
@@ -186,6 +192,7 @@ def _facts(logs: proxy_logs.ProxyLogs, of: Callable[[AccessLog], tuple[Line, ...
         rate_limited=flag("RL"),
         faults=flag("FI", "DI"),
         protocol_errors=flag("UPE", "DPE"),
+        not_http=logs.seen(len(logs.lines(not_http))),
         client_gone=flag("DC"),
         first=first or logs.missing or none,
         last=last or logs.missing or none,

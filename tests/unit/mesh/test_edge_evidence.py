@@ -77,6 +77,29 @@ NR = {
 }
 
 
+DPE = {
+    "request": "- - HTTP/1.1",
+    "code": 400,
+    "flags": "DPE",
+    "details": "http1.codec_error",
+    "local": "10.0.0.2:8080",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "belongs"),
+    [
+        (DPE, True),
+        (DPE | {"local": "10.0.0.2:9999"}, False),
+        (DPE | {"local": "172.20.0.6:8080"}, False),
+        (DPE | {"cluster": OUT}, False),
+        (DPE | {"flags": "-", "code": 200, "details": "via_upstream"}, False),
+    ],
+)
+def test_bytes_of_the_client_that_are_no_http(fields: dict[str, object], belongs: bool) -> None:
+    assert bool(ev.not_http(parse(text(**fields)), TARGET)) is belongs  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("fields", "belongs"),
     [
