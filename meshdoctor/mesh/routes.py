@@ -235,6 +235,18 @@ def subset_without_rule(
     return None
 
 
+def shapes(route: VirtualService) -> bool:
+    """Whether its http rules do what a call of the Service alone would not get, whoever calls:
+    split or pick subsets, inject faults, set a timeout or retries, mirror. (Matches, rewrites and
+    redirects mostly belong to what a gateway shows outside.)"""
+    return any(
+        len(rule.route) > 1
+        or any(one.destination.subset for one in rule.route)
+        or bool(rule.fault or rule.timeout or rule.retries or rule.mirror)
+        for rule in route.spec.http
+    )
+
+
 def used_subsets(routes: Iterable[VirtualService], host: str) -> frozenset[str]:
     """Subsets of a host that get requests from some route."""
     return frozenset(

@@ -44,8 +44,13 @@ class EdgeScope(Struct, frozen=True, kw_only=True):
     hidden_route_namespace: Annotated[Fact[str], "its namespace"]
     route_hidden_by: Annotated[Fact[str], "exportTo or sidecar"]
     unbound_route: Annotated[
-        Fact[Ref], "the only VirtualServices for the host are for gateways: the first of them"
+        Fact[Ref],
+        "a VirtualService that names this host and shapes its traffic, but for gateways only, "
+        "while none is for the mesh; empty: none",
     ]
+    unbound_gateways: Annotated[Fact[str], "the gateways that it names"]
+    unbound_name: Annotated[Fact[str], "its name"]
+    unbound_namespace: Annotated[Fact[str], "its namespace"]
     route: Annotated[Fact[Ref], "the VirtualService in force at the client; empty: none"]
     route_namespace: Annotated[Fact[str], "its namespace"]
     subset: Annotated[Fact[str], "a subset it routes to that the rule in force lacks; empty: none"]
@@ -78,6 +83,9 @@ _NONE = EdgeScope(
     hidden_route_namespace="",
     route_hidden_by="",
     unbound_route=Ref(""),
+    unbound_gateways="",
+    unbound_name="",
+    unbound_namespace="",
     route=Ref(""),
     route_namespace="",
     subset="",
@@ -175,8 +183,8 @@ def _routing(
             hidden_route_namespace=lost.namespace,
             route_hidden_by=hidden[lost.ref],
         )
-    if found and not bound:
-        facts = replace(facts, unbound_route=Ref(found[0].ref))
+    if not bound and service.spec.type != "ExternalName":
+        facts = _unbound(found, host, facts)
     rules = view.objects("DestinationRule", DestinationRule)
     chosen = choose(
         rules,
@@ -188,6 +196,21 @@ def _routing(
     )
     facts = replace(facts, rule=Ref(chosen.first.ref if chosen is not None else ""))
     return _in_force(seen[0], host, chosen, rules, facts) if seen else facts
+
+
+def _unbound(found: list[VirtualService], host: str, facts: EdgeScope) -> EdgeScope:
+    """Only a route that spells the service's own host was meant for calls of the service; `*` is
+    not, and what an ExternalName leads to is a gateway, mostly."""
+    one = next((r for r in found if host in routes.hosts(r) and routes.shapes(r)), None)
+    if one is None:
+        return facts
+    return replace(
+        facts,
+        unbound_route=Ref(one.ref),
+        unbound_gateways=clean(", ".join(one.spec.gateways), 200),
+        unbound_name=one.name,
+        unbound_namespace=one.namespace,
+    )
 
 
 def _route_hidden(route: VirtualService, in_force: Scope, mesh: MeshConfig, host: str) -> str:

@@ -262,6 +262,37 @@ def test_a_hidden_service() -> None:
     assert isinstance(edge_endpoints.run(mesh(), nobody).dead_calls, Unavailable)
 
 
+ROUTED = """
+---
+kind: Service
+apiVersion: v1
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: web, namespace: shop}
+spec: {hosts: [web.example.com, web], gateways: [public], http: [{route: [{destination: {host: web}, weight: 90}, {destination: {host: web, subset: v2}, weight: 10}]}]}
+"""
+
+
+def test_a_route_that_only_gateways_take() -> None:
+    def unbound(text: str) -> tuple[Any, ...]:
+        web = ServiceSubject("shop", "web")
+        edge = EdgeSubject(client=CART, server=None, service=web, host="web.shop", port=80)
+        found = edge_scope.run(world(MESH + text, logs=LOGS), edge)
+        return (found.unbound_route, found.unbound_gateways)
+
+    assert unbound(ROUTED) == ("VirtualService/shop/web", "public")
+    assert unbound(ROUTED.replace("[public]", "[public, mesh]")) == ("", "")
+    assert unbound(ROUTED.replace("web.example.com, web", '"*"')) == ("", "")
+    assert unbound(ROUTED.replace("selector: {app: web}", "type: ExternalName")) == ("", "")
+    plain = ROUTED[: ROUTED.index("route:")] + "route: [{destination: {host: web}}]}]}"
+    assert unbound(plain) == ("", "")
+    for shaped in ("timeout: 3s", "retries: {attempts: 2}", "fault: {abort: {httpStatus: 503}}"):
+        assert unbound(plain.replace("route:", f"{shaped}, route:"))[1] == "public"
+
+
 def test_a_service_that_selects_nothing() -> None:
     found = service_endpoints.run(mesh(), WEB)
     assert (found.pods, found.ready, found.meant) == (0, 0, "")
