@@ -115,7 +115,12 @@ ISTIOD: tuple[Row, ...] = (
     row(
         "secret_missing",
         "failed to fetch key and certificate for ",
-        r"certificate for (?P<credential>\S+): (?P<reason>.*)",
+        r"certificate for (?P<credential>\S+?)(?:: (?P<reason>.*))?$",
+    ),
+    row(
+        "secret_missing",
+        "failed to fetch ca certificate for ",
+        r"certificate for (?P<credential>\S+?)(?:: (?P<reason>.*))?$",
     ),
     row(
         "secret_unauthorized",
@@ -164,6 +169,10 @@ ISTIOD: tuple[Row, ...] = (
         r"defined for (?P<namespace>\S+)",
     ),
 )
+GATEWAY: tuple[Row, ...] = (
+    row("secret_missing", "annot find secret ", r"find secret (?P<credential>[\w.\-]+)"),
+)
+"""Gateways fetched their Secrets themselves up to 1.7 (security/pkg/nodeagent/secretfetcher)."""
 CNI: tuple[Row, ...] = (
     row("cni_excluded", "excluded due to ", r"excluded due to (?P<reason>.*)"),
     row("cni_failed", "istio-cni cmdAdd error", r"error: (?P<reason>.*)"),

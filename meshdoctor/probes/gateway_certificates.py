@@ -11,7 +11,7 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.istio import Gateway, K8sGateway, ReferenceGrant
 from meshdoctor.model.kubernetes import Secret
 from meshdoctor.ports import EvidenceError, NotRecordedError
-from meshdoctor.probes.view import View
+from meshdoctor.probes.view import View, attempt
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -40,19 +40,37 @@ def certificates_of(
     k8s: bool,
 ) -> Found:
     """The first fault of any server's certificate: refused, missing, wrong, without CA."""
-    unread: Unavailable | None = None
+    unread: Found | None = None
     for server in servers:
         for where in server.credentials:
             try:
                 found = _one(view, server, where, gateway, home, k8s=k8s)
             except EvidenceError as error:
-                unread = error.unavailable
+                unread = unread or _unread(view, server, where, gateway, error.unavailable)
                 continue
             if found is not None:
                 return found
-    if unread is not None:
-        return Found(missing=unread, refused=unread, ca_missing=unread)
-    return Found()
+    return unread or Found()
+
+
+def _unread(
+    view: View,
+    server: TlsServer,
+    where: tuple[str, str],
+    gateway: Gateway | K8sGateway,
+    why: Unavailable,
+) -> Found:
+    """A Secret that nobody could look at: whose it would be, should a log miss it."""
+    own = attempt(lambda: view.object("Secret", Secret, gateway.namespace, where[1]))
+    return Found(
+        server=server.name,
+        secret=where,
+        missing=why,
+        missing_why="it could not be looked at here;",
+        elsewhere=own.ref if isinstance(own, Secret) and own.namespace != where[0] else "",
+        refused=why,
+        ca_missing=why,
+    )
 
 
 def _one(

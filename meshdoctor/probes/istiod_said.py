@@ -1,6 +1,8 @@
 """What did the istiods log, so far as their logs can be read? Shared reading; not a probe."""
 
-from meshdoctor.mesh.log_lines import Said, of, scan
+from meshdoctor.mesh.log_lines import GATEWAY, Said, of, scan
+from meshdoctor.mesh.workloads import PROXY, proxy_container
+from meshdoctor.mesh.xds import release
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import reading
@@ -29,12 +31,14 @@ def sightings(view: View) -> tuple[Said, ...]:
 
 
 def of_gateway(view: View, pod: Pod, credentials: frozenset[str]) -> tuple[Said, ...]:
-    """Lines that miss or deny a gateway pod one of these Secrets, since the pod started."""
+    """Lines that miss or deny a gateway pod one of these Secrets, since the pod started: istiod's,
+    and of gateways that fetch Secrets themselves (before 1.8) their own."""
     if not credentials:
         return ()
     start = pod.status.start_time
     out = []
-    for one in of(sightings(view), "secret_missing", "secret_unauthorized"):
+    told = (*sightings(view), *_fetched(view, pod))
+    for one in of(told, "secret_missing", "secret_unauthorized"):
         named = one.get("credential").rpartition("/")[2]
         if one.kind == "secret_unauthorized":
             asked = {name.strip() for name in one.get("credential").split(",")}
@@ -44,3 +48,14 @@ def of_gateway(view: View, pod: Pod, credentials: frozenset[str]) -> tuple[Said,
         if fits and (start is None or one.at is None or one.at >= start):
             out.append(one)
     return tuple(out)
+
+
+def _fetched(view: View, pod: Pod) -> tuple[Said, ...]:
+    container = proxy_container(pod)
+    tag = container.image.rpartition(":")[2] if container is not None else ""
+    if not (0, 0, 0) < release(tag) < (1, 8, 0):
+        return ()
+    try:
+        return scan(view.log(pod.namespace, pod.name, PROXY).text, GATEWAY)
+    except EvidenceError:
+        return ()

@@ -155,6 +155,11 @@ T = "2026-11-18T09:24:33.183753Z\t"
             },
         ),
         (
+            "warn\tads\tfailed to fetch ca certificate for kubernetes://web-tls-cacert",
+            "secret_missing",
+            {"credential": "kubernetes://web-tls-cacert"},
+        ),
+        (
             "warn\tads\tproxy gw-1.ns attempted to access unauthorized certificates web-tls: cross "
             "namespace secret reference requires ReferenceGrant",
             "secret_unauthorized",

@@ -126,6 +126,27 @@ def test_istiod_says_so() -> None:
     assert not judge(gateway(), ISTIOD, OTHER).logged_missing
 
 
+def test_a_gateway_that_fetched_its_secrets_itself_says_so() -> None:
+    said = (
+        "2026-11-18T09:00:00Z\twarn\tsecretfetcher\tCannot find secret %s, searching for fallback\n"
+    )
+
+    def missed(release: str, name: str) -> tuple[Any, ...]:
+        pod = obj("Pod", "v1", "istio-system", "gw-1", status={"phase": "Running"})
+        image = f"docker.io/istio/proxyv2:{release}"
+        args = ["proxy", "router"]
+        pod["spec"] = {"containers": [{"name": "istio-proxy", "image": image, "args": args}]}
+        pod["metadata"]["labels"] = {"istio": "gw"}
+        log = {("istio-system", "gw-1", "istio-proxy"): said % name}
+        text = yaml.safe_dump_all([pod, gateway(), secret("shop", "web")])
+        found = gateway_tls.run(world(text, logs=log), ConfigSubject("Gateway", "shop", "web"))
+        return (found.logged_missing, found.secret, found.elsewhere)
+
+    assert missed("1.7.3", "web") == (True, "Secret/istio-system/web", "Secret/shop/web")
+    assert missed("1.7.3", "other")[0] is False
+    assert missed("1.9.0", "web")[0] is False
+
+
 def test_gateway_without_pod_and_other_kinds() -> None:
     lonely = gateway()
     lonely["spec"]["selector"] = {"istio": "nobody"}
