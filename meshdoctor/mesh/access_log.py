@@ -100,7 +100,8 @@ class Line(Struct, frozen=True, kw_only=True):
 
     @property
     def cluster_port(self) -> int:
-        """PORT of `outbound|PORT|…` (service port) or `inbound|PORT||` (workload port); 0: none."""
+        """PORT of `outbound|PORT|…` (service port) or `inbound|PORT||` (workload port, but see
+        `workload_port`); 0: none."""
         parts = self.upstream_cluster.split("|", 3)
         return number(parts[1]) if len(parts) == 4 else 0
 
@@ -113,6 +114,22 @@ class Line(Struct, frozen=True, kw_only=True):
     def local_port(self) -> int:
         """Port that the peer called (field 19); 0 when absent."""
         return address(self.downstream_local)[1]
+
+    @property
+    def workload_port(self) -> int:
+        """Port of the workload that an inbound or listener line is about; 0 when not told.
+        `inbound|PORT|NAME|HOST`, as proxies before 1.9 have it, names the service's port instead:
+        there the port that the peer called tells.
+
+        >>> head = '[2026-11-18T09:24:00.313Z] "GET / HTTP/1.1" 503 UAEX "-" "-" 0 0 1 - "-" "-" '
+        >>> tail = '- 10.0.0.2:8080 10.0.0.1:501 - default'
+        >>> old = parse_line(head + '"-" "pay" "-" inbound|80|http|pay.shop.svc.local ' + tail)
+        >>> new = parse_line(head + '"-" "pay" "-" inbound|8080|| ' + tail)
+        >>> old.workload_port, new.workload_port
+        (8080, 8080)
+        """
+        named = 0 if self.cluster_host else self.cluster_port
+        return named or self.local_port or self.cluster_port
 
     @property
     def server_name_kind(self) -> str:

@@ -77,8 +77,7 @@ def of_server(log: AccessLog, target: Target) -> tuple[Line, ...]:
     return tuple(
         line
         for line in log.lines
-        if (line.is_inbound or line.is_listener)
-        and target.workload_port in (0, line.cluster_port or line.local_port)
+        if (line.is_inbound or line.is_listener) and target.workload_port in (0, line.workload_port)
     )
 
 

@@ -270,7 +270,7 @@ def _sidecar(view: View, base: Situation, server: WorkloadPods) -> Hop:
         line
         for line in lines
         if line.is_inbound
-        and base.workload_port in (0, line.cluster_port or line.local_port)
+        and base.workload_port in (0, line.workload_port)
         and _from(line, base, ips, gateway)
     )
     pod = server.pod

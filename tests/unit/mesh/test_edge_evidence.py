@@ -107,6 +107,8 @@ def test_bytes_of_the_client_that_are_no_http(fields: dict[str, object], belongs
         (NR | {"local": "10.0.0.2:1"}, False),
         ({"cluster": "inbound|9090||"}, True),
         ({"cluster": "inbound|1||"}, False),
+        ({"cluster": "inbound|80|http|pay.shop.svc.cluster.local", "local": "10.0.0.2:9090"}, True),
+        ({"cluster": "inbound|9090|http|b.shop.svc.cluster.local", "local": "10.0.0.2:1"}, False),
         ({"cluster": "InboundPassthroughCluster", "local": "10.0.0.2:9090"}, True),
         ({"cluster": OUT, "local": "10.0.0.2:9090"}, False),
     ],
