@@ -2,13 +2,14 @@
 
 Mirrors pilot/pkg/model/push_context.go getMatchedEnvoyFilters and
 pilot/pkg/networking/core/envoyfilter (1.18 to 1.32-dev). Filter names that Envoy gave up are no
-longer in generated configuration: a match on one finds nothing.
+longer in generated configuration, and since 1.19 a match on one finds nothing (istio/istio#45675).
 """
 
 import re
 from collections.abc import Iterable, Mapping
 
 from meshdoctor.mesh.selectors import workload_selected
+from meshdoctor.mesh.xds import release
 from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
 
 RENAMED: Mapping[str, str] = {
@@ -21,6 +22,7 @@ RENAMED: Mapping[str, str] = {
     "envoy.ext_authz": "envoy.filters.http.ext_authz",
     "envoy.filters.http.rbac.deprecated": "envoy.filters.http.rbac",
 }
+_BY_NEW_NAME_ALONE = (1, 19, 0)
 _SIDECAR = frozenset({"SIDECAR_INBOUND", "SIDECAR_OUTBOUND"})
 
 
@@ -67,6 +69,8 @@ def _dead(patch: EnvoyFilterPatch, proxy_types: frozenset[str], versions: tuple[
     names = [chain.filter.name]
     if chain.filter.sub_filter is not None:
         names.append(chain.filter.sub_filter.name)
+    if versions and all(release(v) < _BY_NEW_NAME_ALONE for v in versions):
+        return ""
     old = next((n for n in names if n in RENAMED), "")
     return f"filter {old} is now {RENAMED[old]}" if old else ""
 

@@ -359,6 +359,15 @@ def test_patches_that_match_nothing(match: str, types: set[str], dead: bool) -> 
     assert bool(dead_match(filter_, frozenset(types), ["1.24.1"])) is bool(dead)
 
 
+def test_a_name_that_envoy_gave_up_matches_up_to_1_18() -> None:
+    name = "{listener: {filterChain: {filter: {name: envoy.http_connection_manager}}}}"
+    filter_ = ef(f"{{configPatches: [{{applyTo: HTTP_FILTER, match: {name}}}]}}")
+    assert not dead_match(filter_, frozenset({"sidecar"}), ["1.18.7"])
+    assert dead_match(filter_, frozenset({"sidecar"}), ["1.19.0"])
+    assert dead_match(filter_, frozenset({"sidecar"}), ["1.18.7", "1.19.0"])
+    assert dead_match(filter_, frozenset({"sidecar"}), [])
+
+
 def test_whom_an_envoy_filter_selects() -> None:
     near = ef("{workloadSelector: {labels: {app: pay}}}")
     assert selects_workloads(near, "istio-system", [("shop", {"app": "pay"})])
