@@ -5,18 +5,25 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import authz_custom as custom
+from meshdoctor.mesh import authz_filters
 from meshdoctor.mesh.authz_policies import in_force
 from meshdoctor.mesh.services import named_by_client, selected_pods
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import owner_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import AuthorizationPolicy, ExtensionProvider, ProviderService, Sidecar
+from meshdoctor.model.istio import (
+    AuthorizationPolicy,
+    EnvoyFilter,
+    ExtensionProvider,
+    ProviderService,
+    Sidecar,
+)
 from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
 from meshdoctor.model.snapshot import selects
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, situation
+from meshdoctor.probes.authz_hops import Hop, Situation, situation
 from meshdoctor.probes.authz_verdict import name_of
 from meshdoctor.probes.reading import mesh_config_ref
 from meshdoctor.probes.view import View, attempt, probe
@@ -55,12 +62,18 @@ class AuthzCustom(Struct, frozen=True, kw_only=True):
     hidden_by_name: Annotated[Fact[str], "its name"]
     mesh_config: Annotated[Fact[Ref], "where providers are declared"]
     authentications: Annotated[Fact[int], "RequestAuthentications at the same proxy"]
+    filter: Annotated[
+        Fact[Ref], "an EnvoyFilter that has this proxy ask an authorizer; empty: none seen"
+    ]
+    filter_name: Annotated[Fact[str], "its name"]
+    filter_namespace: Annotated[Fact[str], "its namespace"]
+    filter_asks: Annotated[Fact[str], "whom it asks, as it names it"]
 
 
 @probe(
     "authz-custom",
     subject=SubjectKind.EDGE,
-    reads=(*READS, "EndpointSlice"),
+    reads=(*READS, "EndpointSlice", "EnvoyFilter"),
 )
 def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
     """What do the CUSTOM policies of the judging proxy ask, and of whom?"""
@@ -83,6 +96,9 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
     host = service.service.rpartition("/")[2] if service is not None else ""
     hidden = _hidden_by(view, judge, host) if host else ""
     ignored = _ignored(judge, policies)
+    asking = attempt(lambda: _asking(view, found))
+    told = asking if isinstance(asking, EnvoyFilter) else None
+    unseen = asking if isinstance(asking, Unavailable) else None
     body = (service.include_request_body_in_check or {}) if service is not None else {}
     return AuthzCustom(
         policies=len(policies),
@@ -115,7 +131,21 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
         hidden_by_name=name_of(hidden),
         mesh_config=Ref(mesh_config_ref(view)),
         authentications=authentications,
+        filter=unseen or Ref(told.ref if told is not None else ""),
+        filter_name=unseen or (told.name if told is not None else ""),
+        filter_namespace=unseen or (told.namespace if told is not None else ""),
+        filter_asks=unseen or clean(authz_filters.asked(told) if told is not None else "", 200),
     )
+
+
+def _asking(view: View, found: Situation) -> EnvoyFilter | None:
+    judge = found.judge
+    if judge is None or judge.kind not in ("sidecar", "gateway"):
+        return None
+    root, space = found.settings.root_namespace, judge.workload.subject.namespace
+    spaces = dict.fromkeys((space, root))
+    filters = [f for ns in spaces for f in view.objects("EnvoyFilter", EnvoyFilter, ns)]
+    return authz_filters.asking(filters, root, space, judge.workload.labels, judge.kind)
 
 
 def _created(policy: AuthorizationPolicy) -> str:

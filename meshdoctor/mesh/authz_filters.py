@@ -1,0 +1,72 @@
+"""Which EnvoyFilter has a proxy ask an external authorizer, without any CUSTOM policy?
+
+Before 1.9 this was the only way (envoy.ext_authz, later envoy.filters.http.ext_authz), and filters
+written then still run. The filter asks for every request of every proxy that it selects.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from meshdoctor.mesh.filter_blame import of_proxy, texts
+from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
+
+_ADDS = ("INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST", "ADD", "MERGE", "REPLACE")
+_CONTEXTS = {
+    "sidecar": ("ANY", "SIDECAR_INBOUND"),
+    "gateway": ("ANY", "GATEWAY"),
+}
+_TARGETS = ("target_uri", "targetUri", "cluster_name", "clusterName", "uri")
+_DEEPEST = 20
+
+
+def asking(
+    filters: Iterable[EnvoyFilter],
+    root: str,
+    namespace: str,
+    labels: Mapping[str, str],
+    kind: str,
+) -> EnvoyFilter | None:
+    """The first filter that puts ext_authz into the inbound chain of a proxy: a `sidecar` or a
+    `gateway` with these labels."""
+    return next(
+        (
+            one
+            for one in of_proxy(filters, root, namespace, labels)
+            if any(_asks(patch, kind) for patch in one.spec.config_patches)
+            and any("ext_authz" in text for text in texts(one))
+        ),
+        None,
+    )
+
+
+def asked(filter_: EnvoyFilter) -> str:
+    """Whom it asks, as its patches name it; "" when they do not."""
+    found = (
+        text
+        for patch in filter_.spec.config_patches
+        if _is_filter(patch)
+        for text in _targets(patch.patch.value, 0)
+    )
+    return next(found, "")
+
+
+def _asks(patch: EnvoyFilterPatch, kind: str) -> bool:
+    return _is_filter(patch) and patch.match.context in _CONTEXTS.get(kind, ())
+
+
+def _is_filter(patch: EnvoyFilterPatch) -> bool:
+    kinds = ("HTTP_FILTER", "NETWORK_FILTER")
+    return patch.apply_to in kinds and patch.patch.operation in _ADDS
+
+
+def _targets(value: Any, depth: int) -> Iterator[str]:
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key in _TARGETS and isinstance(inner, str) and inner:
+                yield inner
+            yield from _targets(inner, depth + 1)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _targets(inner, depth + 1)
