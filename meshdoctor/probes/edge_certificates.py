@@ -32,6 +32,9 @@ class EdgeCertificates(Struct, frozen=True, kw_only=True):
     word: Annotated[Fact[str], "the client's TLS error, as in client-log; empty: none", OBSERVED]
     verify: Annotated[Fact[str], "san, root, expired, early; empty: not told", OBSERVED]
     failures: Annotated[Fact[int], "lines with a certificate error at the client", OBSERVED]
+    beyond: Annotated[
+        Fact[str], "an address of another cluster that such lines called; empty: none", OBSERVED
+    ]
     roots_differ: Annotated[Fact[bool], "the two trust no root in common", OBSERVED]
     roots_equal: Annotated[Fact[bool], "both trust the same roots; false when not known"]
     client_roots: Annotated[Fact[str], "serial numbers of the roots the client trusts", OBSERVED]
@@ -175,6 +178,7 @@ def _facts(
         word=ends.word,
         verify=ends.verify,
         failures=ends.failures,
+        beyond=attempt(lambda: _beyond(view, edge, ends)),
         roots_differ=told(known.roots_differ or bool(stale_side)),
         roots_equal=bool(roots(known.client)) and roots(known.client) == roots(known.server),
         client_roots=told(", ".join(sorted(roots(known.client)))),
@@ -214,6 +218,13 @@ def _facts(
         server_pod=_pod(ends.server),
         server_namespace=ends.server.subject.namespace if ends.server else "",
     )
+
+
+def _beyond(view: View, edge: EdgeSubject, ends: _Ends) -> str:
+    """Only for a service of the mesh: what a ServiceEntry names lies outside anyway."""
+    if ends.client is None or not ends.word or edge.service is None:
+        return ""
+    return clean(next(iter(edge_symptom.beyond(view, edge, ends.client, ends.server)), ""), 60)
 
 
 _NO_DATE = Unavailable(reason=Reason.NOT_FOUND, what="end of an expired certificate")

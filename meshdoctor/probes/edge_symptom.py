@@ -2,9 +2,11 @@
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import tls_errors
+from meshdoctor.mesh.access_log import address
 from meshdoctor.mesh.access_logging import CLIENT, SERVER
 from meshdoctor.mesh.edge_target import ips, target
 from meshdoctor.mesh.workloads import WorkloadPods
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import proxy_logs, reading
@@ -37,6 +39,26 @@ def logged(
     word = ev.most_common(ev.tls_word(line) for line in bad)
     verify = ev.most_common(tls_errors.verify_reason(ev.text_of(line)) for line in bad)
     return (word, verify, len(bad), not lines and logs.missing is not None)
+
+
+def beyond(
+    view: View, edge: EdgeSubject, client: WorkloadPods, server: WorkloadPods | None
+) -> tuple[str, ...]:
+    """Addresses outside this cluster's pods whose certificate the client's proxy would not take,
+    or that would not take its own: an east-west gateway (15443), or pods of another cluster."""
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    wanted = target(edge, service, server.pods if server is not None else ())
+    try:
+        logs = proxy_logs.read(view, client, CLIENT)
+    except EvidenceError:
+        return ()
+    found = {
+        line.upstream_host
+        for line in logs.lines(lambda log: ev.of_client(log, wanted))
+        if line.is_outbound and ev.tls_word(line) in CERTIFICATE_WORDS and line.upstream_host
+    }
+    own = {ip for pod in view.objects("Pod", Pod) for ip in ips(pod)} if found else set()
+    return tuple(sorted(one for one in found if address(one)[0] not in own))
 
 
 def arrived(

@@ -338,3 +338,14 @@ def test_signing_requests() -> None:
     )
     assert isinstance(found, SigningRequests)
     assert (found.pending, found.denied, found.first_name) == (1, 1, "a")
+
+
+def test_an_address_of_another_cluster() -> None:
+    def beyond(log: str) -> Any:
+        return edge(log, table(serial(NEW)), table(serial(NEW))).beyond
+
+    here = CVF.format(why="")
+    assert "10.0.0.2:8080" in here and beyond(here) == ""
+    there = here.replace("10.0.0.2:8080", "203.0.113.7:15443")
+    assert beyond(there) == "203.0.113.7:15443"
+    assert beyond(there.replace("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")) == ""
