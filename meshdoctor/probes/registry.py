@@ -18,6 +18,7 @@ from meshdoctor.probes.client_log import client_log
 from meshdoctor.probes.config_calls import config_calls, config_reach, service_calls
 from meshdoctor.probes.config_catch_all import catch_all_rule, catch_all_seen
 from meshdoctor.probes.config_destination_rule import config_destination_rule
+from meshdoctor.probes.config_filter_cluster import config_filter_cluster, filter_cluster_seen
 from meshdoctor.probes.config_gateway_api import config_gateway_api
 from meshdoctor.probes.config_ingested import config_ingested
 from meshdoctor.probes.config_meta import config_meta
@@ -104,6 +105,8 @@ PROBES: tuple[Probe, ...] = (
     config_reach,
     service_calls,
     catch_all_seen,
+    config_filter_cluster,
+    filter_cluster_seen,
     client_app_log,
     client_log,
     config_destination_rule,
