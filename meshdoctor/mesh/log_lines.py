@@ -133,6 +133,11 @@ ISTIOD: tuple[Row, ...] = (
         "client claims to be in cluster",
         r'in cluster "(?P<claimed>[^"]*)".*local cluster "(?P<local>[^"]*)"',
     ),
+    row(
+        "cluster_unknown",
+        "'s kube client",
+        r"could not get cluster (?P<claimed>\S+)'s kube client",
+    ),
     row("root_not_updated", "pdating new ROOT-CA not supported"),
     row("ca_incomplete", "incomplete signing CA bundle detected", r"detected at (?P<path>\S+)"),
     row("ca_update_failed", "Failed to update new Plug-in CA certs", r"certs: (?P<reason>.*)"),

@@ -176,6 +176,12 @@ T = "2026-11-18T09:24:33.183753Z\t"
             {"claimed": "b", "local": "a"},
         ),
         (
+            "error\tFailed to authenticate client from 10.0.0.9:42112: Authenticator KubeJWT"
+            "Authenticator: could not get cluster b's kube client",
+            "cluster_unknown",
+            {"claimed": "b"},
+        ),
+        (
             "warn\tMulti root is disabled, updating new ROOT-CA not supported",
             "root_not_updated",
             {},
