@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import capture
+from meshdoctor.mesh.ambient import redirection
 from meshdoctor.mesh.peer_authentication import Ruling
 from meshdoctor.mesh.services import port_of, target_port
 from meshdoctor.mesh.text import clean
@@ -28,8 +29,9 @@ class ServiceCallback(Struct, frozen=True, kw_only=True):
     namespace: Annotated[Fact[str], "its namespace"]
     port: Annotated[Fact[int], "the service port called"]
     workload_port: Annotated[Fact[int], "the port of the pods"]
-    sidecar: Annotated[Fact[bool], "the pods behind it have a sidecar"]
-    captured: Annotated[Fact[bool], "the port is redirected to the sidecar"]
+    sidecar: Annotated[Fact[bool], "the pods behind it have a sidecar, or are in ambient"]
+    captured: Annotated[Fact[bool], "the port is redirected to the sidecar or ztunnel"]
+    taker: Annotated[Fact[str], "what takes the calls: sidecar or ztunnel; empty: the application"]
     mode: Annotated[Fact[str], "the mTLS mode in force on the port"]
     policy: Annotated[Fact[Ref], "the PeerAuthentication behind it"]
     workload: Annotated[Fact[Ref], "the workload behind the service"]
@@ -53,7 +55,7 @@ def service_callback(view: View, subject: ServiceSubject) -> ServiceCallback:
     if not caller:
         return _facts(service, "", 0, 0, None, None, None)
     port = port_of(service, number)
-    pod = next((p for p in reading.pods_of_service(view, service) if is_sidecar(p)), None)
+    pod = next((p for p in reading.pods_of_service(view, service) if _taker(p)), None)
     inner = target_port(port, pod) if port is not None else number
     return _facts(service, caller, number, inner, pod, _ruling(view, pod, inner), api)
 
@@ -81,6 +83,17 @@ def _find_callers(view: View) -> Mapping[tuple[str, str], Caller]:
         if target is not None:
             found.setdefault((target.namespace, target.name), (api.ref, target.port or 443, api))
     return found
+
+
+def _taker(pod: Pod) -> str:
+    """ztunnel takes every port of a pod that istio-cni redirected to it."""
+    if is_sidecar(pod):
+        return "sidecar"
+    return "ztunnel" if redirection(pod) == "enabled" else ""
+
+
+def _captured(pod: Pod, port: int) -> bool:
+    return _taker(pod) == "ztunnel" or not capture.inbound_bypass(pod, port)
 
 
 def _ruling(view: View, pod: Pod | None, port: int) -> Ruling | None:
@@ -111,7 +124,8 @@ def _facts(
         port=port,
         workload_port=inner,
         sidecar=pod is not None,
-        captured=pod is not None and not capture.inbound_bypass(pod, inner),
+        captured=pod is not None and _captured(pod, inner),
+        taker=_taker(pod) if pod is not None else "",
         mode=ruling.mode if ruling is not None else "",
         policy=Ref(ruling.source if ruling is not None else ""),
         workload=Ref(owner_of(pod).ref if pod is not None else ""),

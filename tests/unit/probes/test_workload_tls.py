@@ -248,6 +248,15 @@ def test_callbacks_of_the_api_server() -> None:
     assert callback(pod() + SERVICE + HOOK + API).caller == "ValidatingWebhookConfiguration//pay"
 
 
+def test_callbacks_of_pods_in_ambient() -> None:
+    ambient = pod(proxy=False, notes="{ambient.istio.io/redirection: enabled}")
+    f = callback(ambient + SERVICE + STRICT + HOOK)
+    assert (f.taker, f.sidecar, f.captured, f.mode) == ("ztunnel", True, True, "STRICT")
+    assert callback(pod() + SERVICE + STRICT + HOOK).taker == "sidecar"
+    pending = callback(ambient.replace("enabled", "pending") + SERVICE + STRICT + HOOK)
+    assert (pending.taker, pending.sidecar) == ("", False)
+
+
 def test_callbacks_keep_what_was_read_before_a_read_failed() -> None:
     forbidden = {"APIService": ForbiddenError("get apiservices")}
     view = world(pod() + SERVICE + HOOK, failing=forbidden)
