@@ -12,6 +12,7 @@ from meshdoctor.probes.authz_object import authz_object
 from meshdoctor.probes.authz_other import authz_other
 from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
+from meshdoctor.probes.aws_role import aws_role
 from meshdoctor.probes.branch_interface import branch_interface
 from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
@@ -98,6 +99,7 @@ PROBES: tuple[Probe, ...] = (
     authz_probes,
     authz_sync,
     authz_verdict,
+    aws_role,
     branch_interface,
     caller,
     catch_all_rule,

@@ -10,6 +10,7 @@ from meshdoctor.model.subjects import (
     WorkloadSubject,
 )
 from meshdoctor.ports import ForbiddenError
+from meshdoctor.probes.aws_role import AwsRole, aws_role
 from meshdoctor.probes.branch_interface import BranchInterface, branch_interface
 from meshdoctor.probes.edge_exposure import EdgeExposure, edge_exposure
 from meshdoctor.probes.edge_external import EdgeExternal, edge_external
@@ -262,3 +263,30 @@ def test_hosts_outside_the_cluster(host: str, why: str, said: str) -> None:
 def test_a_name_of_the_cluster_is_not_outside(host: str) -> None:
     edge = EdgeSubject(client=CALL.client, server=None, host=host, port=80)
     assert not edge_external.run(world(CLIENTS + REGISTRY_ONLY), edge).judged
+
+
+def test_a_role_that_the_application_does_not_have() -> None:
+    account = """
+---
+kind: ServiceAccount
+apiVersion: v1
+metadata:
+  name: app
+  namespace: shop
+  annotations: {eks.amazonaws.com/role-arn: "arn:aws:iam::1:role/pay"}
+"""
+    objects = pod("shop", "pay-5c9d-1", "10.0.0.1", "n1") + account
+    said = "connection to sts.eu-west-1.amazonaws.com:443 refused\n" + (
+        "AccessDenied: arn:aws:sts::1:assumed-role/nodes/i-0 is not authorized to perform: x\n"
+    )
+    subject = WorkloadSubject("shop", "pay-5c9d", "ReplicaSet")
+    logs = {("shop", "pay-5c9d-1", "app"): said}
+    found = aws_role.run(world(objects, logs=logs, namespaces=("shop",)), subject)
+    assert isinstance(found, AwsRole) and found.known
+    assert (found.own, found.other, found.denied, found.sts_failures) == ("pay", "nodes", 1, 1)
+    assert found.account == "ServiceAccount/shop/app" and "sts.eu-west-1" in str(found.said)
+    mesh = aws_role.run(world(objects, logs=logs), subject)
+    assert isinstance(mesh, AwsRole) and not mesh.known and mesh.denied == 0
+    bare = world(pod("shop", "pay-5c9d-1", "10.0.0.1", "n1"), namespaces=("shop",))
+    none = aws_role.run(bare, subject)
+    assert isinstance(none, AwsRole) and (none.own, none.denied) == ("", 0)
