@@ -7,14 +7,14 @@ are found by service host and pod IP.
 
 from collections.abc import Iterable, Iterator
 
-from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, owner_of
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
-from meshdoctor.ports import EvidenceError
+from meshdoctor.ports import EvidenceError, NotRecordedError
 from meshdoctor.probes.proxy_logs import chosen, pod_log
 from meshdoctor.probes.reading import workloads, workloads_in
 from meshdoctor.probes.view import View
@@ -33,13 +33,27 @@ def failing_edges(view: View, of: WorkloadSubject | None = None) -> list[EdgeSub
         return []
     for pod in pods:
         try:
-            for line in pod_log(view, pod.namespace, pod.name).lines:
+            teller, log = _told(view, pod)
+            for line in log.lines:
                 if failed(line):
-                    for edge in edges_of(view, pod, line):
+                    for edge in edges_of(view, teller, line):
                         edges.setdefault(str(edge), edge)
         except EvidenceError:
             continue
     return list(edges.values())
+
+
+def _told(view: View, pod: Pod) -> tuple[Pod, AccessLog]:
+    """The pod's log; where a recording lacks it, that of another pod of its workload."""
+    try:
+        return pod, pod_log(view, pod.namespace, pod.name)
+    except NotRecordedError:
+        for other in _proxies_of(view, owner_of(pod)):
+            try:
+                return other, pod_log(view, other.namespace, other.name)
+            except NotRecordedError:
+                continue
+        raise
 
 
 def _proxies_of(view: View, subject: WorkloadSubject) -> list[Pod]:

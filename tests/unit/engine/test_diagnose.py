@@ -301,6 +301,15 @@ def test_triage_finds_the_failing_edges(line: str, edge: str) -> None:
     assert [str(e) for e in failing_edges(view)] == ([edge] if edge else [])
 
 
+def test_a_recording_may_hold_the_log_of_any_pod_of_a_workload() -> None:
+    second = MESH[MESH.index("kind: Pod") - len("apiVersion: v1\n") :].replace("aaaaa", "zzzzz")
+    edges = [
+        [str(e) for e in failing_edges(world(MESH + "---\n" + second, logs={key: FAILING}))]
+        for key in (("shop", f"cart-5c9d-{end}", "istio-proxy") for end in ("aaaaa", "zzzzz"))
+    ]
+    assert edges[0] == edges[1] != []
+
+
 def test_of_a_caller_alone_the_calls_seen_failing_are_judged() -> None:
     mesh = MESH + OTHERS
     logs = {("shop", "cart-5c9d-aaaaa", "istio-proxy"): TO_OTHERS + ABROAD}
