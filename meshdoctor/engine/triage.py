@@ -19,6 +19,7 @@ from meshdoctor.probes.proxy_logs import chosen, pod_log
 from meshdoctor.probes.reading import workloads, workloads_in
 from meshdoctor.probes.view import View
 
+MOST_SERVERS = 3
 _QUIET = frozenset({"-", "DC", ""})
 
 
@@ -85,13 +86,7 @@ def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
     if parts[0] == "outbound" and len(parts) == 4:
         yield from _to_service(view, owner, parts[3], int(parts[1] or 0))
     elif line.upstream_cluster == "PassthroughCluster":
-        address, _, port = line.upstream_host.rpartition(":")
-        yield EdgeSubject(
-            client=owner,
-            server=by_ip.get(address),
-            host=line.authority or address,
-            port=int(port) if port.isdigit() else 0,
-        )
+        yield from _past_services(view, owner, line, by_ip)
     elif line.upstream_cluster == BLACK_HOLE or (
         not line.upstream_cluster and _went_out(pod, line)
     ):
@@ -99,6 +94,23 @@ def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
         yield from _to_named(view, owner, line)
     elif parts[0] == "inbound" or not line.upstream_cluster:
         yield from _to_server(view, owner, line, by_ip)
+
+
+def _past_services(
+    view: View, client: WorkloadSubject, line: Line, by_ip: dict[str, WorkloadSubject]
+) -> Iterator[EdgeSubject]:
+    """A call that the proxy let through: to a pod's address, to that of a Service under a host
+    that the proxy does not know, or to one outside."""
+    address, _, text = line.upstream_host.rpartition(":")
+    port = int(text) if text.isdigit() else 0
+    host = line.authority or address
+    service = view.memo("service-by-ip", _by_cluster_ip).get(address)
+    if service is None:
+        yield EdgeSubject(client=client, server=by_ip.get(address), host=host, port=port)
+        return
+    named = ServiceSubject(service.namespace, service.name)
+    for server in list(_behind(view, service))[:MOST_SERVERS]:
+        yield EdgeSubject(client=client, server=server, service=named, host=host, port=port)
 
 
 def _went_out(pod: Pod, line: Line) -> bool:
@@ -138,7 +150,7 @@ def _to_service(view: View, client: WorkloadSubject, host: str, port: int) -> It
         return
     servers: list[WorkloadSubject | None] = list(_behind(view, service))
     servers = servers or [None]
-    for server in servers[:3]:
+    for server in servers[:MOST_SERVERS]:
         yield EdgeSubject(
             client=client,
             server=server,

@@ -301,6 +301,23 @@ def test_triage_finds_the_failing_edges(line: str, edge: str) -> None:
     assert [str(e) for e in failing_edges(view)] == ([edge] if edge else [])
 
 
+def test_a_call_to_a_service_under_a_host_that_the_proxy_does_not_know() -> None:
+    line = (
+        '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 503 UC x - "-" 0 95 12 - "-" "-" "-" '
+        '"pay.example.com" "172.20.0.9:80" PassthroughCluster 10.0.0.1:5 172.20.0.9:80 10.0.0.1:4 '
+        "- allow_any\n"
+    )
+    mesh = MESH.replace(
+        "spec: {selector: {app: cart},", "spec: {clusterIP: 172.20.0.9, selector: {app: cart},"
+    )
+    view = world(mesh, logs={("shop", "cart-5c9d-aaaaa", "istio-proxy"): line})
+    (edge,) = failing_edges(view)
+    assert (edge.host, edge.port) == ("pay.example.com", 80)
+    assert (str(edge.service), str(edge.server)) == ("shop/cart", "shop/cart")
+    (outside,) = failing_edges(world(MESH, logs={("shop", "cart-5c9d-aaaaa", "istio-proxy"): line}))
+    assert (outside.host, outside.service, outside.server) == ("pay.example.com", None, None)
+
+
 def test_a_recording_may_hold_the_log_of_any_pod_of_a_workload() -> None:
     second = MESH[MESH.index("kind: Pod") - len("apiVersion: v1\n") :].replace("aaaaa", "zzzzz")
     edges = [
