@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from meshdoctor.mesh.certificates import Bundle, parse
+from meshdoctor.mesh.routes import gateway_keys
 from meshdoctor.model.istio import Gateway, K8sGateway, ReferenceGrant, VirtualService
 from meshdoctor.model.kubernetes import Secret
 
@@ -167,15 +168,11 @@ def unrouted_passthrough(
     """
     if server.mode != PASSTHROUGH:
         return None
-    names = {gateway.name, f"{gateway.namespace}/{gateway.name}"}
+    key = (gateway.namespace, gateway.name)
     bound = [
         r
         for r in routes
-        if any(
-            g in names and (g != gateway.name or r.namespace == gateway.namespace)
-            for g in r.spec.gateways
-        )
-        and any(_meets(host, server.hosts) for host in r.spec.hosts)
+        if key in gateway_keys(r) and any(_meets(host, server.hosts) for host in r.spec.hosts)
     ]
     if any(route.spec.tls for route in bound):
         return None

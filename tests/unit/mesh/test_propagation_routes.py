@@ -117,6 +117,8 @@ spec:
 def test_gateway_references() -> None:
     known = many(Gateway, GATEWAYS)
     assert routes.dangling(vs("a", "{hosts: [x], gateways: [ingress/web]}"), known) is None
+    for old in ("web.ingress", "web.ingress.svc.cluster.local", "mesh"):
+        assert routes.dangling(vs("a", f"{{hosts: [x], gateways: [{old}]}}"), known) is None
     lost = routes.dangling(vs("a", "{hosts: [x], gateways: [web]}"), known)
     assert lost is not None and (lost.namespace, lost.exists_in) == ("shop", "ingress")
     gone = routes.dangling(vs("a", "{hosts: [x], gateways: [mesh, ingress/none]}"), known)
