@@ -84,8 +84,7 @@ class Collector:
 
     def cleared(self, group: Group, subject: Subject) -> frozenset[str]:
         """Names of the playbooks whose causes the steps that are not costly rule out."""
-        answers = [self._answer(step, subject).values for step in group.steps]
-        return group.cleared(answers, _config_kind(subject))
+        return group.cleared(lambda step: self._answer(step, subject).values, _config_kind(subject))
 
     def facts(self, playbook: Playbook, subject: Subject) -> FactSet:
         """The facts of all steps but the costly ones, which stay pending."""

@@ -1,14 +1,28 @@
 """Which playbooks judge the same subjects, and of which do a subject's answers clear it?
 
 Playbooks of one kind of subject ask the same probes, and find the same of most subjects. Asked
-together, one look-up tells for all of them.
+together, the answers lead down one path, and a probe is asked only while a playbook that is not
+cleared yet reads its facts: of a pod that runs, nobody asks why it does not start.
 """
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct, field
 
 from meshdoctor.engine.playbook import Playbook, Step
 from meshdoctor.engine.screen import MOST, Key, Uses, Values, key_of
+
+Ask = Callable[[Step], Values]
+
+
+class _Node(Struct):
+    """Where a path of answers has led: the playbooks that are cleared, and the place of the step
+    to ask next, -1 for none."""
+
+    cleared: frozenset[str]
+    place: int
+    next: dict[object, "_Node"] = field(default_factory=dict)
 
 
 class Group:
@@ -32,13 +46,65 @@ class Group:
                 own.append(place)
             self._places.append(own)
         self.steps = tuple(steps)
-        self._of_kind: dict[str, list[tuple[int, Key]]] = {}
-        self._seen: dict[object, frozenset[str]] = {}
+        self._keys: dict[int, Key] = {}
+        self._roots: dict[str, _Node] = {}
+        self._nodes = 0
 
-    @cached_property
-    def _keys(self) -> list[tuple[int, Key]]:
-        keys = [key_of(s.probe.declares, self._askers(at)) for at, s in enumerate(self.steps)]
-        return [(at, key) for at, key in enumerate(keys) if key is not None]
+    def cleared(self, ask: Ask, kind: str = "") -> frozenset[str]:
+        """Names of the playbooks whose causes the answers rule out, all of them.
+
+        `kind`: of the configuration object they are about; probes of other kinds say the same of
+        each of that kind.
+        """
+        known: dict[int, Values] = {}
+        node = self._roots.get(kind)
+        if node is None:
+            for place, step in enumerate(self.steps):
+                if not step.probe.concerns(kind):
+                    known[place] = ask(step)
+            node = self._roots[kind] = self._node(known)
+            known = {}
+        while node.place >= 0:
+            known[node.place] = values = ask(self.steps[node.place])
+            key = self._key(node.place).of(values)
+            following = node.next.get(key)
+            if following is None:
+                following = self._follow(node, key, self._whole(known, ask, kind))
+            node = following
+        return node.cleared
+
+    def _whole(self, known: dict[int, Values], ask: Ask, kind: str) -> dict[int, Values]:
+        """What is known, with what probes of other kinds say."""
+        others = {p: ask(s) for p, s in enumerate(self.steps) if not s.probe.concerns(kind)}
+        return {**others, **known}
+
+    def _follow(self, node: _Node, key: object, known: dict[int, Values]) -> _Node:
+        found = self._node(known)
+        if self._nodes < MOST:
+            node.next[key] = found
+            self._nodes += 1
+        return found
+
+    def _node(self, known: dict[int, Values]) -> _Node:
+        """What the answers known so far clear, and which step most of the others wait for."""
+        cleared = set()
+        wanted: Counter[int] = Counter()
+        for book, own in zip(self.books, self._places, strict=True):
+            answers = [known.get(at, ()) if at is not None else () for at in own]
+            if book.screen.clears(answers):
+                cleared.add(book.name)
+            else:
+                asked = {at for number in book.screen.steps if (at := own[number]) is not None}
+                wanted.update(asked - known.keys())
+        place = max(wanted, key=lambda at: (wanted[at], -at), default=-1)
+        return _Node(frozenset(cleared), place)
+
+    def _key(self, place: int) -> Key:
+        if place not in self._keys:
+            found = key_of(self.steps[place].probe.declares, self._askers(place))
+            assert found is not None, "a step is asked because a condition reads its facts"
+            self._keys[place] = found
+        return self._keys[place]
 
     def _askers(self, place: int) -> list[tuple[str, Uses]]:
         """Name of each step that asks the probe, and what its playbook's conditions read."""
@@ -48,26 +114,3 @@ class Group:
             for step, at in zip(book.steps, own, strict=True)
             if at == place
         ]
-
-    def cleared(self, answers: Sequence[Values], kind: str = "") -> frozenset[str]:
-        """Names of the playbooks whose causes the answers of `steps` rule out, all of them.
-
-        `kind`: of the configuration object they are about; probes of other kinds say the same of
-        each of that kind.
-        """
-        keys = self._of_kind.get(kind)
-        if keys is None:
-            keys = self._of_kind[kind] = [
-                (at, key) for at, key in self._keys if self.steps[at].probe.concerns(kind)
-            ]
-        key = (kind, *[key.of(answers[at]) for at, key in keys])
-        found = self._seen.get(key)
-        if found is None:
-            found = frozenset(
-                book.name
-                for book, own in zip(self.books, self._places, strict=True)
-                if book.screen.clears([() if at is None else answers[at] for at in own])
-            )
-            if len(self._seen) < MOST:
-                self._seen[key] = found
-        return found

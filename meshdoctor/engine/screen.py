@@ -66,7 +66,7 @@ class Key(Struct, frozen=True, kw_only=True):
 
 class Screen:
     """Remembers of which combinations of values every condition is false. `steps`: name and facts
-    of each; one that declares none here has unknown facts."""
+    of each; one that declares none here, or gives no values, has unknown facts."""
 
     def __init__(
         self,
@@ -83,14 +83,20 @@ class Screen:
         keys = [key_of(declares, [(step, self.uses)]) for step, declares in steps]
         self._keys = [(number, key) for number, key in enumerate(keys) if key is not None]
 
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The numbers of the steps whose facts the conditions read."""
+        return tuple(number for number, _ in self._keys)
+
     def clears(self, answers: Sequence[Values]) -> bool:
         """Whether every condition is false for the values of each step."""
-        key = tuple([key.of(answers[number]) for number, key in self._keys])
+        key = tuple([key.of(v) if (v := answers[n]) else None for n, key in self._keys])
         found = self._seen.get(key)
         if found is None:
             facts = {
                 name: value
                 for values, names in zip(answers, self._names, strict=True)
+                if values
                 for at, name in names
                 if not isinstance(value := values[at], Unavailable)
             }
