@@ -45,7 +45,7 @@ class ProxySigning(Struct, frozen=True, kw_only=True):
 def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
     """Is there a reason to doubt that this proxy can get certificates?"""
     pod = _pod(view, proxy)
-    kept = pod.status.phase == "Running" and proxy_type(pod) in ("sidecar", "router", "waypoint")
+    kept = _runs(pod) and proxy_type(pod) in ("sidecar", "router", "waypoint")
     ready = _proxy_ready(pod)
     listed = _listed(view, pod) if kept else None
     early = kept and _before_root(view, pod)
@@ -73,6 +73,14 @@ def _pod(view: View, proxy: ProxySubject) -> Pod:
     if pod is None:
         raise MissingError(f"pod {proxy.namespace}/{proxy.pod}")
     return pod
+
+
+def _runs(pod: Pod) -> bool:
+    """Whether its proxy runs or ran: a native sidecar that is not up yet leaves the pod Pending."""
+    if pod.status.phase != "Pending":
+        return pod.status.phase == "Running"
+    status = pod.container_status(PROXY)
+    return status is not None and (status.state.running is not None or status.restart_count > 0)
 
 
 def _proxy_ready(pod: Pod) -> bool:

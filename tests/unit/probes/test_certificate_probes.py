@@ -213,6 +213,16 @@ def test_doubt() -> None:
         signing()
 
 
+def test_a_native_sidecar_that_is_not_up_leaves_its_pod_pending() -> None:
+    fresh = root_map("shop", OLD)
+    waiting = pod("cart-1", ready=False, phase="Pending")
+    assert signing(waiting, fresh).doubtful
+    waiting["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "PodInitializing"}}
+    assert not signing(waiting, fresh).doubtful
+    waiting["status"]["containerStatuses"][0]["restartCount"] = 3
+    assert signing(waiting, fresh).doubtful
+
+
 FAIL = "2026-11-18T09:0{}:00.1Z\twarn\tsds\tfailed to warm certificate: rpc error: code = {}\n"
 
 
