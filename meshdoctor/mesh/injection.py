@@ -119,6 +119,15 @@ def passed_over(pod: NewPod, found: tuple[Injector, ...]) -> Decision:
     return Decision(injected=False, clause=clause, because=because)
 
 
+def label_means(value: str) -> bool | None:
+    """What the writer of a namespace's istio-injection label most likely meant, though only
+    `enabled` opts in and all else keeps out; None: nothing can be told."""
+    word = value.strip().lower()
+    if not word:
+        return None
+    return word not in ("disabled", "disable", "false", "no", "n", "off", "none", "never", "0")
+
+
 def _not_asked(pod: NewPod, found: tuple[Injector, ...]) -> tuple[Clause, str]:
     """Why no webhook matches, told from the labels in the order in which they win."""
     ns = f"namespace {pod.namespace}"

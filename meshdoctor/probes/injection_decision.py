@@ -12,7 +12,13 @@ from meshdoctor.mesh.enablement import (
     injected,
     older_than_enablement,
 )
-from meshdoctor.mesh.injection import IGNORED_NAMESPACES, Decision, NewPod, unclear
+from meshdoctor.mesh.injection import (
+    IGNORED_NAMESPACES,
+    Decision,
+    NewPod,
+    label_means,
+    unclear,
+)
 from meshdoctor.mesh.injector_config import config_map_name
 from meshdoctor.mesh.other_webhooks import after_injection
 from meshdoctor.mesh.text import clean
@@ -64,6 +70,10 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     calls: Annotated[Fact[int], "injection webhooks called for one pod"]
     second_webhook: Annotated[Fact[Ref], "another one of those; empty: only one"]
     namespace_injection: Annotated[Fact[str], "namespace label istio-injection; empty: absent"]
+    label_yes: Annotated[Fact[bool], "that label means yes, rightly written or not"]
+    label_right: Annotated[
+        Fact[str], "that label as kubectl sets it to what it means: enabled, else taken away"
+    ]
     namespace_revision: Annotated[Fact[str], "namespace label istio.io/rev; empty: absent"]
     revision_set_on: Annotated[
         Fact[Ref], "who carries the label istio.io/rev: namespace or workload"
@@ -143,6 +153,8 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         calls=len(told.called),
         second_webhook=Ref(_ref(told.called[0]) if len(told.called) > 1 else ""),
         namespace_injection=space.injection,
+        label_yes=label_means(space.injection) is True,
+        label_right=f"{INJECTION}=enabled" if label_means(space.injection) else f"{INJECTION}-",
         namespace_revision=space.revision,
         revision_set_on=(
             Ref(subject.ref)

@@ -12,6 +12,7 @@ from meshdoctor.mesh.injection import (
     Clause,
     NewPod,
     decide,
+    label_means,
     value_of,
 )
 from meshdoctor.mesh.injector_config import InjectorConfig, parse
@@ -405,3 +406,12 @@ def test_the_revision_asked_for_many_pods_is_the_one_of_each(
             called = {one.revision for one in matching(injectors(configs), names, labels)}
             expected = min(called) if len(called) == 1 else ""
             assert answers.revision(name, space, labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [("enabled", True), ("enable", True), ("true", True), ("Enabled", True), ("default", True),
+     ("disabled", False), ("false", False), ("No", False), ("off", False), ("", None)],
+)  # fmt: skip
+def test_what_a_namespace_label_was_meant_to_say(value: str, means: bool | None) -> None:
+    assert label_means(value) is means

@@ -365,3 +365,17 @@ def test_a_token_that_is_not_issued_is_not_the_namespaces_fault() -> None:
         'MountVolume.SetUp failed for volume "istio-token" : failed to fetch token: no endpoints'
     )
     assert at_fault(token) == "Deployment/shop/cart"
+
+
+def test_a_misspelt_namespace_label_and_how_it_is_put_right() -> None:
+    for value, means, right in (
+        ("enable", True, "istio-injection=enabled"),
+        ("false", False, "istio-injection-"),
+    ):
+        shop = SHOP.replace("istio-injection: enabled", f"istio-injection: '{value}'")
+        facts = decided(MESH + shop + pod(NEW, sidecar=False))
+        assert (facts.clause, facts.label_yes, facts.label_right) == (
+            "namespace-disabled",
+            means,
+            right,
+        )
