@@ -65,6 +65,15 @@ def names(entry: ServiceEntry, host: str) -> bool:
     )
 
 
+def host_of(entry: ServiceEntry, host: str) -> str:
+    """Under which of its hosts an entry that is about `host` makes it known."""
+    return next(iter(_about(entry, host)), host)
+
+
+def _about(entry: ServiceEntry, host: str) -> tuple[str, ...]:
+    return tuple(h for h in entry.spec.hosts if host_matches(h, host)) or tuple(entry.spec.hosts)
+
+
 def _holds(block: str, host: str) -> bool:
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(block, strict=False)
@@ -74,5 +83,4 @@ def _holds(block: str, host: str) -> bool:
 
 def _imported(entry: ServiceEntry, host: str, in_force: Scope) -> bool:
     ports = [p.number for p in entry.spec.ports]
-    about = [h for h in entry.spec.hosts if host_matches(h, host)] or entry.spec.hosts
-    return any(in_force.imports(one, entry.namespace, ports) for one in about)
+    return any(in_force.imports(one, entry.namespace, ports) for one in _about(entry, host))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.external_host import Known, Why, judge
+from meshdoctor.mesh.external_host import Known, Why, host_of, judge
 from meshdoctor.mesh.services import named_by_client
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope, scope
@@ -32,8 +32,11 @@ class EdgeExternal(Struct, frozen=True, kw_only=True):
     entry_namespace: Annotated[Fact[str], "its namespace"]
     ports: Annotated[Fact[str], "its ports"]
     sidecar: Annotated[Fact[Ref], "the Sidecar in force for the client; empty: none"]
-    sidecar_name: Annotated[Fact[str], "its name"]
-    sidecar_namespace: Annotated[Fact[str], "its namespace"]
+    known_host: Annotated[Fact[str], "the entry's host that means the host called"]
+    mend_kind: Annotated[Fact[str], "the kind of the object that hides it, in lower case"]
+    mend_name: Annotated[Fact[str], "that object's name"]
+    mend_namespace: Annotated[Fact[str], "its namespace"]
+    mend: Annotated[Fact[str], "what to add to that object; empty: nothing hides it"]
     refused: Annotated[Fact[bool], "hosts that the sidecar does not know are refused"]
     refused_by: Annotated[Fact[Ref], "the Sidecar or ConfigMap that says REGISTRY_ONLY"]
     client: Annotated[Fact[Ref], "the workload that calls"]
@@ -52,8 +55,11 @@ _NONE = EdgeExternal(
     entry_namespace="",
     ports="",
     sidecar=Ref(""),
-    sidecar_name="",
-    sidecar_namespace="",
+    known_host="",
+    mend_kind="",
+    mend_name="",
+    mend_namespace="",
+    mend="",
     refused=False,
     refused_by=Ref(""),
     client=Ref(""),
@@ -110,7 +116,9 @@ def _facts(
     refused = in_force.outbound_policy(mesh) == REGISTRY_ONLY
     own = in_force.sidecar is not None and in_force.sidecar.spec.outbound_traffic_policy is not None
     by = in_force.source if own else reading.mesh_config_ref(view)
-    _, space, name = (in_force.source or "//").split("/")
+    known = host_of(entry, edge.host) if entry is not None else edge.host
+    hides, mend = _mend(found, known, pod.namespace, in_force.source)
+    kind, space, name = (hides or "//").split("/")
     return EdgeExternal(
         judged=True,
         host=clean(edge.host),
@@ -122,14 +130,27 @@ def _facts(
         entry_namespace=entry.namespace if entry is not None else "",
         ports=clean(", ".join(str(p.number) for p in entry.spec.ports), 80) if entry else "",
         sidecar=Ref(in_force.source if found.why is Why.SIDECAR else ""),
-        sidecar_name=name,
-        sidecar_namespace=space,
+        known_host=clean(known),
+        mend_kind=kind.lower(),
+        mend_name=name,
+        mend_namespace=space,
+        mend=mend,
         refused=refused,
         refused_by=Ref(by if refused else ""),
         client=Ref(edge.client.ref),
         client_namespace=pod.namespace,
         client_pod=pod.name,
     )
+
+
+def _mend(found: Known, known: str, namespace: str, sidecar: str) -> tuple[str, str]:
+    """The object that hides the entry from the client, and what has to be added to it."""
+    entry = found.entry
+    if entry is not None and found.why is Why.EXPORT_TO:
+        return entry.ref, f"Add {namespace} to exportTo of {entry.ref}."
+    if entry is not None and found.why is Why.SIDECAR:
+        return sidecar, f"Add {entry.namespace}/{clean(known)} to the egress hosts of {sidecar}."
+    return "", ""
 
 
 def _said(why: Why, namespace: str, sidecar: str) -> str:

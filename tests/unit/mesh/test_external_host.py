@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from meshdoctor.mesh.external_host import judge
+from meshdoctor.mesh.external_host import host_of, judge
 from meshdoctor.mesh.visibility import Scope
 from meshdoctor.model.istio import MeshConfig, ServiceEntry, ServiceEntrySpec, Sidecar, SidecarSpec
 from meshdoctor.model.kubernetes import Meta
@@ -53,3 +53,10 @@ def test_known(
     entries: list[ServiceEntry], host: str, port: int, in_force: Scope, why: str
 ) -> None:
     assert judge(entries, host, port, in_force, MeshConfig()).why == why
+
+
+def test_the_entrys_own_name_of_the_host() -> None:
+    assert host_of(entry("web", hosts=["x.example", "*.google.internal"]), META) == (
+        "*.google.internal"
+    )
+    assert host_of(entry("web", addresses=["169.254.0.0/16"]), "169.254.169.254") == META

@@ -259,6 +259,30 @@ def test_hosts_outside_the_cluster(host: str, why: str, said: str) -> None:
     assert (found.unknown_by, found.unknown_said) == (why, said)
 
 
+@pytest.mark.parametrize(
+    ("export_to", "host", "mends", "mend"),
+    [
+        ("", "meta.example", "sidecar apps default",
+         "Add shared/meta.example to the egress hosts of Sidecar/apps/default."),
+        (', exportTo: ["."]', "meta.example", "serviceentry shared meta",
+         "Add apps to exportTo of ServiceEntry/shared/meta."),
+        ("", "other.example", "  ", ""),
+    ],
+)  # fmt: skip
+def test_what_to_change_where_an_entry_is_hidden(
+    export_to: str, host: str, mends: str, mend: str
+) -> None:
+    edge = EdgeSubject(client=CALL.client, server=None, host=host, port=80)
+    objects = REGISTRY_ONLY.replace("protocol: HTTP}]", "protocol: HTTP}]" + export_to)
+    found = edge_external.run(world(CLIENTS + objects), edge)
+    assert isinstance(found, EdgeExternal)
+    assert (f"{found.mend_kind} {found.mend_namespace} {found.mend_name}", found.mend) == (
+        mends,
+        mend,
+    )
+    assert found.known_host == host
+
+
 @pytest.mark.parametrize("host", ["pay.shop.svc.cluster.local", "pay", ""])
 def test_a_name_of_the_cluster_is_not_outside(host: str) -> None:
     edge = EdgeSubject(client=CALL.client, server=None, host=host, port=80)
