@@ -67,6 +67,9 @@ class ZtunnelLog(Struct, frozen=True, kw_only=True):
 )
 def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
     """What did the ztunnels of both nodes log about this edge?"""
+    ztunnels = _ztunnels(view)
+    if not ztunnels:
+        return _facts([], "", None)
     if edge.server is None:
         raise NotAskedError("ztunnel logs", "no workload stands behind the host")
     client = _pods(view, edge.client) if edge.client is not None else ()
@@ -74,7 +77,7 @@ def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
     service = reading.service(view, edge.service) if edge.service is not None else None
     wanted = target(edge, service, server)
     nodes = {pod.spec.node_name for pod in (*client, *server)}
-    found, pod, missing = _connections(view, nodes)
+    found, pod, missing = _connections(view, ztunnels, nodes)
     client_ips = frozenset(ip for one in client for ip in ips(one)) | (
         {edge.client_ip} if edge.client_ip else set()
     )
@@ -96,15 +99,16 @@ def _pods(view: View, subject: WorkloadSubject) -> tuple[Pod, ...]:
     return reading.workload(view, subject).pods
 
 
+def _ztunnels(view: View) -> tuple[Pod, ...]:
+    pods = view.objects("Pod", Pod, view.istio_namespace)
+    return tuple(pod for pod in pods if proxy_type(pod) == "ztunnel")
+
+
 def _connections(
-    view: View, nodes: set[str]
+    view: View, ztunnels: tuple[Pod, ...], nodes: set[str]
 ) -> tuple[tuple[Connection, ...], str, Unavailable | None]:
     """Connections of the ztunnels on these nodes, one such pod, and why some are missing."""
-    pods = [
-        pod
-        for pod in view.objects("Pod", Pod, view.istio_namespace)
-        if proxy_type(pod) == "ztunnel" and (pod.spec.node_name in nodes or not any(nodes))
-    ]
+    pods = [pod for pod in ztunnels if pod.spec.node_name in nodes or not any(nodes)]
     found: list[Connection] = []
     missing: Unavailable | None = None
     for pod in pods:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
-from meshdoctor.ports import ForbiddenError
+from meshdoctor.ports import ForbiddenError, NotAskedError
 from meshdoctor.probes.edge_ztunnel import ZtunnelLog, ztunnel_log
 from tests.unit.world import world
 
@@ -76,3 +78,11 @@ def test_no_ztunnel_is_known() -> None:
 def test_log_that_cannot_be_read() -> None:
     found = facts(OBJECTS + ZTUNNEL, "", failing={"log": ForbiddenError("pods/log")})
     assert isinstance(found.strict, Unavailable) and isinstance(found.kind, Unavailable)
+
+
+def test_a_host_outside_has_no_ztunnel_where_the_mesh_has_none() -> None:
+    outside = EdgeSubject(client=EDGE.client, server=None, host="api.example", port=443)
+    found = ztunnel_log.run(world(OBJECTS), outside)
+    assert isinstance(found, ZtunnelLog) and found.failures == 0
+    with pytest.raises(NotAskedError):
+        ztunnel_log.run(world(OBJECTS + ZTUNNEL), outside)
