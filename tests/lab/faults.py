@@ -13,7 +13,8 @@ inject:                                # steps, in order:
 - rollout: istio-system                #   wait until a namespace's Deployments are complete
 - freeze: shop/web                     #   its proxy (agent and Envoy) stands still; thaw: goes on
 - inside: {pod: shop/web, run: [...]}  #   a program in the network of its pod (replaced later)
-call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`)
+call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`; lab-node: the node)
+                                       # `pod: shop/pay`: its address stands for POD in `url`
 shows: {code: 503}                     # code, error, body, slow; or run + contains/lacks
 cured: {code: 200}                     # the same once the fault is gone
 propagation: {state: waiting}          # what `meshdoctor propagation` says of it (watch.py)

@@ -52,11 +52,16 @@ def _user_of(pod: Object) -> int:
 
 
 def call(api: Api, client: str, spec: Step) -> Object:
-    """Make one call from a workload's pod, as its application's user."""
-    pod = pod_of(api, client)
-    namespace, name = key_of(pod)
-    place = layout.pod_namespace(namespace, name)
-    uid = int(spec.get("uid") or _user_of(pod))
+    """Make one call from a workload's pod, as its application's user, or from the node."""
+    if client == layout.NODE:
+        place, uid = layout.CONTROL, layout.APP_UID
+    else:
+        pod = pod_of(api, client)
+        place = layout.pod_namespace(*key_of(pod))
+        uid = int(spec.get("uid") or _user_of(pod))
+    if "pod" in spec:
+        address = pod_of(api, spec["pod"])["status"].get("podIP", "")
+        spec = {**spec, "url": spec["url"].replace("POD", address)}
     argv = [sys.executable, str(layout.HERE / "caller.py"), json.dumps(spec)]
     done = run(netns.inside(place, netns.as_user(uid, argv)), timeout=30, check=False)
     found: Object = json.loads(done.stdout or "{}") or {"code": 0, "error": done.stderr[-200:]}
