@@ -1,6 +1,6 @@
 """Does the Service get the load balancer that it asks AWS for, and do its checks reach the pods?"""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Struct
@@ -95,17 +95,23 @@ def _plain_check(view: View, service: Service, found: Balancer) -> bool:
 
 
 def _failed_checks(view: View, service: Service) -> tuple[Line, ...]:
-    """Health checks of AWS load balancers in the logs of the service's proxies; a log that was
-    not read tells of none."""
+    """Health checks of AWS load balancers in the logs of the service's proxies that fail still: of
+    a pod that was starting the newest went well. A log that was not read tells of none."""
     out: list[Line] = []
     for pod in reading.pods_of_service(view, service):
-        out += _checks(view, pod) if proxy_type(pod) in ("router", "sidecar") else ()
+        out += _failing(_checks(view, pod)) if proxy_type(pod) in ("router", "sidecar") else ()
     return tuple(out)
 
 
-def _checks(view: View, pod: Pod) -> Iterable[Line]:
+def _checks(view: View, pod: Pod) -> Sequence[Line]:
     try:
         lines = pod_log(view, pod.namespace, pod.name).lines
     except EvidenceError:
         return ()
-    return [one for one in lines if CHECKER in one.user_agent and one.code >= 400]
+    return [one for one in lines if CHECKER in one.user_agent]
+
+
+def _failing(checks: Sequence[Line]) -> Sequence[Line]:
+    """The failed ones of each check whose newest answer is an error; oldest first."""
+    newest = {(one.authority, one.path): one.code for one in checks}
+    return [one for one in checks if one.code >= 400 <= newest[one.authority, one.path]]

@@ -119,6 +119,9 @@ def test_health_checks() -> None:
     logs = {("ingress", "gw-1", "istio-proxy"): CHECK * 3}
     found = balanced(service(), logs=logs)
     assert (found.checks_failed, found.check) == (3, "GET / 404")
+    well = CHECK.replace("404 NR route_not_found", "200 - via_upstream")
+    over = balanced(service(), logs={("ingress", "gw-1", "istio-proxy"): CHECK * 3 + well})
+    assert over.checks_failed == 0, "the pod was starting: its newest check went well"
     checked = (
         f"{{{NOTE}type: nlb, {NOTE}proxy-protocol: '*', {NOTE}healthcheck-protocol: http, "
         f"{NOTE}healthcheck-port: '15021'}}"
