@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.control_path import Closed, closed
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY
+from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.kubernetes import (
@@ -35,6 +35,7 @@ class WayToIstiod(Struct, frozen=True, kw_only=True):
     group_policy: Annotated[
         Fact[Ref], "the SecurityGroupPolicy that gives the pod its own groups; empty: none"
     ]
+    down: Annotated[Fact[Ref], "istiod's workload, where none of its pods is ready; empty: one is"]
     said: Annotated[Fact[str], "the same as the end of a sentence"]
 
 
@@ -56,22 +57,31 @@ def workload_way_to_istiod(view: View, subject: WorkloadSubject) -> WayToIstiod:
 def _way(view: View, pod: Pod) -> WayToIstiod:
     status = pod.container_status(PROXY)
     if status is None or status.ready:
-        return WayToIstiod(policy=Ref(""), group_policy=Ref(""), said="")
+        return WayToIstiod(policy=Ref(""), group_policy=Ref(""), down=Ref(""), said="")
     policy = attempt(lambda: _policy(view, pod))
     groups = attempt(lambda: group_policy(view, pod))
+    down = attempt(lambda: _down(view))
     told = [
         policy.said if isinstance(policy, Closed) else "",
         _told(groups) if isinstance(groups, SecurityGroupPolicy) else "",
+        f"; no pod of {down} is ready" if isinstance(down, str) and down else "",
     ]
     return WayToIstiod(
         policy=Ref(_ref(policy.by.policy)) if isinstance(policy, Closed) else policy,
         group_policy=groups if isinstance(groups, Unavailable) else Ref(_ref(groups)),
+        down=down if isinstance(down, Unavailable) else Ref(down),
         said=clean("".join(told), 400),
     )
 
 
 def _ref(found: Object | None) -> str:
     return found.ref if found is not None else ""
+
+
+def _down(view: View) -> str:
+    """Empty too where no istiod runs in this cluster: a remote one may answer."""
+    pods = istiod_pods(view)
+    return "" if not pods or any(map(is_ready, pods)) else owner_of(pods[0]).ref
 
 
 def _policy(view: View, pod: Pod) -> Closed:

@@ -196,6 +196,15 @@ def test_way_to_istiod(ready: bool, policy: str, groups: str) -> None:
     assert ("sg-1, sg-2" in str(found.said)) is not ready
 
 
+@pytest.mark.parametrize(("ready", "down"), [(False, "Deployment/istio-system/istiod"), (True, "")])
+def test_way_to_an_istiod_that_is_not_ready(ready: bool, down: str) -> None:
+    istiod = pod("istio-system", "istiod-1", "10.0.0.9", "a", ready=ready)
+    view = world(pod("apps", "rep-1", "10.0.0.2", "a", ready=False) + istiod)
+    found = proxy_way_to_istiod.run(view, ProxySubject("apps", "rep-1", "rep"))
+    assert found.down == down
+    assert ("no pod of" in str(found.said)) is not ready
+
+
 def test_what_may_not_be_read_is_not_said() -> None:
     refused = ForbiddenError("list of NetworkPolicy", "forbidden", "")
     view = world(
