@@ -102,7 +102,21 @@ def _listener(message: str, known: Objects) -> Offender | None:
             why=f"listener on port {min(ports, default=0)}",
             objects=_newest(gateways) or _newest(services),
         )
+    if "has the same matching rules defined as" in message:
+        return _same_matching(message, known)
     return None
+
+
+def _same_matching(message: str, known: Objects) -> Offender | None:
+    """Gateways of which two servers share a listener: Envoy names the pods' port, a server the
+    port of their Service."""
+    ports = {int(m[2] or m[3]) for m in _LISTENER_PORT.finditer(message) if m[2] or m[3]}
+    ports |= {p.port for s in known.services for p in s.spec.ports if p.target_port in ports}
+    servers = [g for g in known.gateways for s in g.spec.servers if s.port.number in ports]
+    if len(servers) < 2:
+        return None
+    sharing = {g.ref: g for g in servers}.values()
+    return Offender(why=f"servers that share port {min(ports)}", objects=_newest(sharing))
 
 
 def binds_wildcard(service: Service, port: int) -> bool:

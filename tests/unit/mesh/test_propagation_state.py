@@ -14,6 +14,7 @@ from meshdoctor.mesh.workloads import group
 from meshdoctor.model.istio import (
     DestinationRule,
     EnvoyFilter,
+    Gateway,
     MeshConfig,
     RequestAuthentication,
     ServiceEntry,
@@ -146,6 +147,25 @@ def test_a_gateways_own_health_port_is_innocent() -> None:
     gateway_only = Objects(services=KNOWN.services[:1])
     text = "error adding listener: '0.0.0.0_15021' has duplicate address '0.0.0.0:15021'"
     assert offender(text, gateway_only).objects == ()
+
+
+ONE_PORT = """
+{apiVersion: v1, kind: Service, metadata: {name: gw, namespace: ingress}, spec: {ports: [{name: https, port: 443, targetPort: 8443}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: tls, namespace: a, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: {servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.example]}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: other, namespace: a}, spec: {servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.example]}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: plain, namespace: b, creationTimestamp: "2026-02-01T00:00:00Z"}, spec: {servers: [{port: {number: 443, name: http, protocol: HTTP}, hosts: ["*"]}]}}
+"""
+SAME_CHAINS = "Error adding/updating listener(s) 0.0.0.0_8443: error adding listener '0.0.0.0:8443': filter chain '' has the same matching rules defined as ''"
+
+
+def test_gateways_that_share_a_listener_whose_chains_match_alike() -> None:
+    services, gateways = tuple(many(Service, ONE_PORT)), tuple(many(Gateway, ONE_PORT))
+    found = offender(SAME_CHAINS, Objects(services=services, gateways=gateways))
+    assert [one.ref for one in found.objects] == ["Gateway/b/plain", "Gateway/a/tls"]
+    assert offender(SAME_CHAINS, Objects(services=services, gateways=gateways[:2])).objects == ()
 
 
 ENDPOINTS = """
