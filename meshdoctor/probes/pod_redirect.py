@@ -41,7 +41,7 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     init_text: Annotated[Fact[str], "last words of an istio-init that failed", OBSERVED]
     init_rights: Annotated[Fact[bool], "istio-init may not do what it must", OBSERVED]
     init_caps_missing: Annotated[Fact[bool], "istio-init lacks NET_ADMIN, NET_RAW or root"]
-    app_init: Annotated[Fact[str], "the application's init container that hangs", OBSERVED]
+    app_init: Annotated[Fact[str], "the application's hanging, redirected init container", OBSERVED]
     app_init_exempt: Annotated[Fact[bool], "it runs as 1337, so nothing redirects it"]
     agent: Annotated[Fact[str], "istio-cni's pod on the node; empty: none there"]
     agent_namespace: Annotated[Fact[str], "namespace of istio-cni's pods; empty: none anywhere"]
@@ -215,10 +215,19 @@ def _caps_missing(pod: Pod) -> bool:
 
 
 def _app_init(one: Startup) -> str:
-    """An init container of the application's own that runs or fails while no proxy is there."""
+    """An init container of the application's own that runs or fails while its traffic is
+    redirected and no proxy is there: istio-cni redirects from the start, istio-init only what runs
+    after it (init containers that a later webhook appends, a Vault agent's say)."""
     mine = one.container not in (INIT, VALIDATION, PROXY, "enable-core-dump", "")
     waits = one.stage is Stage.INIT and not is_native_sidecar(one.pod)
-    return one.container if mine and waits else ""
+    return one.container if mine and waits and _redirected(one) else ""
+
+
+def _redirected(one: Startup) -> bool:
+    names = [c.name for c in one.pod.spec.init_containers]
+    if INIT not in names:
+        return VALIDATION in names
+    return one.container in names[names.index(INIT) + 1 :]
 
 
 def _exempt(pod: Pod, name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import NamespaceSubject, WorkloadSubject
 from meshdoctor.ports import ForbiddenError
@@ -303,6 +305,29 @@ def test_a_rewritten_probe_is_told_by_the_agents_log() -> None:
 
     assert facts(said).app_probe == said
     assert facts("").app_probe == ""
+
+
+@pytest.mark.parametrize(
+    ("inits", "hangs"),
+    [
+        (("istio-init", "vault-agent-init"), "vault-agent-init"),
+        (("vault-agent-init", "istio-init"), ""),
+        (("vault-agent-init", "istio-validation"), "vault-agent-init"),
+        (("vault-agent-init",), ""),
+    ],
+)
+def test_an_init_container_of_the_application_that_is_redirected(
+    inits: tuple[str, ...], hangs: str
+) -> None:
+    running = "{name: vault-agent-init, ready: false, state: {running: {}}}"
+    done = "{name: %s, ready: true, state: {terminated: {exitCode: 0}}}"
+    before = inits[: inits.index("vault-agent-init")]
+    states = ", ".join([*(done % name for name in before), running])
+    named = ", ".join(f"{{name: {name}}}" for name in inits)
+    text = pod(NEW, sidecar=True, ready="False")
+    text = text[: text.index("  containerStatuses")] + f"  initContainerStatuses: [{states}]\n"
+    text = text.replace("containers: [", f"initContainers: [{named}], containers: [", 1)
+    assert pod_redirect.run(world(MESH + SHOP + text), CART).app_init == hangs
 
 
 def test_setup_and_redirect_of_a_plain_pod() -> None:
