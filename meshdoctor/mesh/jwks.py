@@ -71,10 +71,22 @@ def _keys(provider: dict[str, Any]) -> Keys:
     )
 
 
+def names_placeholder(text: str) -> bool:
+    """Whether a text, such as a proxy's log at level debug, holds older releases' placeholder."""
+    return any(mark in text for mark in _MARKS)
+
+
+_MARKS = frozenset(
+    {
+        FAKE,
+        base64.b64encode(FAKE.encode()).decode().rstrip("="),
+        base64.urlsafe_b64encode(FAKE.encode()).decode().rstrip("="),
+    }
+)
+
+
 def _is_placeholder(text: str) -> bool:
-    marks = {base64.b64encode(FAKE.encode()).decode().rstrip("="), FAKE}
-    marks.add(base64.urlsafe_b64encode(FAKE.encode()).decode().rstrip("="))
-    if any(mark in text for mark in marks):
+    if names_placeholder(text):
         return True
     try:
         keys = json.loads(text)["keys"]

@@ -287,7 +287,10 @@ def _sidecar(view: View, base: Situation, server: WorkloadPods) -> Hop:
     )
     judge = Judge(namespace=server.subject.namespace, labels=server.labels)
     why = log if isinstance(log, Unavailable) else None
-    return _judged(view, base, server, judge, expected, mine, why)
+    hop = _judged(view, base, server, judge, expected, mine, why)
+    if isinstance(log, Unavailable) or hop.summary.total:
+        return hop
+    return replace(hop, summary=authz_evidence.of_debug_log(log))
 
 
 def _from(line: Line, base: Situation, ips: frozenset[str], gateway: bool) -> bool:

@@ -5,10 +5,12 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import log_lines
-from meshdoctor.mesh.jwks import Keys, keys_in
+from meshdoctor.mesh.jwks import Keys, keys_in, names_placeholder
 from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import NotAskedError, UnparsableError
 from meshdoctor.probes.authz_denial import READS
@@ -52,10 +54,18 @@ def authz_jwks(view: View, edge: EdgeSubject) -> AuthzJwks:
         errors=said if isinstance(said, Unavailable) else len(said),
         error=clean(lines[-1].text, 300) if lines else "",
         istiod=Ref(_istiod(view)),
-        placeholder=keys if isinstance(keys, Unavailable) else any(k.placeholder for k in mine),
+        placeholder=_placeholder(view, pod, keys),
         lacks_kid=keys if isinstance(keys, Unavailable) else _lacks(mine, kid),
         kid=kid,
     )
+
+
+def _placeholder(view: View, pod: Pod, keys: tuple[Keys, ...] | Unavailable) -> bool | Unavailable:
+    """From its listeners; where they cannot be read, a debug log may show what it was given."""
+    if not isinstance(keys, Unavailable):
+        return any(k.placeholder for k in keys)
+    log = attempt(lambda: view.log(pod.namespace, pod.name, PROXY).text)
+    return True if isinstance(log, str) and names_placeholder(log) else keys
 
 
 def _istiod_said(view: View, uris: set[str]) -> tuple[log_lines.Said, ...]:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from meshdoctor.mesh.access_log import parse
-from meshdoctor.mesh.authz_evidence import Denial, of_line, relevant, summarise
+from meshdoctor.mesh.authz_evidence import Denial, of_debug_log, of_line, relevant, summarise
 from meshdoctor.mesh.authz_fields import Claims, Scene
 from meshdoctor.mesh.authz_hints import (
     Hint,
@@ -21,7 +21,7 @@ from meshdoctor.mesh.authz_hints import (
     path_detail,
 )
 from meshdoctor.mesh.authz_rules import Clause
-from meshdoctor.mesh.jwks import keys_in
+from meshdoctor.mesh.jwks import keys_in, names_placeholder
 from tests.unit.mesh.authz_case import CALL, CART, SETTINGS
 
 
@@ -239,6 +239,21 @@ def test_summaries_and_relevance() -> None:
     assert len(relevant(lines, method="PUT", path="", host="")) == 4
 
 
+def judged(*words: str) -> str:
+    stamp = "2026-11-18T09:20:05.1Z\tdebug\tenvoy jwt\t"
+    return "".join(f"{stamp}Jwt authentication completed with: {one}\n" for one in words)
+
+
+def test_tokens_refused_in_a_debug_log() -> None:
+    fails = "Jwt verification fails"
+    found = of_debug_log(parse(judged(fails, fails, "Jwt is expired")))
+    assert (found.count("jwt"), found.refused) == (3, 3)
+    assert found.denial is not None and found.denial.text == fails
+    assert of_debug_log(parse(judged(fails, "OK"))).refused == 0
+    assert of_debug_log(parse(judged())).refused == 0
+    assert of_debug_log(parse(judged(fails) + log("via_upstream", 200))).refused == 0
+
+
 def test_key_sets() -> None:
     assert keys_in("not json") is None
     assert keys_in("{}") == ()
@@ -254,3 +269,5 @@ def test_key_sets() -> None:
     assert found["r"].remote
     assert found["f"].placeholder
     assert not found["g"].placeholder
+    assert names_placeholder('"n": "RXJyb3ItSXN0aW9kRmFpbGVkVG9GZXRjaEp3a3NVcmktaHR0cDov"')
+    assert not names_placeholder('"n": "AQAB"')

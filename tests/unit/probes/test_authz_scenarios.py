@@ -369,6 +369,12 @@ def test_signing_keys() -> None:
     assert outcome(*SHOP, RA, logs=log, request=asked, istioctl=dump) == ["MD2105"]
     undecided = report(*SHOP, RA, logs=log, request=asked).of("undecided")
     assert {f.code for f in undecided} >= {"MD2105", "MD2106"}
+    said = (
+        "2026-11-18T09:20:05Z\tdebug\tenvoy jwt\tLoaded JwtAuthConfig: providers {\n"
+        '  inline_string: "{ \\"n\\":\\"RXJyb3ItSXN0aW9kRmFpbGVkVG9GZXRjaEp3a3NVcmktaHR0cDov\\"}"\n'
+        "2026-11-18T09:21:05Z\tdebug\tenvoy jwt\tJwt authentication completed with: Jwt verification fails\n"
+    )
+    assert outcome(*SHOP, RA, logs={"shop/pay-1": said}) == ["MD2105"]
     remote = {
         "shop/pay-1": line(code=401, details="jwt_authn_access_denied{Jwks_remote_fetch_is_failed}")
     }
