@@ -109,7 +109,8 @@ def _past_services(
         yield EdgeSubject(client=client, server=by_ip.get(address), host=host, port=port)
         return
     named = ServiceSubject(service.namespace, service.name)
-    for server in list(_behind(view, service))[:MOST_SERVERS]:
+    servers: list[WorkloadSubject | None] = list(_behind(view, service))
+    for server in (servers or [None])[:MOST_SERVERS]:
         yield EdgeSubject(client=client, server=server, service=named, host=host, port=port)
 
 

@@ -314,6 +314,9 @@ def test_a_call_to_a_service_under_a_host_that_the_proxy_does_not_know() -> None
     (edge,) = failing_edges(view)
     assert (edge.host, edge.port) == ("pay.example.com", 80)
     assert (str(edge.service), str(edge.server)) == ("shop/cart", "shop/cart")
+    empty = mesh.replace("selector: {app: cart},", "selector: {app: nobody},")
+    (lost,) = failing_edges(world(empty, logs={("shop", "cart-5c9d-aaaaa", "istio-proxy"): line}))
+    assert (str(lost.service), lost.server) == ("shop/cart", None)
     (outside,) = failing_edges(world(MESH, logs={("shop", "cart-5c9d-aaaaa", "istio-proxy"): line}))
     assert (outside.host, outside.service, outside.server) == ("pay.example.com", None, None)
 
