@@ -113,10 +113,6 @@ class Evidence:
             raise Awaited(key, read)
         return self.once(key, read)
 
-    def forget(self, key: Hashable) -> None:
-        """Make room: the value of a key that nobody asks for again."""
-        self._values.pop(key, None)
-
     def _lists(self) -> Iterator[Answer]:
         """Every list read so far."""
         for key, value in list(self._values.items()):

@@ -25,6 +25,13 @@ class _Node(Struct):
     next: dict[object, "_Node"] = field(default_factory=dict)
 
 
+class _Root(Struct):
+    """Where the paths of one kind begin, and what probes of other kinds say of it."""
+
+    node: _Node
+    known: dict[int, Values]
+
+
 class Group:
     """Playbooks that judge one subject together. `steps`: what they ask but the costly steps,
     each probe once."""
@@ -47,7 +54,7 @@ class Group:
             self._places.append(own)
         self.steps = tuple(steps)
         self._keys: dict[int, Key] = {}
-        self._roots: dict[str, _Node] = {}
+        self._roots: dict[str, _Root] = {}
         self._nodes = 0
 
     def cleared(self, ask: Ask, kind: str = "") -> frozenset[str]:
@@ -56,27 +63,20 @@ class Group:
         `kind`: of the configuration object they are about; probes of other kinds say the same of
         each of that kind.
         """
+        root = self._roots.get(kind)
+        if root is None:
+            others = {p: ask(s) for p, s in enumerate(self.steps) if not s.probe.concerns(kind)}
+            root = self._roots[kind] = _Root(self._node(others), others)
         known: dict[int, Values] = {}
-        node = self._roots.get(kind)
-        if node is None:
-            for place, step in enumerate(self.steps):
-                if not step.probe.concerns(kind):
-                    known[place] = ask(step)
-            node = self._roots[kind] = self._node(known)
-            known = {}
+        node = root.node
         while node.place >= 0:
             known[node.place] = values = ask(self.steps[node.place])
             key = self._key(node.place).of(values)
             following = node.next.get(key)
             if following is None:
-                following = self._follow(node, key, self._whole(known, ask, kind))
+                following = self._follow(node, key, {**root.known, **known})
             node = following
         return node.cleared
-
-    def _whole(self, known: dict[int, Values], ask: Ask, kind: str) -> dict[int, Values]:
-        """What is known, with what probes of other kinds say."""
-        others = {p: ask(s) for p, s in enumerate(self.steps) if not s.probe.concerns(kind)}
-        return {**others, **known}
 
     def _follow(self, node: _Node, key: object, known: dict[int, Values]) -> _Node:
         found = self._node(known)

@@ -11,7 +11,7 @@ from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, owner_of
+from meshdoctor.mesh.workloads import WorkloadPods, owner_of
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, NotRecordedError
@@ -57,9 +57,9 @@ def _told(view: View, pod: Pod) -> tuple[Pod, AccessLog]:
         raise
 
 
-def _proxies_of(view: View, subject: WorkloadSubject) -> list[Pod]:
+def _proxies_of(view: View, subject: WorkloadSubject) -> tuple[Pod, ...]:
     found = workloads(view).get((subject.namespace, subject.name))
-    return [p for p in found.pods if has_proxy(p)] if found is not None else []
+    return found.proxies if found is not None else ()
 
 
 def failed(line: Line) -> bool:
