@@ -13,6 +13,7 @@ from meshdoctor.mesh.ambient import (
     wanted,
 )
 from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, read_log
+from meshdoctor.mesh.control_path import BRANCH_INTERFACE
 from meshdoctor.mesh.pod_startup import recent
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, is_sidecar
@@ -28,7 +29,6 @@ from meshdoctor.probes.view import View, attempt, known, probe
 
 NO_POD = Pod()
 NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
-POD_ENI = "vpc.amazonaws.com/pod-eni"
 
 
 class AmbientEnrolment(Struct, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         probe_text=trouble.probe_text,
         health_text=trouble.health_text,
         policy=trouble.policy,
-        branch_eni=POD_ENI in pod.annotations,
+        branch_eni=BRANCH_INTERFACE in pod.annotations,
     )
 
 

@@ -9,9 +9,9 @@ from meshdoctor.mesh.edge_tls import is_ambient
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.kubernetes import Node, Pod
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
-from meshdoctor.ports import EvidenceError, MissingError, NotAskedError
+from meshdoctor.ports import MissingError, NotAskedError
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
 
@@ -46,20 +46,12 @@ def caller(view: View, edge: EdgeSubject) -> Caller:
     if not edge.client_ip:
         raise NotAskedError("the caller", "no client is named", "name it with --from")
     pods = view.objects("Pod", Pod)
-    if edge.client_ip in callers.node_addresses(_nodes(view), pods):
+    if edge.client_ip in callers.node_addresses(reading.nodes(view), pods):
         return _address("node", edge.client_ip)
     pod = callers.pod_at(edge.client_ip, pods)
     if pod is None:
         return _address("outside", edge.client_ip)
     return _pod(pod, pod.ref)
-
-
-def _nodes(view: View) -> tuple[Node, ...]:
-    """The nodes; without permission the pods' hostIP must do."""
-    try:
-        return view.objects("Node", Node)
-    except EvidenceError:
-        return ()
 
 
 def _address(kind: str, address: str) -> Caller:

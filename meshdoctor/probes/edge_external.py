@@ -7,10 +7,10 @@ from msgspec import Struct
 from meshdoctor.mesh.external_host import Known, Why, host_of, judge
 from meshdoctor.mesh.services import named_by_client
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope, scope
+from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import MeshConfig, ServiceEntry, Sidecar
+from meshdoctor.model.istio import MeshConfig, ServiceEntry
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import reading
@@ -90,7 +90,7 @@ def edge_external(view: View, edge: EdgeSubject) -> EdgeExternal:
     if pod is None or proxy_type(pod) != "sidecar" or _of_cluster(edge):
         return _NONE
     mesh = reading.mesh_config(view)
-    in_force = _scope(view, pod, mesh)
+    in_force = reading.sidecar_scope(view, pod)
     found = judge(view.objects("ServiceEntry", ServiceEntry), edge.host, edge.port, in_force, mesh)
     return _facts(view, edge, pod, in_force, mesh, found)
 
@@ -100,12 +100,6 @@ def _of_cluster(edge: EdgeSubject) -> bool:
     assert edge.client is not None
     named = named_by_client(edge.host, edge.client.namespace)
     return named is not None and (".svc" in edge.host or "." not in edge.host)
-
-
-def _scope(view: View, pod: Pod, mesh: MeshConfig) -> Scope:
-    spaces = sorted({pod.namespace, mesh.root_namespace})
-    sidecars = [s for ns in spaces for s in view.objects("Sidecar", Sidecar, ns)]
-    return scope(sidecars, pod.namespace, pod.labels, mesh.root_namespace)
 
 
 def _facts(

@@ -10,7 +10,7 @@ from meshdoctor.mesh.network_policy import Blocked
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter
-from meshdoctor.model.kubernetes import Namespace, NetworkPolicy, Pod
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import MissingError, NotAskedError
 from meshdoctor.probes import edge_objects, reading
@@ -41,9 +41,9 @@ def edge_network(view: View, edge: EdgeSubject) -> EdgeNetwork:
         raise NotAskedError("NetworkPolicies of the edge", "no workload stands behind the host")
     found = edge_objects.judged(view, edge)
     client, server = _pods(view, edge)
-    spaces = sorted({p.namespace for p in (client, server) if p is not None})
-    policies = [p for ns in spaces for p in view.objects("NetworkPolicy", NetworkPolicy, ns)]
-    labels = _namespace_labels(view, policies)
+    spaces = {p.namespace for p in (client, server) if p is not None}
+    policies = reading.network_policies(view, spaces)
+    labels = reading.namespace_labels(view) if policies else {}
     plain = network_policy.blocked(policies, client, server, found.workload_port, labels)
     hbone = network_policy.blocked(policies, client, server, network_policy.HBONE, labels)
     return _facts(plain, hbone)
@@ -55,13 +55,6 @@ def _pods(view: View, edge: EdgeSubject) -> tuple[Pod | None, Pod | None]:
         raise MissingError(f"pods of {edge.server}", "the workload has none")
     client = reading.workload(view, edge.client).pod if edge.client is not None else None
     return client, server
-
-
-def _namespace_labels(view: View, policies: list[NetworkPolicy]) -> dict[str, dict[str, str]]:
-    """Labels of all namespaces; not asked for when no policy needs them."""
-    if not policies:
-        return {}
-    return {n.name: n.labels for n in view.objects("Namespace", Namespace)}
 
 
 def _facts(plain: Blocked, hbone: Blocked) -> EdgeNetwork:

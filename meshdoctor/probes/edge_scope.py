@@ -11,11 +11,11 @@ from meshdoctor.mesh.exports import audience, sees
 from meshdoctor.mesh.hosts import age_key
 from meshdoctor.mesh.services import fqdn, host_matches, port_of
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.visibility import Scope, scope, service_export_to
+from meshdoctor.mesh.visibility import Scope, service_export_to
 from meshdoctor.mesh.visibility import sees as sees_service
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, proxy_type
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import DestinationRule, MeshConfig, Sidecar, VirtualService
+from meshdoctor.model.istio import DestinationRule, MeshConfig, VirtualService
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import reading
@@ -123,11 +123,7 @@ def edge_scope(view: View, edge: EdgeSubject) -> EdgeScope:
     if pod is None or not has_proxy(pod) or proxy_type(pod) not in ("sidecar", "router"):
         return _NONE
     mesh = reading.mesh_config(view)
-    spaces = sorted({pod.namespace, mesh.root_namespace})
-    sidecars = [s for ns in spaces for s in view.objects("Sidecar", Sidecar, ns)]
-    in_force = scope(
-        sidecars, pod.namespace, pod.labels, mesh.root_namespace, proxy=proxy_type(pod)
-    )
+    in_force = reading.sidecar_scope(view, pod)
     facts = _visibility(service, in_force, mesh)
     facts = replace(facts, client_pod=pod.name, client_namespace=pod.namespace)
     port = port_of(service, edge.port)

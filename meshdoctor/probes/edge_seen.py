@@ -1,6 +1,5 @@
 """Do the logs show the edge working, and who is refused at the server?"""
 
-from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Struct
@@ -14,7 +13,6 @@ from meshdoctor.mesh.edge_tls import is_ambient
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import has_proxy, owner_of
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import Node, Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, NotAskedError
 from meshdoctor.probes import proxy_logs, reading
@@ -113,26 +111,14 @@ def refused_peers(view: View, edge: EdgeSubject) -> RefusedPeers:
         for line in logs.lines(lambda log: ev.of_server(log, wanted))
         if ev.refused(line) and line.server_name_kind == "plaintext"
     ]
-    pods = view.objects("Pod", Pod)
-    return _classified(logs, lines, pods, callers.node_addresses(_nodes(view), pods))
-
-
-def _nodes(view: View) -> tuple[Node, ...]:
-    try:
-        return view.objects("Node", Node)
-    except EvidenceError:
-        return ()
+    return _classified(logs, lines, reading.addresses(view))
 
 
 def _classified(
-    logs: proxy_logs.ProxyLogs,
-    lines: list[Line],
-    pods: Iterable[Pod],
-    nodes: frozenset[str],
+    logs: proxy_logs.ProxyLogs, lines: list[Line], known: callers.Addresses
 ) -> RefusedPeers:
     addresses = ev.peers(lines)
-    known = tuple(pods)
-    at = {ip: callers.pod_at(ip, known) for ip in addresses if ip not in nodes}
+    at = {ip: known.pods.get(ip) for ip in addresses if ip not in known.nodes}
     found = [pod for pod in at.values() if pod is not None]
     bare = [p for p in found if not has_proxy(p) and not is_ambient(p)]
     ingresses = [p for p in found if callers.is_ingress_controller(p)]
@@ -140,7 +126,7 @@ def _classified(
     first = owner_of(plain[0]) if plain else None
     return RefusedPeers(
         peers=logs.seen(len(addresses)),
-        nodes=logs.seen(sum(1 for ip in addresses if ip in nodes)),
+        nodes=logs.seen(sum(1 for ip in addresses if ip in known.nodes)),
         outside=logs.seen(sum(1 for pod in at.values() if pod is None)),
         bare=logs.seen(len(plain)),
         meshed=logs.seen(sum(1 for p in found if has_proxy(p))),

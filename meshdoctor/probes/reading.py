@@ -4,14 +4,27 @@ Not a probe: it judges nothing.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
+from meshdoctor.mesh.callers import Addresses
+from meshdoctor.mesh.callers import addresses as addresses_of
 from meshdoctor.mesh.endpoints import by_service
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
 from meshdoctor.mesh.peer_authentication import Policies
 from meshdoctor.mesh.services import PodsByLabels
-from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group
-from meshdoctor.model.istio import MeshConfig, PeerAuthentication
-from meshdoctor.model.kubernetes import ConfigMap, EndpointSlice, Pod, Service, Workload
+from meshdoctor.mesh.visibility import Scope, scope
+from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group, proxy_type
+from meshdoctor.model.istio import MeshConfig, PeerAuthentication, Sidecar
+from meshdoctor.model.kubernetes import (
+    ConfigMap,
+    EndpointSlice,
+    Namespace,
+    NetworkPolicy,
+    Node,
+    Pod,
+    Service,
+    Workload,
+)
 from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes.view import View, attempt, known
@@ -129,6 +142,39 @@ def peer_authentications(view: View, namespace: str) -> Policies:
         )
 
     return known(view.memo(("mtls-policies", namespace), lambda v: attempt(lambda: build(v))))
+
+
+def nodes(view: View) -> tuple[Node, ...]:
+    """The nodes; without permission the pods' hostIP must do."""
+    try:
+        return view.objects("Node", Node)
+    except EvidenceError:
+        return ()
+
+
+def addresses(view: View) -> Addresses:
+    """Whose address is it, of all pods and nodes of the scope?"""
+    pods, found = view.objects("Pod", Pod), nodes(view)
+    return view.memo("addresses", lambda _: addresses_of(found, pods))
+
+
+def network_policies(view: View, namespaces: Iterable[str]) -> tuple[NetworkPolicy, ...]:
+    """The NetworkPolicies of these namespaces."""
+    spaces = sorted(set(namespaces))
+    return tuple(p for ns in spaces for p in view.objects("NetworkPolicy", NetworkPolicy, ns))
+
+
+def namespace_labels(view: View) -> dict[str, dict[str, str]]:
+    """Labels of every namespace, by its name."""
+    return {n.name: n.labels for n in view.objects("Namespace", Namespace)}
+
+
+def sidecar_scope(view: View, pod: Pod) -> Scope:
+    """What the Sidecar in force shows the pod's proxy."""
+    root = root_namespace(view)
+    spaces = sorted({pod.namespace, root})
+    sidecars = [s for ns in spaces for s in view.objects("Sidecar", Sidecar, ns)]
+    return scope(sidecars, pod.namespace, pod.labels, root, proxy=proxy_type(pod))
 
 
 def istiod_pods(view: View) -> tuple[Pod, ...]:

@@ -10,8 +10,6 @@ from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.kubernetes import (
-    Namespace,
-    NetworkPolicy,
     Object,
     Pod,
     SecurityGroupPolicy,
@@ -19,7 +17,7 @@ from meshdoctor.model.kubernetes import (
 from meshdoctor.model.subjects import ProxySubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import MissingError
 from meshdoctor.probes.eks_reads import group_policy
-from meshdoctor.probes.reading import istiod_pods
+from meshdoctor.probes.reading import istiod_pods, namespace_labels, network_policies
 from meshdoctor.probes.startup_reads import startups
 from meshdoctor.probes.view import View, attempt, probe
 
@@ -85,11 +83,10 @@ def _down(view: View) -> str:
 
 
 def _policy(view: View, pod: Pod) -> Closed:
-    spaces = sorted({pod.namespace, view.istio_namespace})
-    policies = [p for ns in spaces for p in view.objects("NetworkPolicy", NetworkPolicy, ns)]
+    policies = network_policies(view, {pod.namespace, view.istio_namespace})
     if not policies:
         return Closed()
-    labels = {n.name: n.labels for n in view.objects("Namespace", Namespace)}
+    labels = namespace_labels(view)
     return closed(policies, pod, istiod_pods(view), _resolvers(view), labels)
 
 

@@ -10,7 +10,7 @@ from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import SERVER
 from meshdoctor.mesh.workloads import has_proxy, owner_of
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import Node, Pod
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import proxy_logs, reading
@@ -30,7 +30,6 @@ class WorkloadRefused(Struct, frozen=True, kw_only=True):
     meshed_lines: Annotated[Fact[int], "of them from pods with a proxy", OBSERVED]
 
 
-NOBODY = callers.Addresses(pods={}, nodes=frozenset())
 READS = (
     "ConfigMap",
     "DaemonSet",
@@ -77,18 +76,7 @@ def workload_refused(view: View, subject: WorkloadSubject) -> WorkloadRefused:
         for line in logs.lines(lambda log: log.lines)
         if ev.refused(line) and line.server_name_kind == "plaintext"
     ]
-    pods, nodes = view.objects("Pod", Pod), _nodes(view)
-    if not refused:
-        return _facts(logs, refused, NOBODY)
-    at = view.memo("caller-addresses", lambda _: callers.addresses(nodes, pods))
-    return _facts(logs, refused, at)
-
-
-def _nodes(view: View) -> tuple[Node, ...]:
-    try:
-        return view.objects("Node", Node)
-    except EvidenceError:
-        return ()
+    return _facts(logs, refused, reading.addresses(view))
 
 
 def _facts(
