@@ -48,7 +48,7 @@ def crossed(services: Iterable[Service], gateways: Iterable[Gateway], pod: Pod) 
         if service.spec.type != "LoadBalancer":
             continue
         for port in service.spec.ports:
-            for gateway, server in _behind(services, gateways, pod, target_port(port, pod)):
+            for gateway, server in behind(services, gateways, pod, target_port(port, pod)):
                 kind = _kind(service, port, server)
                 if kind:
                     return Crossed(
@@ -57,7 +57,7 @@ def crossed(services: Iterable[Service], gateways: Iterable[Gateway], pod: Pod) 
     return None
 
 
-def _behind(
+def behind(
     services: Iterable[Service], gateways: Iterable[Gateway], pod: Pod, workload_port: int
 ) -> Iterable[tuple[Gateway, Server]]:
     """Gateway servers that listen on a port of the pod."""

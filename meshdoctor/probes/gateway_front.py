@@ -7,14 +7,15 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import gateway_front as front
 from meshdoctor.mesh import gateway_tls as gt
+from meshdoctor.mesh.exposure import exposure
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import services_of
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, Gateway
-from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.kubernetes import Ingress, Pod, Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import reading
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class GatewayFront(Struct, frozen=True, kw_only=True):
@@ -33,6 +34,7 @@ class GatewayFront(Struct, frozen=True, kw_only=True):
     sends_proxy: Annotated[Fact[bool], "the load balancer sends PROXY headers"]
     expects_proxy: Annotated[Fact[bool], "the gateway expects PROXY headers"]
     balanced: Annotated[Fact[bool], "it stands behind a load balancer of AWS"]
+    ingress: Annotated[Fact[Ref], "an Ingress of another controller that leads to it; empty: none"]
     workload: Annotated[Fact[Ref], "the workload"]
     pod: Annotated[Fact[str], "one of its pods"]
 
@@ -51,6 +53,7 @@ _NONE = GatewayFront(
     sends_proxy=False,
     expects_proxy=False,
     balanced=False,
+    ingress=Ref(""),
     workload=Ref(""),
     pod="",
 )
@@ -60,6 +63,7 @@ READS = (
     "Deployment",
     "EnvoyFilter",
     "Gateway",
+    "Ingress",
     "Job",
     "Pod",
     "Service",
@@ -83,7 +87,19 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
     services = services_of(pod.labels, view.objects("Service", Service, pod.namespace))
     filters = view.objects("EnvoyFilter", EnvoyFilter)
     expects = front.expects_proxy_protocol(reading.mesh_config(view), pod, filters)
-    return _facts(subject, pod, gateways, services, front.crossed(services, gateways, pod), expects)
+    return replace(
+        _facts(subject, pod, gateways, services, front.crossed(services, gateways, pod), expects),
+        ingress=attempt(lambda: _ingress(view, services)),
+    )
+
+
+def _ingress(view: View, services: tuple[Service, ...]) -> Ref:
+    """An Ingress of another controller with one of these Services as its backend."""
+    for service in services:
+        by = exposure(service, view.objects("Ingress", Ingress, service.namespace)).by
+        if by.startswith("Ingress/"):
+            return Ref(by)
+    return Ref("")
 
 
 def _facts(
@@ -111,6 +127,7 @@ def _facts(
         sends_proxy=balancer is not None and front.sends_proxy_protocol(balancer),
         expects_proxy=expects,
         balanced=balancer is not None and front.is_aws(balancer),
+        ingress=Ref(""),
         workload=Ref(subject.ref),
         pod=pod.name,
     )

@@ -9,6 +9,7 @@ from meshdoctor.model.subjects import EdgeSubject, Request, WorkloadSubject
 from meshdoctor.probes.egress_tls import EgressTls, egress_tls
 from meshdoctor.probes.gateway_front import GatewayFront, gateway_front
 from meshdoctor.probes.gateway_log import GatewayLog, gateway_log
+from meshdoctor.probes.gateway_requests import GatewayRequests, gateway_requests
 from tests.unit.mesh.test_gateway_front import NR
 from tests.unit.world import world
 
@@ -127,3 +128,82 @@ def test_egress_by_a_rule_beside_the_service_entry() -> None:
     found = egress_tls.run(world(OBJECTS), edge)
     assert isinstance(found, EgressTls)
     assert (found.rule, found.mode) == ("DestinationRule/shop/ext", "SIMPLE")
+
+
+ROUTED = f"""{OBJECTS}
+---
+kind: Gateway
+apiVersion: networking.istio.io/v1
+metadata: {{name: plain, namespace: shop}}
+spec:
+  selector: {{istio: gw}}
+  servers: [{{port: {{number: 443, name: http, protocol: HTTP}}, hosts: ['*/a.x.com'], tls: {{httpsRedirect: true}}}}]
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {{name: a, namespace: shop}}
+spec: {{hosts: [a.x.com], gateways: [plain], http: [{{match: [{{uri: {{prefix: /old}}}}], redirect: {{}}}}]}}
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {{name: elsewhere, namespace: shop}}
+spec: {{hosts: [a.x.com], http: [{{}}]}}
+---
+kind: Ingress
+apiVersion: networking.k8s.io/v1
+metadata: {{name: front, namespace: istio-system}}
+spec: {{ingressClassName: alb, defaultBackend: {{service: {{name: gw}}}}}}
+"""  # noqa: E501
+REQUEST = (
+    '[2026-11-18T09:24:0{i}Z] "GET {path} HTTP/1.1" {code} {flags} - - "-" 0 0 1 - "-" "curl" "-" '
+    '"a.x.com" "{upstream}" {cluster} - 10.0.0.2:8443 1.2.3.4:5 {sni} -\n'
+)
+DIRECT = {"path": "/", "code": 301, "flags": "-", "upstream": "-", "cluster": "-", "sni": "-"}
+
+
+def requests(text: str, asked: str = "") -> GatewayRequests:
+    logs = {("istio-system", "gw-1", "istio-proxy"): text}
+    view: Any = world(ROUTED, logs=logs, request=Request(host=asked))
+    found = gateway_requests.run(view, GW)
+    assert isinstance(found, GatewayRequests)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("more", "by"),
+    [
+        ({}, "Gateway/shop/plain"),
+        ({"sni": "a.x.com"}, ""),
+        ({"sni": "a.x.com", "path": "/old"}, "VirtualService/shop/a"),
+        (
+            {"upstream": "10.0.0.3:80", "cluster": "outbound|80||app.shop.svc.cluster.local"},
+            "Service/shop/app",
+        ),
+    ],
+)
+def test_redirects_that_lead_back(more: dict[str, object], by: str) -> None:
+    found = requests("".join(REQUEST.format(i=i, **(DIRECT | more)) for i in range(4)))
+    assert (found.circles, found.circle_code, found.circle_by) == (4, 301, by)
+    assert found.circle_upstream is ("upstream" in more)
+    assert found.circle_plain is ("sni" not in more)
+
+
+def test_a_port_where_nothing_is_http() -> None:
+    bad = '[2026-11-18T09:24:00Z] "- - HTTP/1.1" 400 DPE - - "-" 0 0 1 - "-" "-" "-" "-" "-" '
+    found = requests(f"{bad}- - 10.0.0.2:8443 1.2.3.4:5 - -\n" * 3)
+    assert (found.unread, found.unread_by) == (3, "Gateway/shop/plain")
+    assert (found.unread_port, found.unread_server) == (8443, 443)
+    assert requests(f"{bad}- - 10.0.0.2:9000 1.2.3.4:5 - -\n").unread_by == ""
+
+
+def test_a_path_without_rule() -> None:
+    lost = REQUEST.format(i=0, **(DIRECT | {"code": 404, "flags": "NR"}))
+    found = requests(lost, "a.x.com")
+    assert (found.unrouted, found.narrow) == (1, "VirtualService/shop/a")
+    assert requests(lost).unrouted == 0
+
+
+def test_an_ingress_before_the_gateway() -> None:
+    found = gateway_front.run(world(ROUTED), GW)
+    assert isinstance(found, GatewayFront) and found.ingress == "Ingress/istio-system/front"
+    assert front(GW).ingress == ""

@@ -1,0 +1,206 @@
+"""Which requests does a gateway send round, not find a route for, or not read as HTTP?
+
+A browser follows redirects at once, so one client's redirects of one path that come in a burst lead
+back to where they came from. Of virtual hosts the one whose domain says most takes a request, and
+none falls through to a wider one (Envoy's route table; istiod makes a virtual host for each host of
+a VirtualService, pilot/pkg/networking/core/gateway.go).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from msgspec import Struct
+
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.routes import hosts
+from meshdoctor.mesh.services import host_matches
+from meshdoctor.model.istio import HttpMatch, HttpRoute, StringMatch, VirtualService
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+BURST, WITHIN = 4, timedelta(seconds=10)
+ASKED = 3
+"""So many redirects of the host asked about will do, if nothing else ever came of it."""
+
+
+class Circle(Struct, frozen=True, kw_only=True):
+    """Requests that lead back to themselves, all of one host and path; `sample` is one of them."""
+
+    host: str
+    path: str
+    count: int
+    sample: Line
+
+    @property
+    def by_upstream(self) -> bool:
+        """The application redirects, not the gateway."""
+        return bool(self.sample.upstream_host)
+
+    @property
+    def plain(self) -> bool:
+        """They came to the gateway without TLS."""
+        return not self.sample.server_name
+
+
+def circle(lines: Iterable[Line], asked: str = "") -> Circle | None:
+    """The host and path with most redirects that lead back to it; `asked`: the host that is known
+    to fail."""
+    lines = tuple(line for line in lines if line.method and line.authority)
+    by_place: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    answered = set()
+    for line in lines:
+        by_place[host_of(line), path_of(line)].append(line)
+        if line.code not in REDIRECTS:
+            answered.add(host_of(line))
+    found = [
+        Circle(host=host, path=path, count=len(some), sample=some[-1])
+        for (host, path), some in by_place.items()
+        if all(line.code in REDIRECTS for line in some)
+        and (_burst(some) or host == asked and host not in answered and len(some) >= ASKED)
+    ]
+    return max(found, key=lambda one: (one.host == asked, one.count), default=None)
+
+
+def _burst(lines: Iterable[Line]) -> bool:
+    """Whether one client came again and again within seconds."""
+    by_client: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    for line in lines:
+        client = line.forwarded_for.partition(",")[0] or line.peer_ip
+        by_client[client, line.user_agent].append(line)
+    for some in by_client.values():
+        times = sorted(line.start for line in some if line.start is not None)
+        if any(b - a <= WITHIN for a, b in zip(times, times[BURST - 1 :], strict=False)):
+            return True
+    return False
+
+
+def host_of(line: Line) -> str:
+    """The Host header without port, in lower case."""
+    name, colon, port = line.authority.rpartition(":")
+    return (name if colon and port.isdigit() else line.authority).lower()
+
+
+def path_of(line: Line) -> str:
+    """The path without query."""
+    return line.path.partition("?")[0]
+
+
+class Unread(Struct, frozen=True, kw_only=True):
+    """Connections to one port of the gateway of which not one could be read as HTTP."""
+
+    port: int
+    count: int
+
+
+def unread(lines: Iterable[Line]) -> Unread | None:
+    """The port with most of them. Where some requests can be read, the rest are scanners'."""
+    bad: dict[int, int] = defaultdict(int)
+    good = set()
+    for line in lines:
+        if line.method:
+            good.add(line.local_port)
+        elif "DPE" in line.flags and not line.upstream_cluster:
+            bad[line.local_port] += 1
+    found = [Unread(port=port, count=n) for port, n in bad.items() if port and port not in good]
+    return max(found, key=lambda one: one.count, default=None)
+
+
+class Unrouted(Struct, frozen=True, kw_only=True):
+    """Requests of one host and path for which the gateway has no route. `narrow`: the
+    VirtualService whose virtual host takes them (None: no VirtualService has the host); `wide`: one
+    with a wider host that has a rule for the path."""
+
+    host: str
+    path: str
+    count: int
+    narrow: VirtualService | None = None
+    wide: VirtualService | None = None
+
+
+def unrouted(
+    lines: Iterable[Line], routes: Sequence[VirtualService], asked: str = "", path: str = ""
+) -> Unrouted | None:
+    """The most frequent of such requests that a wider host's rules would take; failing that, those
+    to the host (and path) asked about. `routes` are bound to the gateway."""
+    seen: dict[tuple[str, str, str], int] = defaultdict(int)
+    for line in lines:
+        if ev.unrouted(line) and line.authority:
+            seen[host_of(line), path_of(line), line.method] += 1
+    found = []
+    for (host, called, method), count in seen.items():
+        one = _judge(host, called, method, count, routes)
+        concerns = host == asked and path in ("", called)
+        if one is not None and (one.wide is not None or concerns):
+            found.append(one)
+    return max(
+        found, key=lambda one: (one.host == asked, one.wide is not None, one.count), default=None
+    )
+
+
+def _judge(
+    host: str, path: str, method: str, count: int, routes: Sequence[VirtualService]
+) -> Unrouted | None:
+    """None when a rule of its own virtual host may take the request after all."""
+    domains = {own.lower() for route in routes if route.spec.http for own in hosts(route)}
+    covering = sorted((d for d in domains if host_matches(d, host)), key=_told, reverse=True)
+    if not covering:
+        return Unrouted(host=host, path=path, count=count)
+    own = [r for r in routes if covering[0] in _domains(r)]
+    if any(may_take(rule, host, path, method) for route in own for rule in route.spec.http):
+        return None
+    for domain in covering[1:]:
+        for route in routes:
+            if domain in _domains(route) and any(
+                may_take(rule, host, path, method) for rule in route.spec.http
+            ):
+                return Unrouted(host=host, path=path, count=count, narrow=own[0], wide=route)
+    return Unrouted(host=host, path=path, count=count, narrow=own[0])
+
+
+def _domains(route: VirtualService) -> frozenset[str]:
+    return frozenset(own.lower() for own in hosts(route)) if route.spec.http else frozenset()
+
+
+def _told(domain: str) -> tuple[bool, int]:
+    """How much a domain says: a whole name before the longest wildcard."""
+    return (not domain.startswith("*"), len(domain))
+
+
+def redirecting(
+    routes: Iterable[VirtualService], host: str, path: str, method: str
+) -> VirtualService | None:
+    """The VirtualService whose first rule for a request redirects it."""
+    for route in routes:
+        if not any(host_matches(own, host) for own in hosts(route)):
+            continue
+        rule = next((r for r in route.spec.http if may_take(r, host, path, method)), None)
+        if rule is not None and rule.redirect is not None:
+            return route
+    return None
+
+
+def may_take(rule: HttpRoute, host: str, path: str, method: str) -> bool:
+    """Whether a rule may take such a request: what its log line does not tell may hold."""
+    return not rule.match or any(_may_match(m, host, path, method) for m in rule.match)
+
+
+def _may_match(match: HttpMatch, host: str, path: str, method: str) -> bool:
+    uri = match.uri
+    if match.ignore_uri_case and uri is not None:
+        path = path.lower()
+        uri = StringMatch(
+            exact=uri.exact.lower() if uri.exact is not None else None,
+            prefix=uri.prefix.lower() if uri.prefix is not None else None,
+            regex=uri.regex,
+        )
+    pairs = ((uri, path), (match.method, method), (match.authority, host))
+    return all(_may_be(wanted, text) for wanted, text in pairs)
+
+
+def _may_be(wanted: StringMatch | None, text: str) -> bool:
+    if wanted is None:
+        return True
+    if wanted.exact is not None:
+        return wanted.exact == text
+    return wanted.prefix is None or text.startswith(wanted.prefix)

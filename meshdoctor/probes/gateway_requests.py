@@ -1,0 +1,155 @@
+"""Which requests does a gateway send round, not find a route for, or not read as HTTP?"""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh import gateway_requests as gr
+from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.gateway_binding import gateway_pods
+from meshdoctor.mesh.gateway_front import behind
+from meshdoctor.mesh.hosts import service_of
+from meshdoctor.mesh.routes import gateway_keys
+from meshdoctor.mesh.services import host_matches, services_of
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import Gateway, Server, VirtualService
+from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.view import View, probe
+
+
+class GatewayRequests(Struct, frozen=True, kw_only=True):
+    """By the access log of a gateway; zeros and empty for other workloads. Access logging off:
+    unavailable, never zeros."""
+
+    circles: Annotated[Fact[int], "redirects of one path that lead back to it", OBSERVED]
+    circle_url: Annotated[Fact[str], "its host and path", OBSERVED]
+    circle_host: Annotated[Fact[str], "its host", OBSERVED]
+    circle_code: Annotated[Fact[int], "the response code", OBSERVED]
+    circle_upstream: Annotated[Fact[bool], "the application redirects, not the gateway", OBSERVED]
+    circle_plain: Annotated[Fact[bool], "the requests came to the gateway without TLS", OBSERVED]
+    circle_by: Annotated[
+        Fact[Ref], "what redirects: Gateway (httpsRedirect), VirtualService, or the Service asked"
+    ]
+    unread: Annotated[Fact[int], "no HTTP, on a port where nothing else was read", OBSERVED]
+    unread_port: Annotated[Fact[int], "that port of the pod", OBSERVED]
+    unread_by: Annotated[Fact[Ref], "the Gateway whose HTTP server listens there; empty: none"]
+    unread_protocol: Annotated[Fact[str], "the protocol of that server"]
+    unread_server: Annotated[Fact[int], "the port number of that server"]
+    unrouted: Annotated[
+        Fact[int], "404 for a path that only a wider host routes, or of the host asked", OBSERVED
+    ]
+    unrouted_host: Annotated[Fact[str], "the host of these requests", OBSERVED]
+    unrouted_path: Annotated[Fact[str], "their path", OBSERVED]
+    narrow: Annotated[Fact[Ref], "the VirtualService whose host takes them; empty: none has it"]
+    narrow_name: Annotated[Fact[str], "its name"]
+    narrow_namespace: Annotated[Fact[str], "its namespace"]
+    wide: Annotated[Fact[Ref], "the VirtualService of a wider host with a rule for the path"]
+    wide_hosts: Annotated[Fact[str], "its hosts"]
+
+
+@probe(
+    "gateway-requests",
+    subject=SubjectKind.WORKLOAD,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Gateway",
+        "Job",
+        "Pod",
+        "Service",
+        "StatefulSet",
+        "Telemetry",
+        "VirtualService",
+        "log",
+    ),
+    costly=True,
+)
+def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
+    """Which requests does a gateway send round, not find a route for, or not read?"""
+    workload = reading.workload(view, subject)
+    pod = workload.pod
+    logs = proxy_logs.read(view, workload, CLIENT)
+    lines = logs.lines(lambda log: log.lines)
+    asked, path = view.request.host.rsplit(":", 1)[0].lower(), view.request.path
+    circle, unread = gr.circle(lines, asked), gr.unread(lines)
+    gateways = _gateways(view, pod)
+    routes = _routes(view, gateways)
+    lost = gr.unrouted(lines, routes, asked, path.partition("?")[0])
+    listens = _listens(view, pod, gateways, unread.port) if unread is not None else None
+    return GatewayRequests(
+        circles=logs.seen(circle.count if circle else 0),
+        circle_url=logs.seen(clean(f"{circle.host}{circle.path}") if circle else ""),
+        circle_host=logs.seen(clean(circle.host, 253) if circle else ""),
+        circle_code=logs.seen(circle.sample.code if circle else 0),
+        circle_upstream=circle is not None and circle.by_upstream,
+        circle_plain=circle is not None and circle.plain,
+        circle_by=Ref(_redirects(circle, gateways, routes) if circle else ""),
+        unread=logs.seen(unread.count if unread else 0),
+        unread_port=unread.port if unread else 0,
+        unread_by=Ref(listens[0].ref if listens else ""),
+        unread_protocol=listens[1].port.protocol if listens else "",
+        unread_server=listens[1].port.number if listens else 0,
+        unrouted=logs.seen(lost.count if lost else 0),
+        unrouted_host=logs.seen(clean(lost.host, 253) if lost else ""),
+        unrouted_path=logs.seen(clean(lost.path) if lost else ""),
+        narrow=Ref(lost.narrow.ref if lost and lost.narrow else ""),
+        narrow_name=lost.narrow.name if lost and lost.narrow else "",
+        narrow_namespace=lost.narrow.namespace if lost and lost.narrow else "",
+        wide=Ref(lost.wide.ref if lost and lost.wide else ""),
+        wide_hosts=clean(", ".join(lost.wide.spec.hosts), 253) if lost and lost.wide else "",
+    )
+
+
+def _gateways(view: View, pod: Pod | None) -> tuple[Gateway, ...]:
+    if pod is None:
+        return ()
+    return tuple(g for g in view.objects("Gateway", Gateway) if gateway_pods(g, (pod,)))
+
+
+def _routes(view: View, gateways: Iterable[Gateway]) -> tuple[VirtualService, ...]:
+    """VirtualServices bound to one of these Gateways."""
+    keys = {(g.namespace, g.name) for g in gateways}
+    if not keys:
+        return ()
+    every = view.objects("VirtualService", VirtualService)
+    return tuple(one for one in every if keys.intersection(gateway_keys(one)))
+
+
+def _listens(
+    view: View, pod: Pod | None, gateways: Iterable[Gateway], port: int
+) -> tuple[Gateway, Server] | None:
+    """The HTTP server that listens on a port of the pod."""
+    if pod is None:
+        return None
+    services = services_of(pod.labels, view.objects("Service", Service, pod.namespace))
+    for gateway, server in behind(services, gateways, pod, port):
+        if server.port.protocol.upper() in ("HTTP", "HTTP2", "GRPC", "GRPC-WEB"):
+            return gateway, server
+    return None
+
+
+def _redirects(
+    circle: gr.Circle, gateways: Iterable[Gateway], routes: Iterable[VirtualService]
+) -> str:
+    """What answers with the redirect; "" when nothing that was read does."""
+    line = circle.sample
+    if circle.by_upstream:
+        own = service_of(line.cluster_host)
+        return f"Service/{own[0]}/{own[1]}" if own is not None else ""
+    if circle.plain:
+        for gateway in gateways:
+            if any(_sends_to_https(server, circle.host) for server in gateway.spec.servers):
+                return gateway.ref
+    route = gr.redirecting(routes, circle.host, circle.path, line.method)
+    return route.ref if route is not None else ""
+
+
+def _sends_to_https(server: Server, host: str) -> bool:
+    named = (own.rpartition("/")[2] for own in server.hosts)
+    redirects = server.tls is not None and server.tls.https_redirect
+    return redirects and any(host_matches(own, host) for own in named)

@@ -1,0 +1,162 @@
+"""Redirects that lead back, bytes that are no HTTP, and paths without route, at a gateway."""
+
+import pytest
+
+from meshdoctor.mesh import gateway_requests as gr
+from meshdoctor.mesh.access_log import Line, parse
+from meshdoctor.model.istio import VirtualService
+from tests.unit.mesh.objects import many, one
+
+LINE = (
+    '[2026-11-18T09:24:{second:02}.000Z] "{first}" {code} {flags} {details} - "-" 0 0 1 - '
+    '"{client}" "curl" "-" "{host}" "{upstream}" - - 10.0.0.2:{port} 10.1.0.1:5 {sni} -'
+)
+
+
+def line(second: int = 0, **more: object) -> Line:
+    fields: dict[str, object] = {
+        "first": "GET / HTTP/1.1",
+        "code": 301,
+        "flags": "-",
+        "details": "direct_response",
+        "client": "1.2.3.4",
+        "host": "a.x.com",
+        "upstream": "-",
+        "port": 8080,
+        "sni": "-",
+    }
+    return parse(LINE.format(**(fields | {"second": second} | more))).lines[0]
+
+
+BURST = [line(i) for i in range(4)]
+SLOW = [line(i * 15) for i in range(4)]
+OTHER = [line(i, client=f"1.2.3.{i}") for i in range(4)]
+SERVED = line(30, code=200, port=8443, sni="a.x.com")
+
+
+@pytest.mark.parametrize(
+    ("lines", "asked", "count"),
+    [
+        (BURST, "", 4),
+        (BURST[:3], "", 0),
+        (BURST[:3], "a.x.com", 3),
+        (BURST[:2], "a.x.com", 0),
+        (SLOW, "", 0),
+        (SLOW, "a.x.com", 4),
+        (SLOW, "b.x.com", 0),
+        (OTHER, "", 0),
+        # What one redirect led to: the path was answered at last.
+        ([*BURST, SERVED], "", 0),
+        ([*SLOW, line(30, code=200, first="GET /home HTTP/1.1")], "a.x.com", 0),
+        ([*BURST, line(30, code=200, first="GET /home HTTP/1.1")], "", 4),
+        ([line(i, first=f"GET /?n={i} HTTP/1.1") for i in range(4)], "", 4),
+        ([line(i, first=f"GET /{i} HTTP/1.1") for i in range(4)], "", 0),
+    ],
+)
+def test_circle(lines: list[Line], asked: str, count: int) -> None:
+    found = gr.circle(lines, asked)
+    assert (found.count if found else 0) == count
+
+
+def test_who_redirects() -> None:
+    found = gr.circle(BURST)
+    assert found and found.plain and not found.by_upstream
+    found = gr.circle([line(i, upstream="10.0.0.9:80", sni="a.x.com") for i in range(4)])
+    assert found and found.by_upstream and not found.plain
+    found = gr.circle([line(i, host="A.x.com:443") for i in range(4)])
+    assert found and (found.host, found.path) == ("a.x.com", "/")
+
+
+BAD = line(first="- - HTTP/1.1", code=400, flags="DPE", details="http1.codec_error", host="-")
+
+
+def test_unread() -> None:
+    found = gr.unread([BAD, BAD, line(port=8443)])
+    assert found and (found.port, found.count) == (8080, 2)
+    assert gr.unread([BAD, BAD, line()]) is None
+    assert gr.unread([line()]) is None
+
+
+ROUTES = """
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: named, namespace: shop}
+spec: {hosts: [foo.bar], http: [{match: [{uri: {prefix: /own}, method: {exact: GET}}]}]}
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: any, namespace: shop}
+spec: {hosts: ['*'], http: [{match: [{uri: {prefix: /Demo}, ignoreUriCase: true}]}]}
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: tcp, namespace: shop}
+spec: {hosts: [other.bar], tcp: [{}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "asked", "told"),
+    [
+        ("foo.bar", "/demo/1", ("", ""), "named any"),
+        ("foo.bar:80", "/demo", ("", ""), "named any"),
+        ("foo.bar", "/own/1", ("foo.bar", ""), ""),  # a rule may take it: no fault of rules
+        ("foo.bar", "/none", ("", ""), ""),
+        ("foo.bar", "/none", ("foo.bar", ""), "named -"),
+        ("foo.bar", "/none", ("foo.bar", "/none"), "named -"),
+        ("foo.bar", "/none", ("foo.bar", "/home"), ""),
+        ("foo.bar", "/none", ("other.bar", "/none"), ""),
+        ("other.bar", "/none", ("other.bar", ""), "any -"),
+    ],
+)
+def test_unrouted(host: str, path: str, asked: tuple[str, str], told: str) -> None:
+    lost = line(first=f"GET {path}?q HTTP/1.1", code=404, flags="NR", host=host, details="-")
+    found = gr.unrouted([lost], many(VirtualService, ROUTES), *asked)
+    shown = "" if found is None else f"{_name(found.narrow)} {_name(found.wide)}"
+    assert shown == told
+
+
+def _name(route: VirtualService | None) -> str:
+    return route.name if route is not None else "-"
+
+
+def test_a_host_that_no_virtual_service_has() -> None:
+    lost = line(code=404, flags="NR", details="route_not_found", host="x.y")
+    found = gr.unrouted([lost], [], "x.y")
+    assert found is not None and found.narrow is None and found.count == 1
+    assert gr.unrouted([line()], [], "a.x.com") is None
+
+
+@pytest.mark.parametrize(
+    ("match", "takes"),
+    [
+        ("{uri: {exact: /}}", False),
+        ("{uri: {exact: /a}}", True),
+        ("{uri: {regex: '/b'}}", True),  # nobody matched it: it may
+        ("{authority: {exact: b.x}}", False),
+        ("{method: {exact: POST}}", False),
+        ("{headers: {x-user: {exact: me}}}", True),
+    ],
+)
+def test_may_take(match: str, takes: bool) -> None:
+    text = f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: r}}
+spec: {{http: [{{match: [{match}]}}]}}
+"""
+    route = one(VirtualService, text)
+    assert gr.may_take(route.spec.http[0], "a.x", "/a", "GET") is takes
+
+
+def test_redirecting() -> None:
+    route = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: r}
+spec: {hosts: [a.x], http: [{match: [{uri: {prefix: /api}}]}, {redirect: {scheme: https}}]}
+"""
+    routes = [one(VirtualService, route)]
+    assert gr.redirecting(routes, "a.x", "/", "GET") is routes[0]
+    assert gr.redirecting(routes, "a.x", "/api", "GET") is None
+    assert gr.redirecting(routes, "b.x", "/", "GET") is None
