@@ -38,15 +38,16 @@ def health(pods: Iterable[Pod], now: datetime, window: timedelta) -> Health:
         (p, s) for p in live if (s := p.container_status(CONTAINER)) and _ended(s, now, window)
     ]
     worst = max(recent, key=lambda r: (r[1].restart_count, r[0].name), default=None)
-    pod, status = worst if worst else (live[0] if live else None, None)
+    down = [p for p in live if p.status.phase == "Running" and not is_ready(p)]
+    stuck = min(down, key=lambda p: p.name, default=None)
+    pod, status = worst if worst else (stuck or (live[0] if live else None), None)
     last = status.last_state.terminated or status.state.terminated if status else None
     container = pod.container(CONTAINER) if pod else None
     limits = container.resources.limits if container else {}
-    down = [p.name for p in live if p.status.phase == "Running" and not is_ready(p)]
     return Health(
         pods=len(live),
         ready=sum(map(is_ready, live)),
-        not_ready_pod=min(down, default=""),
+        not_ready_pod=stuck.name if stuck is not None else "",
         restarting=len(recent),
         restarts=status.restart_count if status else 0,
         reason=clean(last.reason, 60) if last else "",

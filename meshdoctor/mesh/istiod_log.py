@@ -5,6 +5,7 @@ pkg/webhooks/validation, read at 1.20 to 1.32-dev; what proxies refuse is `nack`
 """
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from msgspec import Struct, field
 
@@ -12,7 +13,7 @@ from meshdoctor.mesh.log_lines import ISTIOD, Said, of, row, scan
 from meshdoctor.model.patterns import pattern
 
 _OWN = (
-    row("list_refused", "failed to list", r"failed to list (?P<what>[^:]+): (?P<reason>.*)"),
+    row("list_refused", "ailed to list", r"ailed to list (?P<what>[^:]+): (?P<reason>.*)"),
     row("kind_unknown", "no matches for kind", r'no matches for kind "(?P<what>[^"]+)"'),
     row("sync_failed", "ailed waiting for cache sync"),
     row("not_serving", "server is not ready to serve discovery information"),
@@ -30,6 +31,12 @@ _OWN = (
     row("no_gateway", "no reachable E/W gateway", r"network (?P<network>\S+) has no"),
 )
 _REFUSED = pattern(r"forbidden|could not find the requested resource|no matches for kind")
+_FORBIDDEN = pattern(
+    r'User "system:serviceaccount:(?P<namespace>[^":]+):(?P<account>[^"]+)" cannot list resource '
+    r'"(?P<plural>[^"]+)" in API group "(?P<group>[^"]*)"'
+)
+_NOT_SERVED = pattern(r"could not find the requested resource \(get (?P<resource>[\w.\-]+)\)")
+_REPEATS = timedelta(minutes=30)
 ROWS = (*_OWN, *ISTIOD)
 
 
@@ -55,6 +62,49 @@ class IstiodLog(Struct, frozen=True, kw_only=True):
     def nacks(self) -> tuple[Said, ...]:
         """Refusals by proxies."""
         return self.kind("nack")
+
+
+class Unreadable(Struct, frozen=True, kw_only=True):
+    """A kind that istiod cannot list: `plural.group`, and the account that may not; no account:
+    the API does not serve it in the version that istiod wants."""
+
+    resource: str
+    namespace: str = ""
+    account: str = ""
+
+
+def unreadable(said: Said) -> Unreadable | None:
+    """What a line of `unreadable_kinds` names (client-go's reflector, in words of the API server);
+    None: nothing.
+
+    >>> from meshdoctor.mesh.log_lines import scan
+    >>> unreadable(scan("failed to list *v1.Gateway: the server could not find the requested "
+    ...                 "resource (get gateways.networking.istio.io)", ROWS)[0]).resource
+    'gateways.networking.istio.io'
+    """
+    reason = said.get("reason")
+    found = _FORBIDDEN.search(reason)
+    if found is not None:
+        parts = [p for p in (found["plural"], found["group"]) if p]
+        return Unreadable(
+            resource=".".join(parts), namespace=found["namespace"], account=found["account"]
+        )
+    found = _NOT_SERVED.search(reason)
+    return Unreadable(resource=found["resource"]) if found is not None else None
+
+
+def still_forbidden(
+    said: Iterable[Said], accounts: frozenset[tuple[str, str]], now: datetime
+) -> frozenset[str]:
+    """Kinds that one of istiod's own accounts asked for again and again, the last time lately: a
+    reflector asks at least once a minute for as long as it is refused."""
+    seen: dict[str, list[datetime]] = {}
+    for one in said:
+        found = unreadable(one)
+        if found is None or one.at is None or (found.namespace, found.account) not in accounts:
+            continue
+        seen.setdefault(found.resource, []).append(one.at)
+    return frozenset(r for r, at in seen.items() if len(set(at)) > 1 and now - max(at) <= _REPEATS)
 
 
 def read(texts: Iterable[str]) -> IstiodLog:

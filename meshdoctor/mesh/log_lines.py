@@ -147,6 +147,11 @@ ISTIOD: tuple[Row, ...] = (
         "skipping server on gateway",
         r"on gateway (?P<gateway>[^\s,]+)(?: port (?P<port>\S+?))?[,:] (?P<reason>.*)",
     ),
+    row(
+        "port_skipped",
+        "skipping privileged gateway port",
+        r"gateway port (?P<port>\d{1,5}) for node (?P<proxy>\S+) as",
+    ),
     row("no_client_tls", "failed to build Upstream TLSContext", r"TLSContext: (?P<reason>.*)"),
     row("authz_error", "Processed authorization policy", r"policy[^:]*[:,] ?(?P<reason>.*)"),
     row(

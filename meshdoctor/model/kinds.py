@@ -76,6 +76,14 @@ KINDS: tuple[Kind, ...] = (
         k.CertificateSigningRequest,
         cluster=True,
     ),
+    _kind(
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io",
+        ("v1",),
+        "clusterrolebindings",
+        k.ClusterRoleBinding,
+        cluster=True,
+    ),
     _kind("ConfigMap", "", ("v1",), "configmaps", k.ConfigMap),
     _kind("CronJob", "batch", ("v1",), "cronjobs", k.CronJob),
     _kind(

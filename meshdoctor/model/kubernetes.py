@@ -788,6 +788,22 @@ class CustomResourceDefinition(Object, frozen=True):
     spec: CrdSpec = CrdSpec()
 
 
+class RoleRef(Partial, frozen=True):
+    kind: str = ""
+    name: str = ""
+
+
+class RoleSubject(Partial, frozen=True):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class ClusterRoleBinding(Object, frozen=True):
+    role_ref: RoleRef = RoleRef()
+    subjects: tuple[RoleSubject, ...] = ()
+
+
 class ApiServiceSpec(Partial, frozen=True):
     service: WebhookService | None = None
 

@@ -1,4 +1,4 @@
-"""Why does a Gateway, ServiceEntry, Sidecar or EnvoyFilter never apply?"""
+"""Why does a ServiceEntry, Sidecar or EnvoyFilter never apply?"""
 
 from typing import Annotated
 
@@ -7,108 +7,16 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import entries, sidecar_choice
 from meshdoctor.mesh.filter_match import dead_match, selects_workloads
-from meshdoctor.mesh.gateway_binding import MissingPort, gateway_pods, missing_port, nearest
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_container, proxy_type
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import EnvoyFilter, Gateway, ServiceEntry, Sidecar
-from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.istio import EnvoyFilter, ServiceEntry, Sidecar
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
-
-
-class GatewayFacts(Struct, frozen=True, kw_only=True):
-    """Of an Istio Gateway; every other kind gives empty facts."""
-
-    ref: Annotated[Fact[Ref], "the Gateway; empty: the subject is of another kind"]
-    name: Annotated[Fact[str], "its name"]
-    namespace: Annotated[Fact[str], "its namespace"]
-    selector: Annotated[Fact[str], "its selector"]
-    pods: Annotated[Fact[int], "gateway pods that it selects in the scope"]
-    gateways: Annotated[Fact[int], "gateway pods of the scope"]
-    problem: Annotated[Fact[str], "what is wrong, in words; empty: nothing"]
-    nearest: Annotated[Fact[str], "the gateway pod that comes closest, namespace/pod"]
-    nearest_labels: Annotated[Fact[str], "its labels of the selector's keys; empty: it has none"]
-    missing_port: Annotated[Fact[int], "a server's port that no Service of its pods has; 0: none"]
-    service: Annotated[Fact[Ref], "the Service in front of its pods; empty: none"]
-    service_name: Annotated[Fact[str], "its name"]
-    service_namespace: Annotated[Fact[str], "its namespace"]
-
-
-_NO_GATEWAY = GatewayFacts(
-    ref=Ref(""),
-    name="",
-    namespace="",
-    selector="",
-    pods=0,
-    gateways=0,
-    problem="",
-    nearest="",
-    nearest_labels="",
-    missing_port=0,
-    service=Ref(""),
-    service_name="",
-    service_namespace="",
-)
-
-
-@probe(
-    "config-gateway",
-    subject=SubjectKind.CONFIG,
-    reads=("Gateway", "Pod", "Service"),
-    kinds=("Gateway",),
-)
-def config_gateway(view: View, config: ConfigSubject) -> GatewayFacts:
-    """Does a Gateway select gateway pods, on ports that their Service has?"""
-    if config.config_kind != "Gateway":
-        return _NO_GATEWAY
-    gateway = view.object("Gateway", Gateway, config.namespace, config.name)
-    if gateway is None:
-        raise MissingError(str(config), "it does not exist any more")
-    everywhere = shared.gateway_pods_known(view)
-    chosen = gateway_pods(gateway, everywhere)
-    near = nearest(gateway, everywhere)
-    miss = missing_port(gateway, chosen, view.objects("Service", Service)) if chosen else None
-    service = miss.service if miss is not None else None
-    return GatewayFacts(
-        ref=Ref(gateway.ref),
-        name=gateway.name,
-        namespace=gateway.namespace,
-        selector=_pairs(gateway.spec.selector),
-        pods=len(chosen),
-        gateways=len(everywhere),
-        problem=_problem(gateway, len(chosen), near, miss),
-        nearest=f"{near.namespace}/{near.name}" if near is not None else "",
-        nearest_labels=_pairs(
-            {k: near.labels[k] for k in gateway.spec.selector if k in near.labels}
-            if near is not None
-            else {}
-        ),
-        missing_port=miss.port if miss is not None else 0,
-        service=Ref(service.ref if service is not None else ""),
-        service_name=service.name if service is not None else "",
-        service_namespace=service.namespace if service is not None else "",
-    )
-
-
-def _problem(gateway: Gateway, pods: int, near: Pod | None, miss: MissingPort | None) -> str:
-    if miss is not None:
-        front = miss.service.ref if miss.service is not None else "no Service"
-        return clean(f"port {miss.port} is on no Service in front of its pods ({front})", 300)
-    if pods or near is None:
-        return ""
-    has = _pairs({k: near.labels[k] for k in gateway.spec.selector if k in near.labels})
-    wanted = _pairs(gateway.spec.selector)
-    return clean(
-        f"no gateway pod has {wanted} (the nearest, {near.namespace}/{near.name}, has {has})", 300
-    )
-
-
-def _pairs(labels: dict[str, str]) -> str:
-    return clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), 200)
 
 
 class ServiceEntryFacts(Struct, frozen=True, kw_only=True):

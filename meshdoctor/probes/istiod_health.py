@@ -31,7 +31,9 @@ class IstiodHealth(Struct, frozen=True, kw_only=True):
     ]
     exit_code: Annotated[Fact[int], "its last exit code", OBSERVED]
     pod: Annotated[Fact[str], "that pod; empty: none restarted"]
-    workload: Annotated[Fact[Ref], "the Deployment of that pod, else of the first istiod"]
+    workload: Annotated[
+        Fact[Ref], "the Deployment of that pod, else of the one not Ready, else of the first istiod"
+    ]
     workload_name: Annotated[Fact[str], "its name"]
     namespace: Annotated[Fact[str], "istiod's namespace"]
     memory_limit: Annotated[Fact[str], "its memory limit; empty: none"]

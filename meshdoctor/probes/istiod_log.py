@@ -4,13 +4,21 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.istiod_log import identity_refused, proxy_of
+from meshdoctor.mesh.istiod_log import (
+    Unreadable,
+    identity_refused,
+    proxy_of,
+    still_forbidden,
+    unreadable,
+)
 from meshdoctor.mesh.log_lines import Said
 from meshdoctor.mesh.text import clean
-from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import ClusterRoleBinding
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.probes import propagation_reading as shared
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes import reading
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class IstiodSays(Struct, frozen=True, kw_only=True):
@@ -20,6 +28,18 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
         Fact[int], "kinds istiod may not list or the API does not serve", OBSERVED
     ]
     kind_text: Annotated[Fact[str], "the last such line", OBSERVED]
+    kind_object: Annotated[
+        Fact[Ref],
+        "of the last: the ClusterRole of the account that may not, else the account; or the "
+        "CustomResourceDefinition that is not served; empty: not told",
+    ]
+    kind_account: Annotated[Fact[str], "the account that may not list it, else istiod's own"]
+    kind_resource: Annotated[Fact[str], "that kind, plural.group; empty: not told"]
+    still_forbidden: Annotated[
+        Fact[int],
+        "kinds that istiod's own account was refused again and again, the last time lately",
+        OBSERVED,
+    ]
     not_synced: Annotated[Fact[int], "`failed waiting for cache sync` and the like", OBSERVED]
     not_serving: Annotated[Fact[int], "proxies refused: istiod is not ready", OBSERVED]
     remote_unsynced: Annotated[Fact[int], "remote clusters that failed to sync", OBSERVED]
@@ -40,17 +60,22 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
     terminated: Annotated[Fact[int], "xDS connections that ended", OBSERVED]
 
 
-@probe("istiod-log", subject=SubjectKind.MESH, reads=("Pod", "log"))
+@probe("istiod-log", subject=SubjectKind.MESH, reads=("ClusterRoleBinding", "Pod", "log"))
 def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     """What does istiod say of configuration that it cannot read or deliver?"""
     log = shared.istiod_log(view).log
     refused = log.unreadable_kinds
     remote, large = log.kind("remote_cluster"), log.kind("too_large")
     strangers = [s for s in log.kind("unauthorized_xds") if identity_refused(s)]
+    kind, accounts = unreadable(refused[-1]) if refused else None, _accounts(view)
     slow, invalid, lost = log.kind("write_timeout"), log.kind("invalid"), log.kind("no_gateway")
     return IstiodSays(
         kinds_refused=len(refused),
         kind_text=_text(refused),
+        kind_object=attempt(lambda: _kept_by(view, kind)),
+        kind_account=_account(kind, accounts),
+        kind_resource=kind.resource if kind is not None else "",
+        still_forbidden=len(still_forbidden(refused, accounts, view.now)),
         not_synced=len(log.kind("sync_failed")),
         not_serving=len(log.kind("not_serving")),
         remote_unsynced=len(remote),
@@ -67,6 +92,39 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         network_without_gateway=len(lost),
         network=lost[-1].get("network") if lost else "",
         terminated=len(log.kind("terminated")),
+    )
+
+
+def _accounts(view: View) -> frozenset[tuple[str, str]]:
+    """Service accounts of istiod's pods."""
+    pods = reading.istiod_pods(view)
+    return frozenset((p.namespace, p.spec.service_account_name) for p in pods)
+
+
+def _account(kind: Unreadable | None, own: frozenset[tuple[str, str]]) -> str:
+    """As the API server calls it; "" when neither a line nor a pod tells."""
+    if kind is not None and kind.account:
+        return f"system:serviceaccount:{kind.namespace}:{kind.account}"
+    return next((f"system:serviceaccount:{n}:{a}" for n, a in sorted(own) if a), "")
+
+
+def _kept_by(view: View, kind: Unreadable | None) -> Ref:
+    """What to mend, so that istiod can list a kind."""
+    if kind is None:
+        return Ref("")
+    if not kind.account:
+        custom = "." in kind.resource
+        return Ref(f"CustomResourceDefinition//{kind.resource}" if custom else "")
+    wanted = (kind.namespace, kind.account)
+    roles = [
+        b.role_ref.name
+        for b in view.objects("ClusterRoleBinding", ClusterRoleBinding)
+        if b.role_ref.kind == "ClusterRole"
+        and any((s.namespace, s.name) == wanted for s in b.subjects if s.kind == "ServiceAccount")
+    ]
+    roles.sort(key=lambda r: ("gateway-controller" in r, r))
+    return Ref(
+        f"ClusterRole//{roles[0]}" if roles else f"ServiceAccount/{kind.namespace}/{kind.account}"
     )
 
 

@@ -20,12 +20,12 @@ from meshdoctor.probes.config_calls import config_calls, config_reach, service_c
 from meshdoctor.probes.config_catch_all import catch_all_rule, catch_all_seen
 from meshdoctor.probes.config_destination_rule import config_destination_rule
 from meshdoctor.probes.config_filter_cluster import config_filter_cluster, filter_cluster_seen
+from meshdoctor.probes.config_gateway import config_gateway
 from meshdoctor.probes.config_gateway_api import config_gateway_api
 from meshdoctor.probes.config_ingested import config_ingested
 from meshdoctor.probes.config_meta import config_meta
 from meshdoctor.probes.config_others import (
     config_envoy_filter,
-    config_gateway,
     config_service_entry,
     config_sidecar,
 )

@@ -257,6 +257,34 @@ def test_gateway_ports_are_service_ports() -> None:
     assert near is not None and near.name == "gw-1"
 
 
+@pytest.mark.parametrize(
+    ("target", "env", "skipped", "port"),
+    [
+        ("443", "", (), 0),
+        ("443", "env: [{name: ISTIO_META_UNPRIVILEGED_POD, value: 'true'}],", (), 443),
+        ("443", "env: [{name: ISTIO_META_UNPRIVILEGED_POD, value: 'false'}],", (), 0),
+        ("8443", "env: [{name: ISTIO_META_UNPRIVILEGED_POD, value: 'true'}],", (), 0),
+        ("443", "", (("gw-1.ingress", 443),), 443),
+        ("443", "", (("other.ingress", 443),), 0),
+        ("8443", "", (("gw-1.ingress", 443),), 0),
+    ],
+)
+def test_ports_that_gateway_pods_may_not_bind(
+    target: str, env: str, skipped: tuple[tuple[str, int], ...], port: int
+) -> None:
+    text = POD.replace("targetPort: 8443", f"targetPort: {target}")
+    text = text.replace("{name: istio-proxy,", "{name: istio-proxy, " + env)
+    gateway = one(
+        Gateway,
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\n"
+        "metadata: {name: g, namespace: shop}\nspec:\n"
+        "  selector: {istio: ingressgateway}\n"
+        "  servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: ['*']}]\n",
+    )
+    found = gateway_binding.privileged_port(gateway, many(Pod, text), many(Service, text), skipped)
+    assert (found.port if found is not None else 0) == port
+
+
 def se(name: str, ns: str, spec: str, day: int = 1) -> ServiceEntry:
     return one(
         ServiceEntry,

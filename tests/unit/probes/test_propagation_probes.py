@@ -16,9 +16,10 @@ from meshdoctor.model.subjects import (
 )
 from meshdoctor.ports import ForbiddenError, MissingError
 from meshdoctor.probes.config_destination_rule import config_destination_rule
+from meshdoctor.probes.config_gateway import config_gateway
 from meshdoctor.probes.config_ingested import config_ingested
 from meshdoctor.probes.config_meta import config_meta
-from meshdoctor.probes.config_others import config_envoy_filter, config_gateway
+from meshdoctor.probes.config_others import config_envoy_filter
 from meshdoctor.probes.config_virtual_service import config_virtual_service
 from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_scope import edge_scope
@@ -152,6 +153,51 @@ def test_istiod_itself() -> None:
         1,
         "cart-1.shop",
     )
+
+
+FORBIDDEN = (
+    "2026-11-18T0{}Z\terror\tklog\tFailed to list *v1.Gateway: gateways.gateway.networking.k8s.io is "
+    'forbidden: User "system:serviceaccount:istio-system:{}" cannot list resource "gateways" in API '
+    'group "gateway.networking.k8s.io" at the cluster scope\n'
+)
+BINDING = """
+---
+kind: ClusterRoleBinding
+apiVersion: rbac.authorization.k8s.io/v1
+metadata: {name: istiod}
+roleRef: {kind: ClusterRole, name: istiod-clusterrole}
+subjects: [{kind: ServiceAccount, name: istiod, namespace: istio-system}]
+"""
+OWN = MESH.replace(
+    "{containers: [{name: discovery}]}",
+    "{serviceAccountName: istiod, containers: [{name: discovery}]}",
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "still", "at_fault"),
+    [
+        ([("9:20:00", "istiod"), ("9:29:00", "istiod")], 1, "ClusterRole//istiod-clusterrole"),
+        ([("9:29:00", "istiod")], 0, "ClusterRole//istiod-clusterrole"),
+        ([("7:20:00", "istiod"), ("7:29:00", "istiod")], 0, "ClusterRole//istiod-clusterrole"),
+        ([("9:20:00", "reader"), ("9:29:00", "reader")], 0, "ServiceAccount/istio-system/reader"),
+    ],
+    ids=["again and again", "once", "long ago", "another cluster's reader"],
+)
+def test_what_istiod_may_not_list(lines: list[tuple[str, str]], still: int, at_fault: str) -> None:
+    text = "".join(FORBIDDEN.format(*line) for line in lines)
+    logs = {("istio-system", "istiod-1", "discovery"): text}
+    says = istiod_log.run(world(OWN + BINDING, logs=logs), MeshSubject())
+    assert (says.still_forbidden, says.kind_object) == (still, at_fault)
+    assert says.kind_resource == "gateways.gateway.networking.k8s.io"
+
+
+def test_a_kind_that_is_not_served() -> None:
+    text = "warn\tkube\tfailed to list *v1.Gateway: the server could not find the requested resource (get gateways.networking.istio.io)\n"
+    logs = {("istio-system", "istiod-1", "discovery"): text}
+    says = istiod_log.run(world(OWN, logs=logs), MeshSubject())
+    assert says.kind_object == "CustomResourceDefinition//gateways.networking.istio.io"
+    assert says.kind_account == "system:serviceaccount:istio-system:istiod"
 
 
 def test_a_workloads_proxy() -> None:
