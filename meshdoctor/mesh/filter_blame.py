@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from meshdoctor.mesh.filter_match import RENAMED
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.model.istio import (
     EnvoyFilter,
@@ -26,6 +27,10 @@ _UNKNOWN = pattern(r"(?:no such field|unknown field|Cannot find field): ?['\"]?(
 _INVALID = pattern(r"\w+ValidationError\.(\w+)")
 _QUOTED = pattern(r"'([^']{3,80})'|\"([^\"]{3,80})\"")
 _TYPE = pattern(r"\b((?:envoy|udpa|xds|google|io)\.[\w.]*\.?[A-Z]\w+)")
+_LAST = pattern(r"(?<!-)\bterminal filter named (\S+) of type")
+_NOT_LAST = pattern(r"non-terminal filter named (\S+) of type")
+_LISTENER_PORT = pattern(r"[\d.:\]]_(\d{1,5})\b")
+_BEHIND = frozenset({"INSERT_AFTER", "ADD"})
 _LUA = ("envoy.filters.http.lua", "envoy.lua")
 _LUA_TYPES = ("envoy.extensions.filters.http.lua.", "envoy.config.filter.http.lua.")
 _LISTENER = ("LISTENER", "FILTER_CHAIN", "NETWORK_FILTER", "HTTP_FILTER", "LISTENER_FILTER")
@@ -60,18 +65,33 @@ def _selector(one: EnvoyFilter | RequestAuthentication) -> WorkloadSelector | No
 def blame(message: str, filters: Iterable[EnvoyFilter]) -> Found | None:
     """What the message points at and the filters that hold it; None: no filter holds its words."""
     known = tuple(filters)
-    for look in (_script, _resource, _field, _named, _typed, _lua):
+    for look in (_script, _resource, _order, _field, _named, _typed, _lua):
         found = look(message, known)
         if found is not None:
             return found
     return None
 
 
-def only(type_: str, filters: Iterable[EnvoyFilter]) -> EnvoyFilter | None:
-    """The one filter that patches what was refused; None where there are none or several."""
+def only(type_: str, message: str, filters: Iterable[EnvoyFilter]) -> EnvoyFilter | None:
+    """The one filter that patches what was refused; None where there are none or several. Where
+    the message names listeners, patches of another port are not meant."""
     parts = _PARTS.get(type_, ())
-    found = [f for f in filters if any(p.apply_to in parts for p in f.spec.config_patches)]
+    ports = {int(m[1]) for m in _LISTENER_PORT.finditer(message)}
+    found = [
+        f
+        for f in filters
+        if any(p.apply_to in parts and _on(p, ports) for p in f.spec.config_patches)
+    ]
     return found[0] if len(found) == 1 else None
+
+
+def _on(patch: EnvoyFilterPatch, ports: set[int]) -> bool:
+    return not ports or _port(patch) in ports or _port(patch) == 0
+
+
+def _port(patch: EnvoyFilterPatch) -> int:
+    """The listener's port that a patch matches; 0: any."""
+    return patch.match.listener.port_number if patch.match.listener is not None else 0
 
 
 def spoken(message: str, filters: Iterable[EnvoyFilter]) -> tuple[EnvoyFilter, ...]:
@@ -99,6 +119,39 @@ def _resource(message: str, known: tuple[EnvoyFilter, ...]) -> Found | None:
 def _adds(patch: EnvoyFilterPatch, names: set[str]) -> bool:
     whole = patch.apply_to in ("CLUSTER", "LISTENER") and patch.patch.operation == "ADD"
     return whole and patch.patch.value.get("name") in names
+
+
+def _order(message: str, known: tuple[EnvoyFilter, ...]) -> Found | None:
+    """Patches that put something behind the filter that must be the last, or that end a chain
+    with a filter that cannot (envoy/source/common/config/utility validateTerminalFilters)."""
+    last = {m[1] for m in _LAST.finditer(message)}
+    owners = tuple(f for f in known if any(_behind(p, last) for p in f.spec.config_patches))
+    if owners:
+        return f"a patch behind {min(last)}, which must be the last", owners
+    names = {m[1] for m in _NOT_LAST.finditer(message)}
+    return _who(f"{min(names, default='')}, which cannot be the last", known, lambda t: t in names)
+
+
+def _behind(patch: EnvoyFilterPatch, last: set[str]) -> bool:
+    if patch.patch.operation not in _BEHIND or not last:
+        return False
+    chain = patch.match.listener.filter_chain if patch.match.listener is not None else None
+    found = chain.filter if chain is not None else None
+    match patch.apply_to:
+        case "NETWORK_FILTER":
+            name = found.name if found is not None else ""
+        case "HTTP_FILTER":
+            sub = found.sub_filter if found is not None else None
+            name = sub.name if sub is not None else ""
+        case _:
+            return False
+    return RENAMED.get(name, name) in last or (not name and _ends(patch.apply_to, last))
+
+
+def _ends(apply_to: str, last: set[str]) -> bool:
+    """Whether one of the last filters stands in a chain of this kind."""
+    kind = "envoy.filters.http." if apply_to == "HTTP_FILTER" else "envoy.filters.network."
+    return any(name.startswith(kind) for name in last)
 
 
 def _field(message: str, known: tuple[EnvoyFilter, ...]) -> Found | None:

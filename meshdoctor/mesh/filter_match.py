@@ -54,6 +54,13 @@ def dead_match(filter_: EnvoyFilter, proxy_types: frozenset[str], versions: Iter
     return ""
 
 
+def may_match(filter_: EnvoyFilter, proxy_type: str, version: str) -> bool:
+    """Whether any patch can apply to a proxy of this type ("": not known) and release."""
+    types = frozenset({proxy_type} - {""})
+    known = (version,) if version else ()
+    return any(not _dead(p, types, known) for p in filter_.spec.config_patches)
+
+
 def _dead(patch: EnvoyFilterPatch, proxy_types: frozenset[str], versions: tuple[str, ...]) -> str:
     match = patch.match
     if proxy_types and match.context == "GATEWAY" and "router" not in proxy_types:

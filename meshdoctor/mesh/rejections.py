@@ -64,7 +64,7 @@ def offender(message: str, known: Objects, type_: str = "") -> Offender:
         found = look(message, known)
         if found is not None:
             return found
-    one = filter_blame.only(type_, known.filters)
+    one = filter_blame.only(type_, message, known.filters)
     if one is not None:
         why = "the message names no object; this is the one EnvoyFilter on what was refused"
         return Offender(why=why, objects=(one,))

@@ -217,6 +217,13 @@ def proxy_container(pod: Pod) -> Container | None:
     return pod.container(PROXY)
 
 
+def image_release(pod: Pod) -> str:
+    """The Istio release that the proxy's image tag names; "" when it names none."""
+    container = proxy_container(pod)
+    tag = container.image.rpartition(":")[2] if container is not None else ""
+    return tag.partition("-")[0] if tag[:1].isdigit() and "." in tag else ""
+
+
 def has_proxy(pod: Pod) -> bool:
     """Whether the pod has an Istio proxy container: sidecar, gateway, waypoint or ztunnel."""
     return proxy_container(pod) is not None

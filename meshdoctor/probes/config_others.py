@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from meshdoctor.mesh import entries, sidecar_choice
 from meshdoctor.mesh.filter_match import dead_match, selects_workloads
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import proxy_container, proxy_type
+from meshdoctor.mesh.workloads import image_release, proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, ServiceEntry, Sidecar
 from meshdoctor.model.kubernetes import Pod
@@ -144,12 +144,5 @@ def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
         namespace=found.namespace,
         selects=bool(mine),
         proxies=len(reach),
-        dead=clean(dead_match(found, types, sorted({_release(p) for p in mine} - {""})), 200),
+        dead=clean(dead_match(found, types, sorted({image_release(p) for p in mine} - {""})), 200),
     )
-
-
-def _release(pod: Pod) -> str:
-    """The Istio release that the proxy's image tag names; "" when it names none."""
-    container = proxy_container(pod)
-    tag = container.image.rpartition(":")[2] if container is not None else ""
-    return tag.partition("-")[0] if tag[:1].isdigit() and "." in tag else ""

@@ -5,11 +5,12 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.filter_blame import Attached, of_proxy
+from meshdoctor.mesh.filter_match import may_match
 from meshdoctor.mesh.istiod_log import proxy_of
 from meshdoctor.mesh.log_lines import scan
 from meshdoctor.mesh.rejections import Objects, Offender, offender
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY
+from meshdoctor.mesh.workloads import PROXY, image_release, proxy_type
 from meshdoctor.mesh.xds import short_type, wrong_types
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -22,7 +23,7 @@ from meshdoctor.model.istio import (
     VirtualService,
     WasmPlugin,
 )
-from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import propagation_reading as shared
@@ -140,21 +141,36 @@ def _from_proxies(view: View) -> list[_Seen]:
     return found
 
 
+def _pod(view: View, proxy: str) -> Pod | None:
+    """The pod of `pod.namespace`; None: it is not known."""
+    name, _, namespace = proxy.rpartition(".")
+    pods = (p for p in shared.proxy_pods(view) if (p.namespace, p.name) == (namespace, name))
+    return next(pods, None)
+
+
 def _got(view: View, proxy: str, some: tuple[Attached, ...]) -> tuple[Attached, ...]:
     """Those that the proxy gets; all, where its pod or the root namespace is not known."""
-    name, _, namespace = proxy.rpartition(".")
+    namespace = proxy.rpartition(".")[2]
     root = attempt(lambda: reading.root_namespace(view))
-    if not namespace or isinstance(root, Unavailable):
+    if "." not in proxy or isinstance(root, Unavailable):
         return some
-    pods = (p for p in shared.proxy_pods(view) if (p.namespace, p.name) == (namespace, name))
-    pod = next(pods, None)
+    pod = _pod(view, proxy)
     return of_proxy(some, root, namespace, pod.labels if pod is not None else None)
+
+
+def _filters(view: View, proxy: str) -> tuple[EnvoyFilter, ...]:
+    """Those that the proxy gets and that hold a patch for a proxy like it."""
+    got = _got(view, proxy, view.objects("EnvoyFilter", EnvoyFilter))
+    pod = _pod(view, proxy)
+    if pod is None:
+        return got
+    return tuple(f for f in got if may_match(f, proxy_type(pod), image_release(pod)))
 
 
 def _objects(view: View, proxy: str) -> Objects:
     return Objects(
         services=view.objects("Service", Service),
-        filters=_got(view, proxy, view.objects("EnvoyFilter", EnvoyFilter)),
+        filters=_filters(view, proxy),
         routes=view.objects("VirtualService", VirtualService),
         rules=view.objects("DestinationRule", DestinationRule),
         entries=view.objects("ServiceEntry", ServiceEntry),

@@ -4,6 +4,7 @@
 import pytest
 
 from meshdoctor.mesh.filter_blame import of_proxy
+from meshdoctor.mesh.filter_match import may_match
 from meshdoctor.mesh.rejections import Objects, offender
 from meshdoctor.model.istio import EnvoyFilter, RequestAuthentication
 from tests.unit.mesh.objects import many
@@ -107,6 +108,63 @@ def test_the_only_patch_of_what_was_refused() -> None:
     assert [o.name for o in offender("entirely new", hurry, "CDS").objects] == ["hurry"]
     assert offender("entirely new", hurry, "RDS").objects == ()
     assert offender("entirely new", Objects(filters=tuple(KNOWN)), "CDS").objects == ()
+
+
+ORDER = """
+{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: before, namespace: shop}, spec: {configPatches: [
+  {applyTo: NETWORK_FILTER, match: {listener: {filterChain: {filter: {name: envoy.filters.network.tcp_proxy}}}}, patch: {operation: INSERT_BEFORE, value: {name: envoy.filters.network.rbac}}}]}}
+---
+{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: behind, namespace: shop}, spec: {configPatches: [
+  {applyTo: NETWORK_FILTER, match: {listener: {filterChain: {filter: {name: envoy.filters.network.tcp_proxy}}}}, patch: {operation: INSERT_AFTER, value: {name: envoy.filters.network.rbac}}}]}}
+---
+{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: behind-router, namespace: shop}, spec: {configPatches: [
+  {applyTo: HTTP_FILTER, match: {listener: {portNumber: 8443, filterChain: {filter: {name: envoy.filters.network.http_connection_manager, subFilter: {name: envoy.router}}}}}, patch: {operation: INSERT_AFTER, value: {name: my.lua}}}]}}
+---
+{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: added, namespace: shop}, spec: {configPatches: [
+  {applyTo: CLUSTER, patch: {operation: ADD, value: {name: sink}}}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        (
+            "Error: terminal filter named envoy.filters.network.tcp_proxy of type envoy.filters.network.tcp_proxy must be the last filter in a network filter chain.",
+            ["behind"],
+        ),
+        (
+            "Error: terminal filter named envoy.filters.http.router of type envoy.filters.http.router must be the last filter in a http filter chain.",
+            ["behind-router"],
+        ),
+        (
+            "Error: non-terminal filter named my.lua of type envoy.filters.http.lua is the last filter in a http filter chain.",
+            ["behind-router"],
+        ),
+    ],
+)
+def test_a_filter_in_the_wrong_place(message: str, names: list[str]) -> None:
+    known = Objects(filters=tuple(many(EnvoyFilter, ORDER)))
+    assert [o.name for o in offender(message, known, "LDS").objects] == names
+
+
+def test_a_patch_of_another_port_is_innocent() -> None:
+    filters = [f for f in many(EnvoyFilter, ORDER) if f.name in ("behind", "behind-router")]
+    known = Objects(filters=tuple(filters))
+    message = "Error adding/updating listener(s) 0.0.0.0_{}: entirely new"
+    assert [o.name for o in offender(message.format(8080), known, "LDS").objects] == ["behind"]
+    assert offender(message.format(8443), known, "LDS").objects == ()
+
+
+def test_a_filter_for_other_proxies_is_innocent() -> None:
+    text = """
+    apiVersion: networking.istio.io/v1alpha3
+    kind: EnvoyFilter
+    metadata: {name: stats, namespace: istio-system}
+    spec: {configPatches: [{applyTo: HTTP_FILTER, match: {context: SIDECAR_OUTBOUND, proxy: {proxyVersion: '^1\\.13.*'}}}]}
+    """
+    (stats,) = many(EnvoyFilter, text)
+    assert may_match(stats, "sidecar", "1.13.5") and may_match(stats, "", "")
+    assert not may_match(stats, "router", "1.13.5") and not may_match(stats, "sidecar", "1.14.0")
 
 
 def test_an_authentication_of_another_proxy_is_innocent() -> None:
