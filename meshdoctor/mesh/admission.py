@@ -38,6 +38,7 @@ class Refusal(StrEnum):
     LIMIT_RANGE = "limit-range"
     DUPLICATE = "duplicate"
     RESOURCES = "resources"
+    NATIVE = "native"
     OTHER = "other"
 
 
@@ -65,6 +66,10 @@ _LIMITS = pattern(r"(?:maximum|minimum) [\w./-]+ usage per |limit to request rat
 _RESOURCES = pattern(
     r"must be less than or equal to [\w./-]+ limit|resources\.\w+(?:\[[\w./-]+\])?: "
     r"(?:Invalid|Required) value|quantities must match"
+)
+_NATIVE = pattern(
+    r"initContainers\[\d+\]\.(?:lifecycle|(?:readiness|startup|liveness)Probe): Forbidden: may not "
+    r"be set for init containers"
 )
 _SECURITY = pattern(
     r'violates PodSecurity "|security context constraint|PodSecurityPolicy|pod security policy|'
@@ -134,6 +139,8 @@ def _plugin(text: str, denied: bool) -> Refusal:
         return Refusal.LIMIT_RANGE
     if _DUPLICATE.search(text):
         return Refusal.DUPLICATE
+    if _NATIVE.search(text):
+        return Refusal.NATIVE
     if _RESOURCES.search(text):
         return Refusal.RESOURCES
     return Refusal.SECURITY if denied else Refusal.OTHER

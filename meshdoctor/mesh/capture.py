@@ -102,6 +102,11 @@ def outbound_bypass(pod: Pod, addresses: tuple[str, ...], port: int) -> Bypass:
     """
     if not is_sidecar(pod):
         return Bypass()
+    return excluded(pod, addresses, port) or _proxy_user(pod)
+
+
+def excluded(pod: Pod, addresses: tuple[str, ...], port: int) -> Bypass:
+    """The same by the settings of the redirection alone, whoever calls."""
     told = settings(pod)
     general = _general(pod, told)
     if general:
@@ -116,7 +121,15 @@ def outbound_bypass(pod: Pod, addresses: tuple[str, ...], port: int) -> Bypass:
     captured = port in named or any(_within(one, wanted) for one in addresses)
     if addresses and wanted != "*" and not captured:
         return Bypass(by=_PREFIX + "includeOutboundIPRanges", value=wanted or '""')
-    return _proxy_user(pod)
+    return Bypass()
+
+
+def excludes_some(pod: Pod) -> bool:
+    """Whether some of the pod's calls are not redirected; which, depends on where they go."""
+    told = settings(pod)
+    return told.get("includeOutboundIPRanges", "*") != "*" or any(
+        told.get(name) for name in ("excludeOutboundPorts", "excludeOutboundIPRanges")
+    )
 
 
 def _proxy_user(pod: Pod) -> Bypass:

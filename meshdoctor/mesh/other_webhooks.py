@@ -7,7 +7,7 @@ does not look again after a later one changed the pod.
 from collections.abc import Iterable, Mapping
 
 from meshdoctor.mesh.webhooks import Injector, is_injector, selected
-from meshdoctor.model.kubernetes import WebhookConfiguration
+from meshdoctor.model.kubernetes import Webhook, WebhookConfiguration
 
 
 def after_injection(
@@ -23,8 +23,37 @@ def after_injection(
     if injector.webhook.reinvocation_policy == "IfNeeded":
         return None
     for config in sorted(configs, key=lambda c: c.name):
-        if config.name > injector.config.name and any(
-            not is_injector(w) and selected(w, namespace, pod) for w in config.webhooks
-        ):
+        if config.name > injector.config.name and _own(config, namespace, pod):
             return config
     return None
+
+
+Labels = tuple[Mapping[str, str], Mapping[str, str]]
+"""Of a pod's namespace, and its own."""
+
+
+def sees_injected(
+    configs: Iterable[WebhookConfiguration],
+    injector: Injector,
+    pod: Labels,
+    unharmed: Iterable[Labels] = (),
+) -> WebhookConfiguration | None:
+    """The first other configuration that is given the pod once it is injected: called later, or
+    called again for what the injector changed (reinvocationPolicy IfNeeded); None: none is.
+    One that is given pods which came through unharmed is not meant.
+    """
+    spared = tuple(unharmed)
+    for config in sorted(configs, key=lambda c: c.name):
+        mine = _own(config, *pod)
+        again = any(w.reinvocation_policy == "IfNeeded" for w in mine)
+        later = bool(mine) and config.name > injector.config.name
+        if (later or again) and not any(_own(config, *other) for other in spared):
+            return config
+    return None
+
+
+def _own(
+    config: WebhookConfiguration, namespace: Mapping[str, str], pod: Mapping[str, str]
+) -> list[Webhook]:
+    """Webhooks of a configuration that change such a pod and are no injectors."""
+    return [w for w in config.webhooks if not is_injector(w) and selected(w, namespace, pod)]

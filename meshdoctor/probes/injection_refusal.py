@@ -17,6 +17,7 @@ from meshdoctor.mesh.annotations import (
     unknown_templates,
 )
 from meshdoctor.mesh.injector_config import InjectorConfig
+from meshdoctor.mesh.pod_startup import INIT
 from meshdoctor.mesh.webhooks import Injector
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
 from meshdoctor.model.evidence import Unavailable
@@ -24,6 +25,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import LimitRange
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import Next, injector_config, next_on_record
+from meshdoctor.probes.other_webhook_reads import upsets
 from meshdoctor.probes.startup_reads import refusal
 from meshdoctor.probes.view import View, attempt, probe
 
@@ -38,6 +40,9 @@ _SAID = (
     "quota",
     "quota_wants",
     "names_mesh",
+    "names_init",
+    "other_webhook",
+    "other_said",
     "policy_said",
 )
 
@@ -54,6 +59,11 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
     quota_wants: Annotated[Fact[Ref], "the workload, when the quota misses a value in its pods"]
     limit_range: Annotated[Fact[Ref], "the namespace's LimitRange; empty: none"]
     names_mesh: Annotated[Fact[bool], "the text names a container or volume of Istio's", OBSERVED]
+    names_init: Annotated[Fact[bool], "the text names istio-init", OBSERVED]
+    other_webhook: Annotated[
+        Fact[Ref], "webhook that was given a native sidecar's pod after the injector; empty: none"
+    ]
+    other_said: Annotated[Fact[str], "the same as the end of a sentence"]
     injector: Annotated[Fact[Ref], "the injector's ConfigMap; empty: none is asked"]
     injector_name: Annotated[Fact[str], "that ConfigMap's name"]
     injector_namespace: Annotated[Fact[str], "that ConfigMap's namespace"]
@@ -96,6 +106,8 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     differs: dict[str, Any] = {}
     if said is not None:
         differs |= _refused(said, subject, alike.facts.policy_said)
+    if isinstance(said, Refused) and said.kind is Refusal.NATIVE:
+        differs |= _others(view, coming)
     if not _TELLING.isdisjoint(coming.pod.annotations):
         differs |= _annotated(coming, alike.injector, subject)
     return replace(alike.facts, **differs) if differs else alike.facts
@@ -132,6 +144,9 @@ def _nothing_told(view: View, coming: Next, last: Injector | None) -> _Alike:
         quota_wants=Ref(""),
         limit_range=attempt(lambda: _limit_range(view, coming.pod.namespace)),
         names_mesh=False,
+        names_init=False,
+        other_webhook=Ref(""),
+        other_said="",
         injector=gone or its.ref,
         injector_name=gone or its.name,
         injector_namespace=gone or its.namespace,
@@ -169,8 +184,15 @@ def _refused(
         "quota": Ref(f"ResourceQuota/{subject.namespace}/{said.by}" if quota else ""),
         "quota_wants": Ref(subject.ref if "must specify" in said.text else ""),
         "names_mesh": said.names_mesh,
+        "names_init": INIT in said.text,
         "policy_said": said.text if said.kind is Refusal.SECURITY else policy,
     }
+
+
+def _others(view: View, coming: Next) -> dict[str, Any]:
+    other = attempt(lambda: upsets(view, coming))
+    ending = other if isinstance(other, Unavailable) else f" ({other} may)" if other else ""
+    return {"other_webhook": other, "other_said": ending}
 
 
 def _annotated(

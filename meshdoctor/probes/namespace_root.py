@@ -4,13 +4,17 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.annotations import quantity
 from meshdoctor.mesh.ca import ROOT_MAP, root_bundle
 from meshdoctor.mesh.certificates import compare
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import ConfigMap, Event, Pod
+from meshdoctor.model.kubernetes import ConfigMap, Event, Pod, ResourceQuota
 from meshdoctor.model.subjects import NamespaceSubject, SubjectKind
 from meshdoctor.probes.view import View, attempt, probe
+
+UNKNOWN_WHY = "istiod does not watch the namespace (discoverySelectors) or may not write there"
+_COUNTS = ("configmaps", "count/configmaps")
 
 
 class NamespaceRoot(Struct, frozen=True, kw_only=True):
@@ -21,23 +25,34 @@ class NamespaceRoot(Struct, frozen=True, kw_only=True):
     absent: Annotated[Fact[bool], "the ConfigMap does not exist, or holds no certificate"]
     differs: Annotated[Fact[bool], "its root is not the one of istiod's namespace"]
     events: Annotated[Fact[int], "mount failures that name it", OBSERVED]
+    quota: Annotated[Fact[Ref], "a ResourceQuota with no room for a ConfigMap; empty: none"]
+    why: Annotated[Fact[str], "why istiod may not have written it, in words"]
     config_map: Annotated[Fact[Ref], "the ConfigMap"]
     namespace: Annotated[Fact[Ref], "the namespace"]
     name: Annotated[Fact[str], "name of the namespace"]
 
 
-@probe("namespace-root", subject=SubjectKind.NAMESPACE, reads=("ConfigMap", "Event", "Pod"))
+@probe(
+    "namespace-root",
+    subject=SubjectKind.NAMESPACE,
+    reads=("ConfigMap", "Event", "Pod", "ResourceQuota"),
+)
 def namespace_root(view: View, subject: NamespaceSubject) -> NamespaceRoot:
     """Does a namespace hold the root certificate that its proxies mount?"""
     name = subject.name
     pods = [p for p in view.objects("Pod", Pod, name) if _waits(p) and _mounts(p)]
     found = attempt(lambda: view.object("ConfigMap", ConfigMap, name, ROOT_MAP))
+    quota = attempt(lambda: _full(view, name)) if pods else ""
     return NamespaceRoot(
         waiting=len(pods),
         pod=pods[0].name if pods else "",
         absent=found if isinstance(found, Unavailable) else not root_bundle(found).certificates,
         differs=_differs(view, found),
         events=attempt(lambda: _events(view, name)),
+        quota=quota if isinstance(quota, Unavailable) else Ref(quota),
+        why=f"{quota} has no room for another ConfigMap"
+        if quota and not isinstance(quota, Unavailable)
+        else UNKNOWN_WHY,
         config_map=Ref(f"ConfigMap/{name}/{ROOT_MAP}"),
         namespace=Ref(f"Namespace//{name}"),
         name=name,
@@ -65,6 +80,17 @@ def _differs(view: View, found: ConfigMap | Unavailable | None) -> Fact[bool]:
     if isinstance(own, Unavailable):
         return own
     return compare(root_bundle(found).roots, root_bundle(own).roots) == "differ"
+
+
+def _full(view: View, namespace: str) -> str:
+    """The first quota that allows no further ConfigMap; istiod's is refused as any other."""
+    for quota in view.objects("ResourceQuota", ResourceQuota, namespace):
+        for name in _COUNTS:
+            most = quantity(quota.status.hard.get(name, quota.spec.hard.get(name)))
+            used = quantity(quota.status.used.get(name, 0))
+            if most is not None and used is not None and used >= most:
+                return quota.ref
+    return ""
 
 
 def _events(view: View, namespace: str) -> int:

@@ -4,7 +4,9 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.capture import PROXY_UID, excludes_some
 from meshdoctor.mesh.cni import NOTHING_LOGGED, CniLog, read_log, ready_later_than
+from meshdoctor.mesh.init_calls import exempt, targets
 from meshdoctor.mesh.pod_startup import INIT, VALIDATION, Stage, Startup
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_native_sidecar
@@ -13,6 +15,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Node, NodeInfo, Pod
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.ports import NotRecordedError
 from meshdoctor.probes.injection_reads import all_injectors, injector_config, next_of
 from meshdoctor.probes.node_reads import (
     CniConfig,
@@ -42,7 +45,7 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     init_rights: Annotated[Fact[bool], "istio-init may not do what it must", OBSERVED]
     init_caps_missing: Annotated[Fact[bool], "istio-init lacks NET_ADMIN, NET_RAW or root"]
     app_init: Annotated[Fact[str], "the application's hanging, redirected init container", OBSERVED]
-    app_init_exempt: Annotated[Fact[bool], "it runs as 1337, so nothing redirects it"]
+    app_init_exempt: Annotated[Fact[bool], "it runs as 1337, or its calls are excluded"]
     agent: Annotated[Fact[str], "istio-cni's pod on the node; empty: none there"]
     agent_namespace: Annotated[Fact[str], "namespace of istio-cni's pods; empty: none anywhere"]
     agents: Annotated[Fact[int], "istio-cni pods on all nodes"]
@@ -94,7 +97,7 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
         init_rights=held.init_rights,
         init_caps_missing=by_init and _caps_missing(pod),
         app_init=_app_init(one),
-        app_init_exempt=_exempt(pod, one.container),
+        app_init_exempt=_exempt(view, one),
         agent=gone or (agent.pod.name if agent is not None else ""),
         agent_namespace=gone or (first.namespace if first is not None else ""),
         agents=gone or len(near.agents),
@@ -230,7 +233,24 @@ def _redirected(one: Startup) -> bool:
     return one.container in names[names.index(INIT) + 1 :]
 
 
-def _exempt(pod: Pod, name: str) -> bool:
-    container = pod.container(name)
+def _exempt(view: View, one: Startup) -> Fact[bool]:
+    """Nothing redirects user 1337, nor what the pod's settings exclude. Where these spare a part,
+    the container's log tells where its calls go."""
+    container = one.pod.container(one.container)
     own = container.security_context if container is not None else None
-    return own is not None and own.run_as_user == 1337
+    if not _app_init(one) or (own is not None and own.run_as_user == PROXY_UID):
+        return own is not None and own.run_as_user == PROXY_UID
+    if excludes_some(one.pod):
+        return attempt(lambda: _spared(view, one))
+    return exempt(one.pod, frozenset()) is True
+
+
+def _spared(view: View, one: Startup) -> bool:
+    pod = one.pod
+    told = exempt(pod, targets(view.log(pod.namespace, pod.name, one.container).text))
+    if told is None:
+        raise NotRecordedError(
+            f"where init container {one.container} of {pod.namespace}/{pod.name} calls",
+            "its log names no failing call, and the pod's annotations exclude some",
+        )
+    return told

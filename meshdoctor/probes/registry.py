@@ -31,6 +31,7 @@ from meshdoctor.probes.config_others import (
 )
 from meshdoctor.probes.config_policy import policy_effect_probe, policy_seen
 from meshdoctor.probes.config_virtual_service import config_virtual_service
+from meshdoctor.probes.container_end import container_end
 from meshdoctor.probes.delivery import delivery
 from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
@@ -121,6 +122,7 @@ PROBES: tuple[Probe, ...] = (
     config_service_entry,
     config_sidecar,
     config_virtual_service,
+    container_end,
     delivery,
     edge_app_log,
     edge_certificates,

@@ -15,6 +15,8 @@ _API = {
     "Pod": "v1",
     "Event": "v1",
     "Secret": "v1",
+    "ClusterRole": "rbac.authorization.k8s.io/v1",
+    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "ConfigMap": "v1",
     "ServiceAccount": "v1",
     "ResourceQuota": "v1",

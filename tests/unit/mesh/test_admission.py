@@ -70,6 +70,10 @@ ROWS = [
     ('Pod "x" is invalid: spec.volumes[3].name: Duplicate value: "istio-token"', Refusal.DUPLICATE),
     ('Pod "x" is invalid: spec.containers[1].resources.requests: Invalid value: "100m": must be '
      "less than or equal to cpu limit of 0", Refusal.RESOURCES),
+    ('Pod "x" is invalid: [spec.initContainers[1].lifecycle: Forbidden: may not be set for init '
+     "containers without restartPolicy=Always]", Refusal.NATIVE),
+    ('Pod "x" is invalid: spec.initContainers[1].startupProbe: Forbidden: may not be set for init '
+     "containers", Refusal.NATIVE),
     ('pods "x" is forbidden: error looking up service account a/b: serviceaccount "b" not found',
      Refusal.OTHER),
     ('Internal error occurred: failed calling webhook "x.example.com": context deadline exceeded',

@@ -327,6 +327,30 @@ def test_namespace_root() -> None:
         assert (found.waiting, found.absent, found.events) == (waiting, True, 4)
 
 
+@pytest.mark.parametrize(
+    ("hard", "used", "at_fault"),
+    [
+        ({"configmaps": "0"}, {"configmaps": "0"}, "ResourceQuota/shop/counts"),
+        ({"count/configmaps": 4}, {"count/configmaps": 4}, "ResourceQuota/shop/counts"),
+        ({"configmaps": "4"}, {"configmaps": "3"}, ""),
+        ({"pods": "0"}, {"pods": "0"}, ""),
+    ],
+)
+def test_a_quota_that_leaves_no_room_for_the_root(
+    hard: dict[str, Any], used: dict[str, Any], at_fault: str
+) -> None:
+    quota = {
+        "kind": "ResourceQuota",
+        "apiVersion": "v1",
+        "metadata": {"name": "counts", "namespace": "shop"},
+        "spec": {"hard": hard},
+        "status": {"hard": hard, "used": used},
+    }
+    found = namespace_root.run(view(pod("a", phase="Pending"), quota), NamespaceSubject("shop"))
+    assert isinstance(found, NamespaceRoot) and found.quota == at_fault
+    assert (at_fault or "discoverySelectors") in str(found.why)
+
+
 def test_signing_requests() -> None:
     def csr(name: str, user: str, *conditions: str) -> dict[str, Any]:
         return {

@@ -8,6 +8,7 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import NamespaceSubject, WorkloadSubject
 from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.ambient_enrolment import ambient_enrolment
+from meshdoctor.probes.container_end import container_end
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
 from meshdoctor.probes.injection_refusal import injection_refusal
@@ -328,6 +329,101 @@ def test_an_init_container_of_the_application_that_is_redirected(
     text = text[: text.index("  containerStatuses")] + f"  initContainerStatuses: [{states}]\n"
     text = text.replace("containers: [", f"initContainers: [{named}], containers: [", 1)
     assert pod_redirect.run(world(MESH + SHOP + text), CART).app_init == hangs
+
+
+@pytest.mark.parametrize(
+    ("notes", "log", "exempt"),
+    [
+        ("", "dial tcp 172.20.0.37:8200: connect: connection refused", False),
+        ("excludeOutboundPorts: '8200'", "dial tcp 172.20.0.37:8200: connection refused", True),
+        ("excludeOutboundPorts: '8201'", "dial tcp 172.20.0.37:8200: connection refused", False),
+        ("excludeOutboundIPRanges: 172.20.0.0/16", "dial tcp 172.20.0.37:8200: refused", True),
+        ("excludeOutboundPorts: '8200'", "waiting", None),
+        ("excludeOutboundIPRanges: 172.20.0.0/16", "curl: couldn't connect to port 8200", None),
+    ],
+)
+def test_an_init_container_whose_calls_are_excluded(notes: str, log: str, exempt: Any) -> None:
+    running = "{name: vault-agent-init, ready: false, state: {running: {}}}"
+    done = "{name: istio-init, ready: true, state: {terminated: {exitCode: 0}}}"
+    text = pod(NEW, sidecar=True, ready="False")
+    text = text[: text.index("  containerStatuses")]
+    text += f"  initContainerStatuses: [{done}, {running}]\n"
+    inits = "initContainers: [{name: istio-init}, {name: vault-agent-init}], containers: ["
+    text = text.replace("containers: [", inits, 1)
+    if notes:
+        told = f"  annotations: {{traffic.sidecar.istio.io/{notes}}}\n  labels: {{app: cart, pod"
+        text = text.replace("  labels: {app: cart, pod", told)
+    logs = {("shop", "cart-7c9d8b6f5-xxxxx", "vault-agent-init"): log}
+    found = pod_redirect.run(world(MESH + SHOP + text, logs=logs), CART).app_init_exempt
+    assert isinstance(found, Unavailable) if exempt is None else found is exempt
+
+
+UNDONE = (
+    'Pod \\"cart-1\\" is invalid: [spec.initContainers[1].readinessProbe: Forbidden: may not be '
+    "set for init containers without restartPolicy=Always]"
+)
+OTHER = """
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: NAME}
+webhooks:
+- name: NAME.example.com
+  reinvocationPolicy: AGAIN
+  objectSelector: {matchLabels: {SELECTS}}
+  rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+"""
+
+
+def other(name: str, again: str, selects: str = "app: cart") -> str:
+    return OTHER.replace("NAME", name).replace("AGAIN", again).replace("SELECTS", selects)
+
+
+@pytest.mark.parametrize(
+    ("others", "blamed"),
+    [
+        (other("agent", "IfNeeded"), "agent"),
+        (other("agent", "Never"), ""),
+        (other("zealot", "Never"), "zealot"),
+        (other("agent", "IfNeeded", "app: bank"), ""),
+        (other("agent", "IfNeeded", "") + other("zealot", "Never"), "zealot"),
+    ],
+    ids=["called again", "called before", "called after", "other pods", "acquitted by a pod"],
+)
+def test_a_webhook_that_undoes_the_native_sidecar(others: str, blamed: str) -> None:
+    shop = SHOP.replace("readyReplicas: 1", "readyReplicas: 0")
+    native = pod(NEW, sidecar=True).replace("app: cart", "app: web").replace("cart-7", "web-7")
+    native = native.replace(
+        "containers: [",
+        "initContainers: [{name: istio-proxy, restartPolicy: Always}], containers: [",
+        1,
+    )
+    facts = injection_refusal.run(world(MESH + shop + native + others + FAILED % UNDONE), CART)
+    wanted = f"MutatingWebhookConfiguration//{blamed}" if blamed else ""
+    assert (facts.kind, facts.other_webhook) == ("native", wanted)
+    assert (blamed in str(facts.other_said)) and bool(facts.other_said) is bool(blamed)
+
+
+@pytest.mark.parametrize(
+    ("log", "reason", "told"),
+    [
+        ("exec /usr/local/bin/pilot-agent: exec format error", "Error", True),
+        ("standard_init_linux.go:228: exec user process caused: exec format error", "Error", True),
+        ("error: something else", "Error", False),
+        ("exec /usr/local/bin/pilot-agent: exec format error", "OOMKilled", False),
+    ],
+)
+def test_an_image_of_another_architecture(log: str, reason: str, told: bool) -> None:
+    ended = f"lastState: {{terminated: {{exitCode: 1, reason: {reason}}}}}"
+    waits = "state: {waiting: {reason: CrashLoopBackOff}}"
+    text = pod(NEW, sidecar=True, ready="False")
+    status = f"{{name: istio-proxy, ready: false, restartCount: 3, {waits}, {ended}}}"
+    text = text[: text.index("  containerStatuses")] + f"  containerStatuses: [{status}]\n"
+    logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): log}
+    found = container_end.run(world(MESH + SHOP + text, logs=logs), CART)
+    assert bool(found.wrong_format) is told
+    well = container_end.run(world(MESH + SHOP + pod(NEW, sidecar=True)), CART)
+    assert (well.wrong_format, well.image) == ("", "")
 
 
 def test_setup_and_redirect_of_a_plain_pod() -> None:

@@ -1,0 +1,59 @@
+"""Why does a container of Istio's end as soon as it starts?"""
+
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh.container_end import message, of_mesh, wrong_format
+from meshdoctor.mesh.pod_startup import Startup
+from meshdoctor.mesh.text import clean
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.kubernetes import Node
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes.startup_reads import startups
+from meshdoctor.probes.view import View, attempt, probe
+
+ARCHITECTURE = "kubernetes.io/arch"
+
+
+class ContainerEnd(Struct, frozen=True, kw_only=True):
+    """Of the worst pod's blocking container, where it is one of Istio's; else empty."""
+
+    wrong_format: Annotated[
+        Fact[str], "the line that says its image is of another architecture; empty: none", OBSERVED
+    ]
+    image: Annotated[Fact[str], "its image; empty: no container of Istio's ended"]
+    architecture: Annotated[Fact[str], "the node's architecture; or: unknown"]
+
+
+@probe(
+    "container-end",
+    subject=SubjectKind.WORKLOAD,
+    reads=("Deployment", "Event", "Node", "Pod", "log"),
+)
+def container_end(view: View, subject: WorkloadSubject) -> ContainerEnd:
+    """Why does a container of Istio's end as soon as it starts?"""
+    one = startups(view, subject).worst
+    if not of_mesh(one):
+        return ContainerEnd(wrong_format="", image="", architecture="unknown")
+    container = one.pod.container(one.container)
+    return ContainerEnd(
+        wrong_format=attempt(lambda: wrong_format(message(one)) or wrong_format(_log(view, one))),
+        image=clean(container.image, 200) if container is not None else "",
+        architecture=attempt(lambda: _architecture(view, one)),
+    )
+
+
+def _log(view: View, one: Startup) -> str:
+    """The last run's log where the present one has said nothing."""
+    pod = one.pod
+    current = view.log(pod.namespace, pod.name, one.container).text
+    if current.strip() or one.restarts == 0:
+        return current
+    return view.log(pod.namespace, pod.name, one.container, previous=True).text
+
+
+def _architecture(view: View, one: Startup) -> str:
+    node = view.object("Node", Node, "", one.pod.spec.node_name)
+    found = node.labels.get(ARCHITECTURE, "") if node is not None else ""
+    return clean(found, 40) or "unknown"

@@ -1,0 +1,30 @@
+"""Which webhook of somebody else was given a pod that the injector had changed?
+
+Not a probe: it judges nothing.
+"""
+
+from meshdoctor.mesh.other_webhooks import sees_injected
+from meshdoctor.mesh.webhooks import namespace_labels
+from meshdoctor.mesh.workloads import is_native_sidecar
+from meshdoctor.model.facts import Ref
+from meshdoctor.model.kubernetes import Namespace, Pod, WebhookConfiguration
+from meshdoctor.probes.injection_reads import Next
+from meshdoctor.probes.view import View
+
+
+def upsets(view: View, coming: Next) -> Ref:
+    """The webhook that may have dropped what makes istio-proxy a native sidecar; empty: none is
+    known. Pods that run with one acquit the webhooks that were given them."""
+    called = coming.decision.called
+    if not called:
+        return Ref("")
+    spaces = {n.name: n.labels for n in view.objects("Namespace", Namespace)}
+    unharmed = [
+        (namespace_labels(p.namespace, spaces[p.namespace]), p.labels)
+        for p in view.objects("Pod", Pod)
+        if p.namespace in spaces and is_native_sidecar(p)
+    ]
+    configs = view.objects("MutatingWebhookConfiguration", WebhookConfiguration)
+    own = namespace_labels(coming.pod.namespace, coming.pod.namespace_labels), coming.pod.labels
+    found = sees_injected(configs, called[-1], own, unharmed)
+    return Ref(found.ref if found is not None else "")
