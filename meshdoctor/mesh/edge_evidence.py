@@ -81,6 +81,24 @@ def of_server(log: AccessLog, target: Target) -> tuple[Line, ...]:
     )
 
 
+def turned_away(log: AccessLog, target: Target) -> tuple[Line, ...]:
+    """Requests to the workload port that the server's proxy answered before any route took them:
+    they carry no cluster, only the address that was called."""
+    return tuple(
+        line
+        for line in log.lines
+        if line.code
+        and not line.upstream_cluster
+        and address(line.downstream_local)[0] in target.addresses
+        and target.workload_port in (0, line.local_port)
+    )
+
+
+def low_version(line: Line) -> bool:
+    """Whether a proxy refused HTTP/1.0 (Envoy's accept_http_10 is off by default)."""
+    return line.code == 426 and line.protocol == "HTTP/1.0" and _says(line, "low_version")
+
+
 def failed(line: Line) -> bool:
     """Whether a line tells of a failure that a proxy or the answer shows: a failure flag, a code of
     400 or more, a refused connection. A client that hung up (`DC`) is none."""

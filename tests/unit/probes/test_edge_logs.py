@@ -8,6 +8,7 @@ from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, ForbiddenError
 from meshdoctor.probes.client_log import ClientLog, client_log
+from meshdoctor.probes.edge_http import EdgeHttp, edge_http
 from meshdoctor.probes.server_log import ServerLog, server_log
 from tests.unit.world import world
 
@@ -157,3 +158,64 @@ def test_what_cannot_be_read() -> None:
         client_log.run(mesh("", ""), EdgeSubject(client=None, server=EDGE.server))
     with pytest.raises(EvidenceError):
         server_log.run(mesh("", ""), EdgeSubject(client=None, server=None, host="example.com"))
+
+
+LOW = (
+    '[2026-11-18T09:24:00.271Z] "GET / HTTP/1.0" 426 - low_version - "-" 0 0 0 - "-" "nginx" "id" '
+    '"pay" "-" - - {called} 10.0.0.1:6 - -\n'
+)
+UPE = (
+    '[2026-11-18T09:24:00.271Z] "POST / HTTP/1.1" 502 UPE protocol_error - "-" 0 95 1 - "-" "grpc" '
+    '"id" "pay" "10.0.0.2:8080" inbound|8080|| 127.0.0.6:5 10.0.0.2:8080 10.0.0.1:6 - default\n'
+)
+
+
+def of_http(view: Any, edge: EdgeSubject = EDGE) -> EdgeHttp:
+    facts = edge_http.run(view, edge)
+    assert isinstance(facts, EdgeHttp)
+    return facts
+
+
+def test_http_1_0() -> None:
+    found = of_http(mesh("", LOW.format(called="10.0.0.2:8080")))
+    assert (found.low_version, found.low_pod, found.low_namespace) == (1, "pay-1", "shop")
+    found = of_http(mesh(LOW.format(called="172.20.0.9:80"), ""))
+    assert (found.low_version, found.low_pod) == (1, "cart-1")
+    assert of_http(mesh("", LOW.format(called="10.0.0.2:9090"))).low_version == 0
+    assert of_http(mesh("", LOW.format(called="10.0.0.2:8080").replace("1.0", "1.1"))).low_pod == ""
+
+
+def test_an_application_of_another_protocol() -> None:
+    assert of_http(mesh("", UPE)).app_broke == 1
+    assert of_http(mesh(UC.replace("503 UC", "503 UPE"), "")).app_broke == 0, "its proxy said none"
+    bare = EdgeSubject(
+        client=EDGE.client,
+        server=WorkloadSubject("shop", "bare", "Pod"),
+        service=EDGE.service,
+        host=EDGE.host,
+        port=80,
+    )
+    assert of_http(mesh(UC.replace("503 UC", "503 UPE"), ""), bare).app_broke == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "refused", "taken"),
+    [
+        (OK.replace("200", "400"), 1, 0),
+        (OK.replace("200", "400").replace("via_upstream", "-"), 0, 0),
+        (OK.replace("200", "500"), 0, 0),
+        (UC, 1, 0),
+        (OK, 0, 1),
+        (UC.replace("GET / HTTP/1.1", "- - -").replace("503", "0"), 0, 0),
+    ],
+)
+def test_plain_requests(text: str, refused: int, taken: int) -> None:
+    found = of_http(mesh(text, ""))
+    assert (found.plain_refused, found.plain_taken) == (refused, taken)
+
+
+def test_logs_that_cannot_show_it() -> None:
+    found = of_http(mesh("", "", ""))
+    assert isinstance(found.low_version, Unavailable) and isinstance(found.app_broke, Unavailable)
+    half = of_http(mesh(None, LOW.format(called="10.0.0.2:8080")))
+    assert half.low_version == 1 and isinstance(half.plain_refused, Unavailable)

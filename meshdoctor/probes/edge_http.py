@@ -1,0 +1,145 @@
+"""Do client and server speak the same HTTP, by the logs of both proxies?"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh.access_log import AccessLog, Line
+from meshdoctor.mesh.access_logging import CLIENT, SERVER
+from meshdoctor.mesh.edge_target import ips, target
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
+from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.view import View, probe
+
+Test = Callable[[Line], bool]
+
+
+class EdgeHttp(Struct, frozen=True, kw_only=True):
+    """Requests of this edge that failed for what HTTP itself is like. Where neither log can be
+    read, or access logging is off, unavailable, never zeros."""
+
+    low_version: Annotated[Fact[int], "HTTP/1.0 requests, which a proxy answered 426", OBSERVED]
+    low_pod: Annotated[Fact[str], "the pod whose proxy did"]
+    low_namespace: Annotated[Fact[str], "its namespace"]
+    app_broke: Annotated[
+        Fact[int], "UPE at the last proxy: the application answered in another protocol", OBSERVED
+    ]
+    plain_refused: Annotated[
+        Fact[int],
+        "HTTP requests that the upstream answered 400, closed, or answered in no HTTP",
+        OBSERVED,
+    ]
+    plain_taken: Annotated[Fact[int], "HTTP requests that the upstream answered well", OBSERVED]
+
+
+@probe(
+    "edge-http",
+    subject=SubjectKind.EDGE,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Pod",
+        "Service",
+        "StatefulSet",
+        "Telemetry",
+        "log",
+    ),
+    costly=True,
+)
+def edge_http(view: View, edge: EdgeSubject) -> EdgeHttp:
+    """Do client and server speak the same HTTP?"""
+    client = reading.workload(view, edge.client) if edge.client is not None else None
+    server = reading.workload(view, edge.server) if edge.server is not None else None
+    out, inside = _client_side(view, edge, client, server), _server_side(view, edge, client, server)
+    last = inside if server is not None and server.pod and has_proxy(server.pod) else out
+    low = next((s for s in (inside, out) if s is not None and s.count(ev.low_version)), None)
+    return EdgeHttp(
+        low_version=_seen((out, inside), ev.low_version),
+        low_pod=low.pod(ev.low_version) if low is not None else "",
+        low_namespace=low.namespace if low is not None else "",
+        app_broke=_seen((last,), lambda line: "UPE" in line.flags),
+        plain_refused=_seen((out,), _refused),
+        plain_taken=_seen((out,), lambda line: _is_request(line) and 0 < line.code < 400),
+    )
+
+
+class _Side(Struct, frozen=True, kw_only=True):
+    """One proxy's lines of the edge."""
+
+    namespace: str
+    logs: proxy_logs.ProxyLogs | None
+    of: Callable[[AccessLog], tuple[Line, ...]]
+    missing: Unavailable | None = None
+
+    def count(self, test: Test) -> int:
+        lines = self.logs.lines(self.of) if self.logs is not None else ()
+        return ev.count(lines, test)
+
+    def pod(self, test: Test) -> str:
+        if self.logs is None:
+            return ""
+        return self.logs.pod_with(lambda log: tuple(x for x in self.of(log) if test(x)))
+
+
+def _seen(sides: tuple[_Side | None, ...], test: Test) -> Fact[int]:
+    """How many lines; none is a fact only where every log could show one."""
+    known = [side for side in sides if side is not None]
+    count = sum(side.count(test) for side in known)
+    missing = next((side.missing for side in known if side.missing is not None), None)
+    return count if count or missing is None else missing
+
+
+def _side(
+    view: View, workload: WorkloadPods, mode: str, of: Callable[[AccessLog], tuple[Line, ...]]
+) -> _Side:
+    space = workload.subject.namespace
+    try:
+        logs = proxy_logs.read(view, workload, mode)
+    except EvidenceError as error:
+        return _Side(namespace=space, logs=None, of=of, missing=error.unavailable)
+    return _Side(namespace=space, logs=logs, of=of, missing=logs.missing)
+
+
+def _client_side(
+    view: View, edge: EdgeSubject, client: WorkloadPods | None, server: WorkloadPods | None
+) -> _Side | None:
+    if client is None:
+        return None
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    wanted = target(edge, service, server.pods if server is not None else ())
+    return _side(view, client, CLIENT, lambda log: ev.of_client(log, wanted))
+
+
+def _server_side(
+    view: View, edge: EdgeSubject, client: WorkloadPods | None, server: WorkloadPods | None
+) -> _Side | None:
+    if server is None:
+        return None
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    wanted = target(edge, service, server.pods)
+    peers = frozenset(ip for pod in client.pods for ip in ips(pod)) if client is not None else ()
+    callers = frozenset(peers) | frozenset({edge.client_ip} if edge.client_ip else ())
+
+    def of(log: AccessLog) -> tuple[Line, ...]:
+        lines = (*ev.of_server(log, wanted), *ev.turned_away(log, wanted))
+        return ev.from_peers(lines, callers)
+
+    return _side(view, server, SERVER, of)
+
+
+def _is_request(line: Line) -> bool:
+    return bool(line.method) and line.is_outbound
+
+
+def _refused(line: Line) -> bool:
+    if not _is_request(line):
+        return False
+    return line.code == 400 and ev.by_upstream(line) or bool(line.flags & {"UPE", "UC"})
