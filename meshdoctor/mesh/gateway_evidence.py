@@ -12,12 +12,16 @@ from meshdoctor.mesh.services import host_matches
 
 class Seen(Struct, frozen=True, kw_only=True):
     """`unserved`: refused with an SNI that no server has; `mesh`: refused with a mesh SNI
-    (east-west); `reused`: HTTP/2 404s for a host over a connection made for another."""
+    (east-west); `reused`: HTTP/2 404s for a host over a connection made for another; `nameless`:
+    refused without SNI, plaintext or TLS that names no host; `named`: a connection with SNI was
+    served."""
 
     unserved: tuple[Line, ...]
     mesh: tuple[Line, ...]
     reused: tuple[Line, ...]
     bad_requests: int
+    nameless: tuple[Line, ...] = ()
+    named: bool = False
 
     @property
     def sni(self) -> str:
@@ -42,6 +46,8 @@ def judge(lines: Iterable[Line], servers: Iterable[TlsServer]) -> Seen:
         mesh=tuple(line for line in refused if line.server_name_kind == "istio"),
         reused=tuple(line for line in lines if _reused(line, servers)),
         bad_requests=sum(1 for line in lines if "DPE" in line.flags),
+        nameless=tuple(line for line in refused if not line.server_name),
+        named=any(line.server_name and not ev.refused(line) for line in lines),
     )
 
 

@@ -9,12 +9,14 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from meshdoctor.mesh.exposure import ALB, backends, class_of
 from meshdoctor.mesh.services import target_port
 from meshdoctor.model.istio import EnvoyFilter, Gateway, MeshConfig, Server
-from meshdoctor.model.kubernetes import Pod, Service, ServicePort
+from meshdoctor.model.kubernetes import Ingress, Pod, Service, ServicePort
 from meshdoctor.model.snapshot import selects
 
 _LB = "service.beta.kubernetes.io/aws-load-balancer-"
+_ALB = "alb.ingress.kubernetes.io/"
 TWICE, LOOP, PLAIN = "tls-ended-twice", "redirect-loop", "plain-on-443"
 
 
@@ -80,6 +82,33 @@ def _kind(service: Service, port: ServicePort, server: Server) -> str:
             return LOOP
         return TWICE if not plain and server.tls is not None else ""
     return PLAIN if port.port == 443 and plain and server.port.number == 443 else ""
+
+
+def nameless(
+    ingresses: Iterable[Ingress], services: Iterable[Service], gateways: Iterable[Gateway]
+) -> tuple[Ingress, Gateway] | None:
+    """The ALB that speaks HTTPS to the gateway, and the first Gateway whose TLS servers it does not
+    meet: an ALB sends its targets no server name (SNI), which only host `*` takes.
+
+    None when some TLS server takes any name, or there is no such ALB."""
+    before = next((one for one in ingresses if _speaks_https(one, tuple(services))), None)
+    tls = [(g, s) for g in gateways for s in g.spec.servers if s.tls is not None and s.tls.mode]
+    if before is None or not tls or any(_takes_any(server) for _, server in tls):
+        return None
+    return before, tls[0][0]
+
+
+def _speaks_https(ingress: Ingress, services: tuple[Service, ...]) -> bool:
+    led_to = backends(ingress)
+    return (
+        class_of(ingress) == ALB
+        and ingress.annotations.get(f"{_ALB}backend-protocol", "").upper() == "HTTPS"
+        and any(s.namespace == ingress.namespace and s.name in led_to for s in services)
+    )
+
+
+def _takes_any(server: Server) -> bool:
+    return any(host.rpartition("/")[2] == "*" for host in server.hosts)
 
 
 def is_aws(service: Service) -> bool:

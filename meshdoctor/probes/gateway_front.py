@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import gateway_front as front
 from meshdoctor.mesh import gateway_tls as gt
-from meshdoctor.mesh.exposure import exposure
+from meshdoctor.mesh.exposure import ALB, ISTIO, backends, class_of
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import services_of
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, Gateway
 from meshdoctor.model.kubernetes import Ingress, Pod, Service
@@ -35,6 +36,8 @@ class GatewayFront(Struct, frozen=True, kw_only=True):
     expects_proxy: Annotated[Fact[bool], "the gateway expects PROXY headers"]
     balanced: Annotated[Fact[bool], "it stands behind a load balancer of AWS"]
     ingress: Annotated[Fact[Ref], "an Ingress of another controller that leads to it; empty: none"]
+    nameless: Annotated[Fact[bool], "an ALB speaks HTTPS to it, and no TLS server is for any host"]
+    named: Annotated[Fact[Ref], "the first Gateway that such calls do not meet; empty: none"]
     workload: Annotated[Fact[Ref], "the workload"]
     pod: Annotated[Fact[str], "one of its pods"]
 
@@ -54,6 +57,8 @@ _NONE = GatewayFront(
     expects_proxy=False,
     balanced=False,
     ingress=Ref(""),
+    nameless=False,
+    named=Ref(""),
     workload=Ref(""),
     pod="",
 )
@@ -87,19 +92,31 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
     services = services_of(pod.labels, view.objects("Service", Service, pod.namespace))
     filters = view.objects("EnvoyFilter", EnvoyFilter)
     expects = front.expects_proxy_protocol(reading.mesh_config(view), pod, filters)
+    facts = _facts(
+        subject, pod, gateways, services, front.crossed(services, gateways, pod), expects
+    )
+    before = attempt(lambda: _before(view, services))
+    if isinstance(before, Unavailable):
+        return replace(facts, ingress=before, nameless=before, named=before)
+    met = front.nameless(before, services, gateways)
     return replace(
-        _facts(subject, pod, gateways, services, front.crossed(services, gateways, pod), expects),
-        ingress=attempt(lambda: _ingress(view, services)),
+        facts,
+        ingress=Ref(met[0].ref if met else next((one.ref for one in before), "")),
+        nameless=met is not None,
+        named=Ref(met[1].ref if met else ""),
     )
 
 
-def _ingress(view: View, services: tuple[Service, ...]) -> Ref:
-    """An Ingress of another controller with one of these Services as its backend."""
-    for service in services:
-        by = exposure(service, view.objects("Ingress", Ingress, service.namespace)).by
-        if by.startswith("Ingress/"):
-            return Ref(by)
-    return Ref("")
+def _before(view: View, services: tuple[Service, ...]) -> tuple[Ingress, ...]:
+    """Ingresses of other controllers with one of these Services as a backend, an ALB first."""
+    names = {(s.namespace, s.name) for s in services}
+    found = [
+        one
+        for space in sorted({s.namespace for s in services})
+        for one in view.objects("Ingress", Ingress, space)
+        if class_of(one) != ISTIO and any((space, name) in names for name in backends(one))
+    ]
+    return tuple(sorted(found, key=lambda one: (class_of(one) != ALB, one.name)))
 
 
 def _facts(
@@ -128,6 +145,8 @@ def _facts(
         expects_proxy=expects,
         balanced=balancer is not None and front.is_aws(balancer),
         ingress=Ref(""),
+        nameless=False,
+        named=Ref(""),
         workload=Ref(subject.ref),
         pod=pod.name,
     )

@@ -8,6 +8,7 @@ from msgspec import Struct
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.callers import at_intervals
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_evidence import Seen, chosen, judge, mesh_service
 from meshdoctor.mesh.text import clean
@@ -37,6 +38,10 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
     reused_gateway: Annotated[Fact[Ref], "the Gateway with a server for the first host"]
     reused_over: Annotated[Fact[Ref], "the Gateway with a server for the second"]
     bad_requests: Annotated[Fact[int], "DPE: bytes that are no HTTP", OBSERVED]
+    nameless: Annotated[Fact[int], "refused: no SNI was sent", OBSERVED]
+    nameless_asked: Annotated[
+        Fact[bool], "of these no clock's, while no SNI is served, and a server has the host asked"
+    ]
     last: Annotated[Fact[datetime], "the last refused connection", OBSERVED]
 
 
@@ -107,6 +112,11 @@ def _facts(
         reused_gateway=Ref(_owner(servers, host.rsplit(":", 1)[0])),
         reused_over=Ref(_owner(servers, over)),
         bad_requests=logs.seen(seen.bad_requests),
+        nameless=logs.seen(len(seen.nameless)),
+        nameless_asked=bool(asked)
+        and not seen.named
+        and not at_intervals((line.peer_ip, line.start) for line in seen.nameless)
+        and chosen((server for _, server in servers), asked) is not None,
         last=last or logs.missing or none,
     )
 

@@ -11,7 +11,8 @@ from meshdoctor.mesh.access_log import parse
 from meshdoctor.mesh.gateway_evidence import judge, mesh_service
 from meshdoctor.mesh.gateway_tls import TlsServer
 from meshdoctor.model.istio import EnvoyFilter, Gateway, MeshConfig
-from meshdoctor.model.kubernetes import Meta, Pod, Service
+from meshdoctor.model.kubernetes import Ingress, Meta, Pod, Service
+from tests.unit.mesh.objects import one
 
 LB = "service.beta.kubernetes.io/aws-load-balancer-"
 POD = Pod(metadata=Meta(namespace="istio-system", labels={"istio": "gw"}))
@@ -36,7 +37,7 @@ BOTH = "[{port: 80, targetPort: 8080}, {port: 443, targetPort: 8080}]"
 
 
 @pytest.mark.parametrize(
-    ("one", "server", "kind"),
+    ("balancer", "server", "kind"),
     [
         (service(), TLS, ""),
         (service(ssl_cert="arn"), TLS, front.TWICE),
@@ -48,8 +49,8 @@ BOTH = "[{port: 80, targetPort: 8080}, {port: 443, targetPort: 8080}]"
         (service(BOTH), REDIRECT, ""),
     ],
 )
-def test_crossed(one: Service, server: Gateway, kind: str) -> None:
-    found = front.crossed([one], [server], POD)
+def test_crossed(balancer: Service, server: Gateway, kind: str) -> None:
+    found = front.crossed([balancer], [server], POD)
     assert (found.kind if found else "") == kind
 
 
@@ -84,6 +85,36 @@ def test_proxy_protocol_expected() -> None:
     assert not front.expects_proxy_protocol(plain, POD, [msgspec.convert(data, EnvoyFilter)])
 
 
+ALB = """
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: front
+  namespace: istio-system
+  annotations: {alb.ingress.kubernetes.io/backend-protocol: HTTPS}
+spec: {ingressClassName: alb, defaultBackend: {service: {name: gw}}}
+"""
+OPEN = gateway("{port: {number: 443, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "gateways", "met"),
+    [
+        (ALB, [TLS], True),
+        (ALB, [TLS, OPEN], False),
+        (ALB, [REDIRECT], False),
+        (ALB.replace("HTTPS", "HTTP"), [TLS], False),
+        (ALB.replace("Name: alb", "Name: nginx"), [TLS], False),
+        (ALB.replace("{name: gw}", "{name: other}"), [TLS], False),
+        (ALB.replace("istio-system", "shop"), [TLS], False),
+    ],
+)
+def test_an_alb_names_no_host(text: str, gateways: list[Gateway], met: bool) -> None:
+    gw = Service(metadata=Meta(namespace="istio-system", name="gw"))
+    found = front.nameless([one(Ingress, text)], [gw], gateways)
+    assert (found is not None and found[1] is gateways[0]) is met
+
+
 NR = (
     '[2026-11-18T09:24:00Z] "- - -" 0 NR filter_chain_not_found - "-" 0 0 1 - "-" "-" "-" "-" "-" '
     "- - 10.0.0.2:8443 1.2.3.4:5 {sni} -\n"
@@ -108,3 +139,5 @@ def test_log() -> None:
     assert mesh_service(seen.mesh_sni) == ("shop", "pay", 80)
     assert [line.authority for line in seen.reused] == ["b.x.com"]
     assert mesh_service("nonsense") == ("", "", 0)
+    assert len(seen.nameless) == 1 and seen.named
+    assert not judge(parse(NR.format(sni="a.x.com")).lines, SERVERS).named

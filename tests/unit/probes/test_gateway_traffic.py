@@ -6,6 +6,7 @@ import pytest
 
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import EdgeSubject, Request, WorkloadSubject
+from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.egress_tls import EgressTls, egress_tls
 from meshdoctor.probes.gateway_front import GatewayFront, gateway_front
 from meshdoctor.probes.gateway_log import GatewayLog, gateway_log
@@ -113,6 +114,32 @@ def test_a_connection_made_for_another_host() -> None:
         assert isinstance(served, GatewayLog) and served.reused == reused
 
 
+@pytest.mark.parametrize(
+    ("host", "text", "asked"),
+    [
+        ("a.x.com", NR.format(sni="-"), True),
+        ("c.x.com", NR.format(sni="-"), False),
+        ("", NR.format(sni="-"), False),
+        (
+            "a.x.com",
+            NR.format(sni="-") + NR.format(sni="a.x.com").replace("NR filter", "- x"),
+            False,
+        ),
+        (
+            "a.x.com",
+            "".join(NR.format(sni="-").replace("24:00", f"24:{i}0") for i in range(5)),
+            False,
+        ),
+    ],
+)
+def test_connections_without_server_name(host: str, text: str, asked: bool) -> None:
+    logs = {("istio-system", "gw-1", "istio-proxy"): text}
+    view: Any = world(OBJECTS, logs=logs, request=Request(host=host))
+    found = gateway_log.run(view, GW)
+    assert isinstance(found, GatewayLog)
+    assert (found.nameless, found.nameless_asked) == (text.count("NR filter_chain"), asked)
+
+
 def test_egress() -> None:
     edge = EdgeSubject(client=APP, server=None, host="api.example.com", port=443)
     found = egress_tls.run(world(OBJECTS), edge)
@@ -206,4 +233,13 @@ def test_a_path_without_rule() -> None:
 def test_an_ingress_before_the_gateway() -> None:
     found = gateway_front.run(world(ROUTED), GW)
     assert isinstance(found, GatewayFront) and found.ingress == "Ingress/istio-system/front"
+    assert not found.nameless
+    https = (
+        "metadata: {name: front, annotations: {alb.ingress.kubernetes.io/backend-protocol: HTTPS},"
+    )
+    named = gateway_front.run(world(ROUTED.replace("metadata: {name: front,", https)), GW)
+    assert isinstance(named, GatewayFront) and named.nameless and named.named == "Gateway/shop/a"
     assert front(GW).ingress == ""
+    blind = world(ROUTED, failing={"Ingress": ForbiddenError("Ingress")})
+    unread = gateway_front.run(blind, GW)
+    assert isinstance(unread, GatewayFront) and isinstance(unread.nameless, Unavailable)
