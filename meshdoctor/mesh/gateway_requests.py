@@ -122,15 +122,21 @@ def unrouted(
     lines: Iterable[Line], routes: Sequence[VirtualService], asked: str = "", path: str = ""
 ) -> Unrouted | None:
     """The most frequent of such requests that a wider host's rules would take; failing that, those
-    to the host (and path) asked about. `routes` are bound to the gateway."""
+    to the host and path asked about, or, where no path is named, to a host of which nothing is
+    routed. `routes` are bound to the gateway."""
     seen: dict[tuple[str, str, str], int] = defaultdict(int)
+    routed = set()
     for line in lines:
-        if ev.unrouted(line) and line.authority:
+        if not line.method or not line.authority:
+            continue
+        if ev.unrouted(line):
             seen[host_of(line), path_of(line), line.method] += 1
+        else:
+            routed.add(host_of(line))
     found = []
     for (host, called, method), count in seen.items():
         one = _judge(host, called, method, count, routes)
-        concerns = host == asked and path in ("", called)
+        concerns = host == asked and (path == called or not path and host not in routed)
         if one is not None and (one.wide is not None or concerns):
             found.append(one)
     return max(

@@ -116,6 +116,15 @@ def test_unrouted(host: str, path: str, asked: tuple[str, str], told: str) -> No
     assert shown == told
 
 
+def test_scanners_of_a_host_that_is_served() -> None:
+    routes = many(VirtualService, ROUTES)
+    lost = line(first="GET /.env HTTP/1.1", code=404, flags="NR", host="foo.bar", details="-")
+    served = line(first="GET /own HTTP/1.1", code=200, host="foo.bar", upstream="10.0.0.9:80")
+    assert gr.unrouted([lost], routes, "foo.bar") is not None
+    assert gr.unrouted([lost, served], routes, "foo.bar") is None
+    assert gr.unrouted([lost, served], routes, "foo.bar", "/.env") is not None
+
+
 def _name(route: VirtualService | None) -> str:
     return route.name if route is not None else "-"
 
