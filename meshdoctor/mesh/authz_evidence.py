@@ -5,12 +5,15 @@ Envoy puts the reason in response_code_details, or for TCP in connection_termina
 `jwt_authn_access_denied{Text}`, `ext_authz_denied`, `ext_authz_error`. Same from 1.9 to 1.31.
 At level debug the JWT filter also says how it judged each request (`Jwt authentication completed
 with: Text`, source/extensions/filters/http/jwt_authn/filter.cc), without naming the request.
+Releases up to 1.8 log no details: a 403 without upstream address is a policy's, of which kind is
+not told.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.authz_custom import BAD_SUFFIX
@@ -22,6 +25,7 @@ _RULE = pattern(r"ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[(\d{1,6})\]")
 _PROVIDER = pattern(r"^istio-ext-authz-(.*?)-?ns\[")
 DEFAULT, MATCHED, BAD_CUSTOM, SHADOW_CUSTOM = "default", "matched", "bad-custom", "custom-rbac"
 JWT, EXT_DENIED, EXT_ERROR, TOO_LARGE, OTHER = "jwt", "ext-denied", "ext-error", "size", "other"
+UNTOLD = "untold"
 _OTHER_FLAGS = frozenset({"RL", "RLSE", "FI", "DI"})
 _UPSTREAM = frozenset({"", "-", "via_upstream"})
 _ROUTING = ("route_not_found", "cluster_not_found", "no_healthy_upstream", "upstream_", "http1.")
@@ -62,9 +66,18 @@ def of_line(line: Line) -> Denial | None:
         return Denial(kind=TOO_LARGE, text=clean(line.details, 200)) if _local(line) else None
     if "UAEX" in line.flags:
         return Denial(kind=EXT_DENIED, text="UAEX")
+    if _untold(line):
+        return Denial(kind=JWT, text="") if line.code == 401 else Denial(kind=UNTOLD, text="403")
     if line.flags & _OTHER_FLAGS or (line.code in (401, 403, 429) and _local(line)):
         return Denial(kind=OTHER, text=clean(_words(line), 200))
     return None
+
+
+def _untold(line: Line) -> bool:
+    """Whether this proxy answered 401 or 403 itself, and says no more: before 1.9 lines hold no
+    details, and a request that went on has an upstream address."""
+    known = line.upstream_cluster and not line.upstream_host
+    return line.code in (401, 403) and bool(known) and not line.details and not line.flags
 
 
 def _local(line: Line) -> bool:
@@ -138,6 +151,18 @@ def summarise(lines: Iterable[Line]) -> Summary:
         total=len(lines),
         passed=passed,
     )
+
+
+def told(summary: Summary, layer: str) -> Summary:
+    """The same, where lines do not say which kind of policy refused but judging the policies does:
+    `layer` ALLOW or DENY."""
+    kind = {"ALLOW": DEFAULT, "DENY": MATCHED}.get(layer)
+    denial = summary.denial
+    if kind is None or denial is None or denial.kind != UNTOLD:
+        return summary
+    counts = Counter(summary.counts)
+    counts[kind] += counts.pop(UNTOLD)
+    return replace(summary, counts=counts, denial=replace(denial, kind=kind))
 
 
 def of_debug_log(log: AccessLog) -> Summary:

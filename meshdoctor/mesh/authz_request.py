@@ -16,7 +16,8 @@ class Expected(Struct, frozen=True, kw_only=True):
     """What objects say of the connection at one proxy, before its log is read.
 
     `identity` is the caller's when it speaks Istio mutual TLS; `mtls` None is not known.
-    `hops` and `proxied` are the gateway's numTrustedProxies and PROXY protocol.
+    `hops` and `proxied` are the gateway's numTrustedProxies and PROXY protocol. `behind_gateway`:
+    a gateway called, which has added its own peer to X-Forwarded-For.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Expected(Struct, frozen=True, kw_only=True):
     http: bool | None = None
     hops: int = 0
     proxied: bool = False
+    behind_gateway: bool = False
 
 
 def call_of(expected: Expected, request: Request, line: Line | None) -> Call:
@@ -115,7 +117,7 @@ def _peer(expected: Expected, line: Line) -> str | None:
 def _remote(expected: Expected, asked: Call, line: Line | None) -> str | None:
     if line is not None and line.peer_ip:
         return line.peer_ip
-    if expected.proxied:
+    if expected.proxied or expected.behind_gateway:
         return None
     forwarded = asked.header("x-forwarded-for")
     return remote_address(

@@ -159,7 +159,13 @@ ISTIOD: tuple[Row, ...] = (
         "JWKS fetch failed for issuer",
         r"issuer (?P<issuer>\S+) \((?P<uri>[^)]*)\)",
     ),
+    row(
+        "jwks_error",
+        "Failed to fetch jwt public key from issuer",
+        r'issuer "(?P<issuer>[^"]*)", jwks uri "(?P<uri>[^"]*)": (?P<reason>.*)',
+    ),
     row("jwks_error", "from jwks URI", r'URI "(?P<uri>[^"]*)": (?P<reason>.*)'),
+    row("jwks_error", "Failed to fetch public key from", r'from "(?P<uri>[^"]*)": (?P<reason>.*)'),
     row("jwks_retry", "Failed to GET from", r'from "(?P<uri>[^"]*)": (?P<reason>.*)'),
     row("injection_failed", "Pod injection failed", r"failed: (?P<reason>.*)"),
     row("injection_skipped", "due to policy check", r"Skipping (?P<pod>\S+/\S+)"),

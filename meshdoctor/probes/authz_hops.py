@@ -249,13 +249,14 @@ def _judged(
     if lacked_token(inputs, verdict, summary.denial):
         inputs = replace(inputs, claims=NO_TOKEN)
         verdict = decide(inputs)
+    denied = verdict.decision is Decision.DENY
     return Hop(
         kind=judge.kind,
         workload=found,
         expected=expected,
         inputs=inputs,
         verdict=verdict,
-        summary=summary,
+        summary=authz_evidence.told(summary, verdict.layer if denied else ""),
         lines=lines,
         log=log,
     )
@@ -284,6 +285,7 @@ def _sidecar(view: View, base: Situation, server: WorkloadPods) -> Hop:
         server_ip=pod.status.pod_ip if pod else "",
         port=base.workload_port,
         http=None if chosen is None or chosen.sniffed else chosen.http,
+        behind_gateway=gateway,
     )
     judge = Judge(namespace=server.subject.namespace, labels=server.labels)
     why = log if isinstance(log, Unavailable) else None

@@ -18,6 +18,7 @@ from meshdoctor.probes.authz_hops import situation
 from meshdoctor.probes.reading import istiod_pods, workloads
 from meshdoctor.probes.view import View, attempt, probe
 
+NOT_SAID = "its log, as far as it was read, does not say why"
 KINDS = ("jwks_failed", "jwks_error", "jwks_retry")
 
 
@@ -25,7 +26,7 @@ class AuthzJwks(Struct, frozen=True, kw_only=True):
     """istiod's log about the key sets, and the keys in the judge's listeners."""
 
     errors: Annotated[Fact[int], "istiod log lines of failed fetches of these key sets", OBSERVED]
-    error: Annotated[Fact[str], "the last of them", OBSERVED]
+    error: Annotated[Fact[str], "the last of them, or that there is none", OBSERVED]
     istiod: Annotated[Fact[Ref], "the workload of istiod"]
     placeholder: Annotated[Fact[bool], "the proxy holds istiod's placeholder key", OBSERVED]
     lacks_kid: Annotated[Fact[bool], "real keys, and none with the token's key id", OBSERVED]
@@ -52,7 +53,7 @@ def authz_jwks(view: View, edge: EdgeSubject) -> AuthzJwks:
     lines = () if isinstance(said, Unavailable) else said
     return AuthzJwks(
         errors=said if isinstance(said, Unavailable) else len(said),
-        error=clean(lines[-1].text, 300) if lines else "",
+        error=clean(lines[-1].text, 300) if lines else NOT_SAID,
         istiod=Ref(_istiod(view)),
         placeholder=_placeholder(view, pod, keys),
         lacks_kid=keys if isinstance(keys, Unavailable) else _lacks(mine, kid),

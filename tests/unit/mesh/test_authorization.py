@@ -541,5 +541,8 @@ def test_a_gateway_adds_its_peer_to_x_forwarded_for() -> None:
     assert call_of(replace(expected, client_ip=""), asked, None).header("x-forwarded-for") is None
     bare = call_of(expected, Request(method="GET", path="/"), None)
     assert bare.header("x-forwarded-for") == "10.0.0.3"
-    sidecar = call_of(replace(expected, kind="sidecar"), asked, None)
-    assert sidecar.header("x-forwarded-for") == "1.1.1.1"
+    sidecar = replace(expected, kind="sidecar", hops=0)
+    call = call_of(sidecar, asked, None)
+    assert (call.header("x-forwarded-for"), call.remote_ip) == ("1.1.1.1", "1.1.1.1")
+    behind = replace(sidecar, behind_gateway=True)
+    assert call_of(behind, asked, None).remote_ip is None, "the gateway's own peer comes last"

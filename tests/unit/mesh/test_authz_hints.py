@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from meshdoctor.mesh.access_log import parse
-from meshdoctor.mesh.authz_evidence import Denial, of_debug_log, of_line, relevant, summarise
+from meshdoctor.mesh.authz_evidence import Denial, of_debug_log, of_line, relevant, summarise, told
 from meshdoctor.mesh.authz_fields import Claims, Scene
 from meshdoctor.mesh.authz_hints import (
     Hint,
@@ -223,6 +223,41 @@ def test_denials(text: str, kind: str, ref: str, rule: int) -> None:
 )
 def test_lines_that_refuse_nothing(text: str) -> None:
     assert of_line(parse(text).lines[0]) is None
+
+
+def old(code: int, flags: str = "-", upstream: str = "-", cluster: str = "inbound|80||") -> str:
+    """A line of a release before 1.9: no details."""
+    return (
+        f'[2026-11-18T09:20:05Z] "GET / HTTP/1.1" {code} {flags} "-" "-" 0 19 1 - "-" "curl" "-" '
+        f'"pay" "{upstream}" {cluster} - 10.0.0.2:8080 10.0.0.1:5 - default\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (old(403), "untold"),
+        (old(401), "jwt"),
+        (old(403, "UAEX"), "ext-denied"),
+        (old(403, upstream="127.0.0.1:80"), ""),
+        (old(403, cluster="-"), ""),
+        (old(404), ""),
+    ],
+)
+def test_lines_without_details(text: str, kind: str) -> None:
+    found = of_line(parse(text).lines[0])
+    assert (found.kind if found else "") == kind
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind"), [("ALLOW", "default"), ("DENY", "matched"), ("", "untold")]
+)
+def test_which_policies_refused_is_told_by_judging_them(layer: str, kind: str) -> None:
+    found = told(summarise(parse(old(403) * 2).lines), layer)
+    assert found.count(kind) == found.refused == 2
+    assert found.denial is not None and found.denial.kind == kind
+    other = summarise(parse(log("rbac_access_denied_matched_policy[none]")).lines)
+    assert told(other, "DENY") == other
 
 
 def test_summaries_and_relevance() -> None:

@@ -207,6 +207,17 @@ T = "2026-11-18T09:24:33.183753Z\t"
             "jwks_error",
             {"uri": "https://a/b", "reason": "Get: x509"},
         ),
+        (
+            'error\tmodel\tFailed to fetch public key from "http://a/b": Get "http://a/b": no host',
+            "jwks_error",
+            {"uri": "http://a/b", "reason": 'Get "http://a/b": no host'},
+        ),
+        (
+            'error\tmodel\tFailed to fetch jwt public key from issuer "https://i/", jwks uri '
+            '"http://a/b": no host',
+            "jwks_error",
+            {"issuer": "https://i/", "uri": "http://a/b", "reason": "no host"},
+        ),
         ("error\tCSR signing error: TTL too long", "csr_refused", {"reason": "TTL too long"}),
         (
             "info\tSkipping monitoring/node-exporter-***** (actual name not yet known) due to "

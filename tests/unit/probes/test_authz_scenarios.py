@@ -367,6 +367,8 @@ def test_signing_keys() -> None:
     fake = {**keys, "localJwks": {"inlineString": '{"keys":[]}'}}
     dump = {"proxy-config listener pay-1.shop": json.dumps([fake])}
     assert outcome(*SHOP, RA, logs=log, request=asked, istioctl=dump) == ["MD2105"]
+    (told,) = report(*SHOP, RA, logs=log, request=asked, istioctl=dump).main
+    assert "itself and fails (its log" in told.because
     undecided = report(*SHOP, RA, logs=log, request=asked).of("undecided")
     assert {f.code for f in undecided} >= {"MD2105", "MD2106"}
     said = (
