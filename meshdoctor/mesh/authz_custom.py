@@ -5,8 +5,12 @@ validation/agent/extensionprovider.go. What it cannot build becomes a DENY of th
 rules, suffixed `-deny-due-to-bad-CUSTOM-action` (the whole workload up to 1.19).
 """
 
+from collections.abc import Iterable
+
 from meshdoctor.mesh.authz_call import Settings
-from meshdoctor.model.istio import ExtensionProvider, ProviderService
+from meshdoctor.mesh.egress import ORIGINATES
+from meshdoctor.mesh.services import host_matches
+from meshdoctor.model.istio import DestinationRule, ExtensionProvider, ProviderService, ServiceEntry
 from meshdoctor.model.patterns import pattern
 
 BAD_SUFFIX = "-deny-due-to-bad-CUSTOM-action"
@@ -80,3 +84,27 @@ def applies_to_tcp(name: str, settings: Settings) -> bool:
     """Only a gRPC provider can be asked about a TCP connection; an HTTP one is ignored there."""
     provider = find(name, settings)
     return provider is None or provider.envoy_ext_authz_grpc is not None
+
+
+def asked_plainly(
+    entry: ServiceEntry, host: str, port: int, rules: Iterable[DestinationRule]
+) -> bool:
+    """Whether proxies ask a provider outside the mesh in plaintext on a port that takes TLS: by its
+    protocol or number, while no rule for the host has them originate TLS."""
+    declared = next((p for p in entry.spec.ports if p.number == port), None)
+    if entry.spec.location == "MESH_INTERNAL" or declared is None:
+        return False
+    target = declared.target_port or declared.number
+    if declared.protocol.upper() not in ("HTTPS", "TLS") and target != 443:
+        return False
+    mine = (r for r in rules if host_matches(r.spec.host, host))
+    return not any(_originates(rule, port) for rule in mine)
+
+
+def _originates(rule: DestinationRule, port: int) -> bool:
+    policy = rule.spec.traffic_policy
+    if policy is None:
+        return False
+    own = next((p for p in policy.port_level_settings if p.port.number == port), None)
+    tls = own.tls if own is not None else policy.tls
+    return tls is not None and tls.mode in ORIGINATES

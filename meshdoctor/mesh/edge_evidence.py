@@ -128,6 +128,12 @@ def black_holed(line: Line) -> bool:
     )
 
 
+def unserved(line: Line, host: str) -> bool:
+    """Whether a call of a host, by SNI or Host header, met neither listener, route nor cluster."""
+    named = (line.server_name.lower(), line.authority.rsplit(":", 1)[0].lower())
+    return host in named and (bool(line.flags & {"NR", "NC"}) or black_holed(line))
+
+
 def _says(line: Line, details: str) -> bool:
     return details in line.details or not line.details
 

@@ -53,6 +53,30 @@ def collision(
     return None
 
 
+class Split(Struct, frozen=True, kw_only=True):
+    """`other`, of the same namespace, has the host too; `ports` are those of this entry only."""
+
+    host: str
+    other: ServiceEntry
+    ports: frozenset[int]
+
+
+def split(entry: ServiceEntry, known: Catalogue) -> Split | None:
+    """The first host that another ServiceEntry of the namespace has, without all of its ports.
+
+    Releases before 1.8 know one service by a host and namespace, so one entry's ports only; later
+    ones merge the ports (pilot/pkg/model/sidecar.go)."""
+    mine = frozenset(p.number for p in entry.spec.ports)
+    for host in entry.spec.hosts:
+        for other in known.with_host(host):
+            if other.ref == entry.ref or other.namespace != entry.namespace:
+                continue
+            only = mine - {p.number for p in other.spec.ports}
+            if only:
+                return Split(host=host, other=other, ports=only)
+    return None
+
+
 class Shared(Struct, frozen=True, kw_only=True):
     """An older entry already binds this TCP port without address."""
 

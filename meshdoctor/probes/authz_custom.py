@@ -7,16 +7,18 @@ from msgspec import Struct
 from meshdoctor.mesh import authz_custom as custom
 from meshdoctor.mesh import authz_filters
 from meshdoctor.mesh.authz_policies import in_force
-from meshdoctor.mesh.services import named_by_client, selected_pods
+from meshdoctor.mesh.services import host_matches, named_by_client, selected_pods
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import owner_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import (
     AuthorizationPolicy,
+    DestinationRule,
     EnvoyFilter,
     ExtensionProvider,
     ProviderService,
+    ServiceEntry,
     Sidecar,
 )
 from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
@@ -52,6 +54,12 @@ class AuthzCustom(Struct, frozen=True, kw_only=True):
     service: Annotated[Fact[Ref], "the provider's Service; empty: none of this cluster"]
     workload: Annotated[Fact[Ref], "the workload that the Service selects; empty: none seen"]
     port: Annotated[Fact[int], "its port"]
+    entry: Annotated[Fact[Ref], "the ServiceEntry that names the provider's host; empty: none"]
+    entry_name: Annotated[Fact[str], "its name"]
+    entry_namespace: Annotated[Fact[str], "its namespace"]
+    asked_plainly: Annotated[
+        Fact[bool], "the entry's port takes TLS, and no DestinationRule has proxies speak it"
+    ]
     timeout: Annotated[Fact[str], "how long the proxy waits for the answer"]
     fail_open: Annotated[Fact[bool], "an authorizer that fails lets requests through"]
     no_headers: Annotated[Fact[bool], "HTTP, and no request header is handed on"]
@@ -99,6 +107,7 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
     asking = attempt(lambda: _asking(view, found))
     told = asking if isinstance(asking, EnvoyFilter) else None
     unseen = asking if isinstance(asking, Unavailable) else None
+    entry = _entry(view, host)
     body = (service.include_request_body_in_check or {}) if service is not None else {}
     return AuthzCustom(
         policies=len(policies),
@@ -121,6 +130,10 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
         service=Ref(_service_ref(host)),
         workload=attempt(lambda: Ref(_workload(view, host))),
         port=service.port if service is not None else 0,
+        entry=Ref(entry.ref if entry is not None else ""),
+        entry_name=entry.name if entry is not None else "",
+        entry_namespace=entry.namespace if entry is not None else "",
+        asked_plainly=attempt(lambda: _plainly(view, found, entry, service)),
         timeout=(service.timeout or "600s") if service is not None else "",
         fail_open=service is not None and service.fail_open,
         no_headers=_no_headers(provider, service),
@@ -173,6 +186,29 @@ def _ignored(judge: Hop | None, policies: tuple[AuthorizationPolicy, ...]) -> st
         if not custom.applies_to_tcp(name, judge.inputs.settings):
             return policy.ref
     return ""
+
+
+def _entry(view: View, host: str) -> ServiceEntry | None:
+    """The ServiceEntry that names a provider which is no Service of this cluster."""
+    if not host or _where(host) is not None:
+        return None
+    entries = view.objects("ServiceEntry", ServiceEntry)
+    return next((e for e in entries if any(host_matches(h, host) for h in e.spec.hosts)), None)
+
+
+def _plainly(
+    view: View, found: Situation, entry: ServiceEntry | None, service: ProviderService | None
+) -> bool:
+    """Whether the judge asks in plaintext where the entry's port takes TLS."""
+    judge = found.judge
+    if entry is None or service is None or judge is None:
+        return False
+    host = service.service.rpartition("/")[2]
+    spaces = {judge.workload.subject.namespace, entry.namespace, found.settings.root_namespace}
+    rules = (
+        r for ns in sorted(spaces) for r in view.objects("DestinationRule", DestinationRule, ns)
+    )
+    return custom.asked_plainly(entry, host, service.port, rules)
 
 
 def _no_headers(provider: ExtensionProvider | None, service: ProviderService | None) -> bool:

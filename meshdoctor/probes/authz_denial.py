@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import authz_evidence as ev
+from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import principal
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -65,6 +66,9 @@ class AuthzDenial(Struct, frozen=True, kw_only=True):
     rule: Annotated[Fact[int], "the rule that the log names; -1: none"]
     code: Annotated[Fact[int], "status code of a refused request"]
     method: Annotated[Fact[str], "method of a refused request"]
+    preflight: Annotated[
+        Fact[str], "words that say so, where it is a CORS preflight; empty: it is none"
+    ]
     path: Annotated[Fact[str], "path of a refused request"]
     host: Annotated[Fact[str], "authority of a refused request"]
     peer: Annotated[Fact[str], "client address that the judge saw"]
@@ -124,6 +128,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         rule=denial.rule if denial is not None else -1,
         code=line.code if line is not None else 0,
         method=clean(line.method, 40) if line is not None else "",
+        preflight=PREFLIGHT if _method(found, line) == "OPTIONS" else "",
         path=clean(line.path.partition("?")[0], 200) if line is not None else "",
         host=clean(line.authority, 200) if line is not None else "",
         peer=clean(line.peer_ip, 60) if line is not None else "",
@@ -133,6 +138,13 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         ztunnel_waypoint=counted(found, judge, waypoint),
         identity=identity,
     )
+
+
+PREFLIGHT = " (it is a CORS preflight, which browsers send without token or cookie)"
+
+
+def _method(found: Situation, line: Line | None) -> str:
+    return line.method if line is not None else found.request.method.upper()
 
 
 def _tunnels(view: View, found: Situation, judge: Hop | None) -> tuple[int, int, int, int, str]:

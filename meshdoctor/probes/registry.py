@@ -19,6 +19,7 @@ from meshdoctor.probes.client_log import client_log
 from meshdoctor.probes.config_calls import config_calls, config_reach, service_calls
 from meshdoctor.probes.config_catch_all import catch_all_rule, catch_all_seen
 from meshdoctor.probes.config_destination_rule import config_destination_rule
+from meshdoctor.probes.config_entry_calls import config_entry_calls
 from meshdoctor.probes.config_filter_cluster import config_filter_cluster, filter_cluster_seen
 from meshdoctor.probes.config_gateway import config_gateway
 from meshdoctor.probes.config_gateway_api import config_gateway_api
@@ -38,6 +39,7 @@ from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_certificates import edge_certificates
 from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_ends import edge_ends
+from meshdoctor.probes.edge_entry_identity import edge_entry_identity
 from meshdoctor.probes.edge_exposure import edge_exposure
 from meshdoctor.probes.edge_external import edge_external
 from meshdoctor.probes.edge_hairpin import edge_hairpin
@@ -115,6 +117,7 @@ PROBES: tuple[Probe, ...] = (
     client_app_log,
     client_log,
     config_destination_rule,
+    config_entry_calls,
     config_envoy_filter,
     config_gateway,
     config_gateway_api,
@@ -129,6 +132,7 @@ PROBES: tuple[Probe, ...] = (
     edge_certificates,
     edge_ends,
     edge_endpoints,
+    edge_entry_identity,
     edge_exposure,
     edge_external,
     edge_hairpin,

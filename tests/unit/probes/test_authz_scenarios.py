@@ -284,6 +284,10 @@ NEEDS = policy(source("requestPrincipals: ['*']"), "needs-token")
 
 def test_token_absent() -> None:
     assert outcome(*SHOP, RA, NEEDS, logs=DENIED, request=GET) == ["MD2101", "(MD2002)"]
+    asked = {where: text.replace('"GET ', '"OPTIONS ') for where, text in DENIED.items()}
+    for logs, says in ((DENIED, False), (asked, True)):
+        (told,) = report(*SHOP, RA, NEEDS, logs=logs, request=Request(path="/orders")).main
+        assert told.code == "MD2101" and ("preflight" in told.because) is says
     deny = policy("{action: DENY, rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]}")
     assert outcome(*SHOP, RA, deny, request=GET) == ["MD2101", "(MD2018)"]
 

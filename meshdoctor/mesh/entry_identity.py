@@ -1,0 +1,87 @@
+"""Which identities does a client accept from the endpoints of a ServiceEntry?
+
+Mirrors pilot/pkg/model/service.go ServiceAccounts and pilot/pkg/networking/core/cluster_tls.go
+(1.18 to 1.32-dev): subjectAltNames of the entry and the service accounts that its WorkloadEntries
+name; where there are none, any identity of the mesh will do.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from meshdoctor.model.istio import ServiceEntry, WorkloadEntry
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.snapshot import selects
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One address of the entry; `source` is the WorkloadEntry that gives it, or the entry."""
+
+    address: str
+    account: str
+    source: str
+
+
+def endpoints(entry: ServiceEntry, others: Iterable[WorkloadEntry]) -> tuple[Endpoint, ...]:
+    """The entry's own endpoints and the WorkloadEntries that it selects."""
+    found = [
+        Endpoint(address=e.address, account=e.service_account, source=entry.ref)
+        for e in entry.spec.endpoints
+    ]
+    selector = entry.spec.workload_selector
+    for one in others:
+        labels = {**one.labels, **one.spec.labels}
+        if (
+            selector is not None
+            and selector.wanted
+            and one.namespace == entry.namespace
+            and selects(selector.wanted, labels)
+        ):
+            spec = one.spec
+            found.append(
+                Endpoint(address=spec.address, account=spec.service_account, source=one.ref)
+            )
+    return tuple(found)
+
+
+class Stranger(Struct, frozen=True, kw_only=True):
+    """An endpoint whose pod has an identity that clients do not accept."""
+
+    endpoint: Endpoint
+    pod: Pod
+    identity: str
+    accepted: tuple[str, ...]
+
+
+def stranger(
+    entry: ServiceEntry, found: Iterable[Endpoint], pods: Mapping[str, Pod], trust_domain: str
+) -> Stranger | None:
+    """The first endpoint, among those whose pod is known by its address, that is refused."""
+    found = tuple(found)
+    named = (
+        f"spiffe://{trust_domain}/ns/{entry.namespace}/sa/{one.account}"
+        for one in found
+        if one.account
+    )
+    accepted = tuple(dict.fromkeys((*entry.spec.subject_alt_names, *named)))
+    if not accepted:
+        return None
+    for one in found:
+        pod = pods.get(one.address)
+        if pod is None:
+            continue
+        account = pod.spec.service_account_name or "default"
+        identity = f"spiffe://{trust_domain}/ns/{pod.namespace}/sa/{account}"
+        if identity not in accepted:
+            return Stranger(endpoint=one, pod=pod, identity=identity, accepted=accepted)
+    return None
+
+
+def namespaces(names: Iterable[str]) -> frozenset[str]:
+    """The namespaces that SPIFFE names speak of.
+
+    >>> sorted(namespaces(["spiffe://cluster.local/ns/shop/sa/pay", "pay.example.com"]))
+    ['shop']
+    """
+    parts = (name.removeprefix("spiffe://").split("/") for name in names)
+    return frozenset(p[2] for p in parts if len(p) > 4 and p[1] == "ns" and p[2])

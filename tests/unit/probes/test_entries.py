@@ -1,0 +1,85 @@
+"""`edge-entry-identity` and `config-entry-calls` on small meshes."""
+
+import pytest
+
+from meshdoctor.model.facts import Ref
+from meshdoctor.model.subjects import ConfigSubject, EdgeSubject, WorkloadSubject
+from meshdoctor.ports import ForbiddenError
+from meshdoctor.probes.config_entry_calls import ConfigEntryCalls, config_entry_calls
+from meshdoctor.probes.edge_entry_identity import EdgeEntryIdentity, edge_entry_identity
+from tests.unit.mesh.test_entries import BEHIND, ENTRY, INTERNAL, POD
+from tests.unit.world import world
+
+MESH = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: '{trustDomain: td, accessLogFile: /dev/stdout}'}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: curl-1, namespace: shop}
+spec: {containers: [{name: istio-proxy, args: [proxy, sidecar]}]}
+status: {phase: Running, podIP: 10.0.0.7}
+"""
+CURL = WorkloadSubject("shop", "curl-1", "Pod")
+ECHO = EdgeSubject(client=CURL, server=None, host="echo", port=80)
+
+
+def identity(objects: str, edge: EdgeSubject = ECHO) -> EdgeEntryIdentity:
+    found = edge_entry_identity.run(world("---".join((MESH, objects, BEHIND, POD))), edge)
+    assert isinstance(found, EdgeEntryIdentity)
+    return found
+
+
+def test_an_endpoint_of_another_identity() -> None:
+    found = identity(INTERNAL)
+    assert (found.entry, found.source) == ("ServiceEntry/shop/echo", "WorkloadEntry/shop/echo-1")
+    assert (found.stranger, found.address) == ("Pod/echo/echo-1", "10.0.0.1")
+    assert found.accepted == "spiffe://td/ns/echo/sa/named"
+    assert identity(INTERNAL.replace("sa/named", "sa/real")).stranger == ""
+    assert identity(INTERNAL.replace("MESH_INTERNAL", "MESH_EXTERNAL")).entry == ""
+    other = EdgeSubject(client=CURL, server=None, host="other", port=80)
+    assert identity(INTERNAL, other).entry == ""
+
+
+SPLIT = "---".join(
+    (
+        MESH,
+        ENTRY.format(
+            name="a", space="shop", host="mq.x.com", ports="{number: 61617, protocol: TLS}"
+        ),
+        ENTRY.format(
+            name="b", space="shop", host="mq.x.com", ports="{number: 8162, protocol: TLS}"
+        ),
+    )
+)
+LOST = (
+    '[2026-11-18T09:24:00Z] "- - -" 0 NR {why} - "-" 0 0 1 - "-" "-" "-" "-" "-" - - {called} '
+    "10.0.0.7:5 {sni} -\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "lost"),
+    [
+        (LOST.format(why="-", called="10.3.7.14:61617", sni="mq.x.com"), 1),
+        (LOST.format(why="-", called="10.3.7.14:8162", sni="mq.x.com"), 0),
+        (LOST.format(why="-", called="10.3.7.14:61617", sni="other.x.com"), 0),
+        (LOST.format(why="-", called="10.3.7.14:61617", sni="mq.x.com").replace(" NR ", " - "), 0),
+    ],
+)
+def test_calls_on_the_ports_of_one_entry(line: str, lost: int) -> None:
+    view = world(SPLIT, logs={("shop", "curl-1", "istio-proxy"): line})
+    found = config_entry_calls.run(view, ConfigSubject("ServiceEntry", "shop", "a"))
+    assert found == ConfigEntryCalls(
+        other=Ref("ServiceEntry/shop/b"), host="mq.x.com", ports="61617", lost=lost
+    )
+
+
+def test_calls_where_nobody_could_look() -> None:
+    view = world(SPLIT, failing={"log": ForbiddenError("log")})
+    with pytest.raises(ForbiddenError):
+        config_entry_calls.run(view, ConfigSubject("ServiceEntry", "shop", "a"))
+    none = config_entry_calls.run(view, ConfigSubject("Gateway", "shop", "a"))
+    assert none == ConfigEntryCalls(other=Ref(""), host="", ports="", lost=0)
