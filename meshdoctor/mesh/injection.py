@@ -208,6 +208,11 @@ def value_of(value: str | None, release: tuple[int, ...] | None = None) -> bool 
     return {"true": True, "false": False}.get(value)
 
 
+def depends_on_release(value: str | None) -> bool:
+    """Whether releases understand a value differently."""
+    return bool(value) and value not in ("true", "false")
+
+
 def unclear(value: str, release: tuple[int, ...] | None = None) -> bool:
     """Whether a value is neither true nor false to this release, so that another rule decides."""
     words = ("true", "false")

@@ -1,5 +1,6 @@
 """Would the next pod of this workload get a sidecar, and do its pods have one?"""
 
+from functools import partial
 from typing import Annotated
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from meshdoctor.mesh.injection import (
     IGNORED_NAMESPACES,
     Decision,
     NewPod,
+    depends_on_release,
     label_means,
     unclear,
 )
@@ -37,7 +39,9 @@ from meshdoctor.model.kubernetes import Namespace, Object, Pod, WebhookConfigura
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import (
     MUTATING,
+    Next,
     Space,
+    injector_config,
     istiod_release,
     next_on_record,
 )
@@ -99,6 +103,7 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     injector_namespace: Annotated[Fact[str], "that ConfigMap's namespace"]
     ambient: Annotated[Fact[bool], "the namespace or the pod is labelled for ambient mode"]
     system: Annotated[Fact[bool], "the namespace is Kubernetes' or Istio's own"]
+    istiod: Annotated[Fact[bool], "the workload is istiod, whose istio.io/rev is its own"]
     scoped: Annotated[Fact[bool], "the run asks about named workloads"]
 
 
@@ -125,9 +130,6 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
     shown = bare[0] if bare else (live[0] if live else None)
     called = told.called[-1] if told.called else None
     said = next_pod.asks or ""
-    release = coming.release
-    if called is not None and not coming.seen:
-        release = istiod_release(view, told.revision)
     later = _later(view, next_pod, called) if bare else ""
     home = called.service.namespace if called and called.service else view.istio_namespace
     config = config_map_name(told.revision)
@@ -144,7 +146,7 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         uninjected=len(bare),
         pod=shown.name if shown is not None else "",
         asked=told.asked,
-        injected=told.injected if told.injected is not None else _unseen(told),
+        injected=told.injected if told.injected is not None else _unseen(view, coming),
         clause=told.clause.value,
         because=told.because,
         revision=told.revision,
@@ -164,7 +166,7 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         pod_value=clean(said, 63),
         pod_label=clean(next_pod.labels.get(INJECT, ""), 63),
         pod_annotation=clean(next_pod.annotations.get(INJECT, ""), 63),
-        value_unclear=unclear(said, release),
+        value_unclear=attempt(lambda: _unclear(view, said, called)),
         labels_conflict=_conflict(space, told, hooks.all),
         injectors=hooks.active,
         deactivated=Ref(_ref_of(hooks.deactivated)),
@@ -186,6 +188,7 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         injector_namespace=home if called else "",
         ambient="ambient" in (space.labels.get(MODE), next_pod.labels.get(MODE)),
         system=space.system,
+        istiod=next_pod.labels.get("app") == "istiod",
         scoped=view.namespaces is not None,
     )
 
@@ -198,12 +201,27 @@ def _ref_of(config: WebhookConfiguration | None) -> str:
     return f"MutatingWebhookConfiguration//{config.name}" if config is not None else ""
 
 
-def _unseen(told: Decision) -> Unavailable:
+def _unseen(view: View, coming: Next) -> Unavailable:
+    """What could not be seen of the istiod that is asked."""
+    called = coming.decision.called[-1]
+    config = attempt(lambda: injector_config(view, called))
+    if isinstance(config, Unavailable):
+        return config
+    release = attempt(lambda: istiod_release(view, called.revision))
+    if isinstance(release, Unavailable):
+        return release
     return Unavailable(
         reason=Reason.NOT_FOUND,
-        what=f"injector ConfigMap of revision {told.revision}",
+        what=f"injector ConfigMap of revision {called.revision}",
         remedy="kubectl -n istio-system get configmap -l app=sidecar-injector",
     )
+
+
+def _unclear(view: View, said: str, called: Injector | None) -> bool:
+    """Whether the pod's value says nothing to the istiod that is asked, else to the newest."""
+    if called is None or not depends_on_release(said):
+        return unclear(said)
+    return unclear(said, istiod_release(view, called.revision))
 
 
 def _conflict(space: Space, told: Decision, hooks: tuple[Injector, ...]) -> bool:
@@ -240,24 +258,26 @@ def _expected(view: View, pod: NewPod, space: Namespace) -> str:
 
 
 def _here(view: View, space: Namespace, namespace: str) -> Fact[str]:
-    """Who expects sidecars in the namespace; missing when an object that could cannot be read."""
-    return attempt(
-        lambda: expected_in(space, _injected(view, namespace), _policies(view, namespace))
-    )
+    """Who expects sidecars in the namespace. What is seen suffices; where nothing is, and an
+    object that could expect them cannot be read, that one is missing."""
+    siblings = attempt(lambda: _injected(view, namespace))
+    kinds = [attempt(partial(_acting, view, kind, namespace)) for kind in POLICIES]
+    read = [one for found in kinds if not isinstance(found, Unavailable) for one in found]
+    known_ones = injected(()) if isinstance(siblings, Unavailable) else siblings
+    missing = [one for one in (siblings, *kinds) if isinstance(one, Unavailable)]
+    return expected_in(space, known_ones, read) or (missing[0] if missing else "")
 
 
 def _injected(view: View, namespace: str) -> Injected:
     return view.memo(("injected-in", namespace), lambda v: injected(pods_in(v, namespace)))
 
 
-def _policies(view: View, namespace: str) -> tuple[Object, ...]:
+def _acting(view: View, kind: str, namespace: str) -> tuple[Object, ...]:
     """Objects of the namespace that act on its sidecars; those of the root namespace act
     elsewhere too and tell nothing."""
     if namespace == root_namespace(view):
         return ()
-    return tuple(
-        one for kind in POLICIES for one in view.objects(kind, BY_NAME[kind].type, namespace)
-    )
+    return view.objects(kind, BY_NAME[kind].type, namespace)
 
 
 def _older(

@@ -6,7 +6,14 @@ Not a probe: it judges nothing.
 from msgspec import Struct
 
 from meshdoctor.mesh.ambient import MODE, redirection
-from meshdoctor.mesh.injection import IGNORED_NAMESPACES, Decision, NewPod, answered, passed_over
+from meshdoctor.mesh.injection import (
+    IGNORED_NAMESPACES,
+    Decision,
+    NewPod,
+    answered,
+    depends_on_release,
+    passed_over,
+)
 from meshdoctor.mesh.injector_config import InjectorConfig, config_map_name, parse
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import (
@@ -168,15 +175,14 @@ def new_pod_in(space: Space, found: WorkloadPods) -> NewPod:
 
 
 class Next(Struct, frozen=True, kw_only=True):
-    """The next pod of a workload and what is decided about it. `config` and `release` are of the
-    istiod that is asked, where both could be read: `seen`."""
+    """The next pod of a workload and what is decided about it. `config` is of the istiod that is
+    asked, where it could be read: `seen`."""
 
     found: WorkloadPods
     site: Site
     pod: NewPod
     decision: Decision
     config: InjectorConfig | None
-    release: tuple[int, ...] | None
     seen: bool
 
 
@@ -204,26 +210,36 @@ def _next(view: View, subject: WorkloadSubject) -> Next:
     found, site = workload(view, subject), site_of(view, subject.namespace)
     pod = new_pod_in(site.space, found)
     asked = _asked_about(view, site.hooks, pod)
-    told = asked.passed_over or answered(pod, asked.called, asked.config, asked.release)
+    told = asked.passed_over or _answered(view, pod, asked)
     return Next(
         found=found,
         site=site,
         pod=pod,
         decision=told,
         config=asked.config,
-        release=asked.release,
         seen=asked.seen,
     )
 
 
+def _answered(view: View, pod: NewPod, asked: "_Asked") -> Decision:
+    """What istiod answers. Its release is read only for a value that releases understand
+    differently; where it cannot be, the answer is not known."""
+    config, release = asked.config, None
+    if depends_on_release(pod.asks):
+        try:
+            release = istiod_release(view, asked.called[-1].revision)
+        except EvidenceError:
+            config = None
+    return answered(pod, asked.called, config, release)
+
+
 class _Asked(Struct, frozen=True, kw_only=True):
     """Whom the API server asks about the pods of one namespace that are labelled alike: the
-    webhooks, with the configuration of the istiod behind them (None: not there, or not `seen`)
-    and its release; or, when it asks none, the decision that stands without them."""
+    webhooks, with the configuration of the istiod behind them (None: not there, or not `seen`);
+    or, when it asks none, the decision that stands without them."""
 
     called: tuple[Injector, ...]
     config: InjectorConfig | None = None
-    release: tuple[int, ...] | None = None
     seen: bool = False
     passed_over: Decision | None = None
 
@@ -241,7 +257,6 @@ def _asked(view: View, hooks: Injectors, pod: NewPod) -> _Asked:
         return _Asked(called=(), passed_over=passed_over(pod, hooks.all))
     try:
         config = injector_config(view, called[-1])
-        release = istiod_release(view, called[-1].revision)
     except EvidenceError:
         return _Asked(called=called)
-    return _Asked(called=called, config=config, release=release, seen=True)
+    return _Asked(called=called, config=config, seen=True)

@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 18, 9, 30, tzinfo=UTC)
 
 
 class FakeSource:
-    """A Source over given objects and texts."""
+    """A Source over given objects and texts; `failing` by kind, or by `KIND in NAMESPACE`."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class FakeSource:
 
     def list(self, kind: str, namespace: str | None) -> Answer:
         self._check(kind)
+        self._check(f"{kind} in {namespace}")
         return Answer(
             objects=self.snapshot.list(kind, namespace),
             set_aside=tuple(self.aside) if kind == "Pod" else (),

@@ -43,6 +43,15 @@ lastTimestamp: '2026-11-18T09:25:00Z'
 """
 
 
+POLICY = """
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+
+
 def decided(objects: str, **more: Any) -> Any:
     return injection_decision.run(world(objects, **more), CART)
 
@@ -96,6 +105,42 @@ def test_policy_not_seen_is_not_a_no() -> None:
     )
     assert isinstance(facts.injected, Unavailable)
     assert facts.asked is True
+
+
+SAYS = "{app: cart, sidecar.istio.io/inject: '%s'}"
+
+
+@pytest.mark.parametrize("value", ["", "true", "yes"])
+def test_istiods_pods_are_needed_only_for_a_value_that_releases_read_differently(
+    value: str,
+) -> None:
+    shop = SHOP.replace("metadata: {labels: {app: cart}}", f"metadata: {{labels: {SAYS % value}}}")
+    live = pod(NEW, sidecar=True)
+    seen = decided(MESH + shop + live)
+    assert seen.value_unclear is (value == "yes") and seen.injected is True
+    blind = {"Pod in istio-system": ForbiddenError("Pod")}
+    facts = decided(MESH + shop + live, failing=blind, namespaces=("shop",))
+    unread = value == "yes"
+    assert isinstance(facts.value_unclear, Unavailable) is unread
+    assert isinstance(facts.injected, Unavailable) is unread
+
+
+@pytest.mark.parametrize(
+    ("objects", "expected"),
+    [
+        (POLICY, True),
+        ("", None),
+    ],
+    ids=["another kind tells", "nothing else tells"],
+)
+def test_a_policy_kind_that_cannot_be_read(objects: str, expected: Any) -> None:
+    shop = SHOP.replace("istio-injection: enabled", "a: b")
+    view = world(
+        MESH + shop + pod(NEW, sidecar=False) + objects,
+        failing={"Sidecar": ForbiddenError("Sidecar")},
+    )
+    found = injection_decision.run(view, CART).expected
+    assert isinstance(found, Unavailable) if expected is None else found is expected
 
 
 def test_label_on_the_deployment_only() -> None:
