@@ -13,7 +13,13 @@ from msgspec import Struct, field
 
 from meshdoctor.engine.tree import Judgement
 from meshdoctor.model.cause import Severity, Strength, Verdict
-from meshdoctor.model.subjects import EdgeSubject, MeshSubject, NodeSubject
+from meshdoctor.model.subjects import (
+    EdgeSubject,
+    MeshSubject,
+    NodeSubject,
+    ServiceSubject,
+    WorkloadSubject,
+)
 
 LastChange = Callable[[str], datetime | None]
 
@@ -149,11 +155,14 @@ def _below(child: Ranked, ancestor: Ranked) -> bool:
 
 def _related(parent: Ranked, child: Ranked) -> bool:
     """Same object at fault, a subject in common (or one that the parent concerns), or a parent as
-    wide as a mesh or a node."""
+    wide as a mesh or a node. A workload or a service explains its neighbours in a namespace only
+    where it touches them."""
     if isinstance(parent.lead.subject, MeshSubject | NodeSubject):
         return True
     if set(parent.lead.objects) & set(child.lead.objects):
         return True
+    if isinstance(parent.lead.subject, WorkloadSubject | ServiceSubject):
+        return bool(_ends(parent) & _touched(child))
     return bool(_touched(parent) & _touched(child))
 
 

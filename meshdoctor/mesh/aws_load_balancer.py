@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec import Struct
 
 from meshdoctor.mesh.gateway_front import sends_proxy_protocol
-from meshdoctor.model.kubernetes import Event, Pod, Service
+from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.patterns import pattern
 
 PREFIX = "service.beta.kubernetes.io/aws-load-balancer-"
@@ -94,14 +94,14 @@ def _http_check_port(service: Service) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def failure(service: Service, events: Iterable[Event]) -> Event | None:
-    """The newest event that tells why the load balancer is not made."""
+def failure(asks: Service | Ingress, events: Iterable[Event]) -> Event | None:
+    """The newest event that tells why the load balancer of a Service or Ingress is not made."""
     mine = [
         e
         for e in events
-        if e.involved_object.kind == "Service"
-        and e.involved_object.name == service.name
-        and (e.involved_object.namespace or e.namespace) == service.namespace
+        if e.involved_object.kind == asks.kind
+        and e.involved_object.name == asks.name
+        and (e.involved_object.namespace or e.namespace) == asks.namespace
         and e.reason in _FAILED
     ]
     return max(mine, key=lambda e: str(e.last_seen), default=None)

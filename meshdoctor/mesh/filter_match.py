@@ -48,7 +48,7 @@ def dead_match(filter_: EnvoyFilter, proxy_types: frozenset[str], versions: Iter
     """
     known = tuple(versions)
     for index, patch in enumerate(filter_.spec.config_patches):
-        reason = _dead(patch, proxy_types, known)
+        reason = dead(patch, proxy_types, known)
         if reason:
             return f"patch {index}: {reason}"
     return ""
@@ -58,10 +58,11 @@ def may_match(filter_: EnvoyFilter, proxy_type: str, version: str) -> bool:
     """Whether any patch can apply to a proxy of this type ("": not known) and release."""
     types = frozenset({proxy_type} - {""})
     known = (version,) if version else ()
-    return any(not _dead(p, types, known) for p in filter_.spec.config_patches)
+    return any(not dead(p, types, known) for p in filter_.spec.config_patches)
 
 
-def _dead(patch: EnvoyFilterPatch, proxy_types: frozenset[str], versions: tuple[str, ...]) -> str:
+def dead(patch: EnvoyFilterPatch, proxy_types: frozenset[str], versions: tuple[str, ...]) -> str:
+    """Why a patch can match nothing of such proxies; "" when it may match."""
     match = patch.match
     if proxy_types and match.context == "GATEWAY" and "router" not in proxy_types:
         return "context GATEWAY, but only sidecars are selected"

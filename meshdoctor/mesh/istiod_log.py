@@ -13,6 +13,12 @@ from meshdoctor.mesh.log_lines import ISTIOD, Said, of, row, scan
 from meshdoctor.model.patterns import pattern
 
 _OWN = (
+    row(
+        "api_unreachable",
+        'Get "https://',
+        r'Get "https://[\d.\[\]:a-f]+:(?:443|6443)/\S*: (?P<reason>.*(?:i/o timeout|refused|'
+        r"no route|deadline exceeded|handshake timeout|network is unreachable).*)",
+    ),
     row("list_refused", "ailed to list", r"ailed to list (?P<what>[^:]+): (?P<reason>.*)"),
     row("kind_unknown", "no matches for kind", r'no matches for kind "(?P<what>[^"]+)"'),
     row("sync_failed", "ailed waiting for cache sync"),

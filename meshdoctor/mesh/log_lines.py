@@ -140,6 +140,7 @@ ISTIOD: tuple[Row, ...] = (
     ),
     row("root_not_updated", "pdating new ROOT-CA not supported"),
     row("ca_incomplete", "incomplete signing CA bundle detected", r"detected at (?P<path>\S+)"),
+    row("ca_not_created", "failed to create CA: ", r"failed to create CA: (?P<reason>.*)"),
     row("ca_update_failed", "Failed to update new Plug-in CA certs", r"certs: (?P<reason>.*)"),
     row("root_map_skipped", "skip writing ConfigMap", r"ConfigMap (?P<config_map>\S+)"),
     row(
@@ -200,6 +201,7 @@ _NEED_VALUES = frozenset({"xds_closed", "config_rejected", "xds_connected", "nac
     "terminated",
     "remote_cluster",
     "cni_namespace_excluded",
+    "api_unreachable",
 }
 _ACCESS = pattern(r'^\[\d{4}-\d\d-\d\dT[^\]]{1,40}\] "')
 

@@ -710,6 +710,16 @@ class IngressSpec(Partial, frozen=True):
 
 class Ingress(Object, frozen=True):
     spec: IngressSpec = IngressSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+class EniConfigSpec(Partial, frozen=True):
+    subnet: str = ""
+    security_groups: tuple[str, ...] = ()
+
+
+class EniConfig(Object, frozen=True):
+    spec: EniConfigSpec = EniConfigSpec()
 
 
 class SecurityGroups(Partial, frozen=True):

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import entries, sidecar_choice
 from meshdoctor.mesh.filter_match import dead_match, selects_workloads
+from meshdoctor.mesh.filter_order import too_early
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import image_release, proxy_type
 from meshdoctor.model.facts import Fact, Ref
@@ -117,6 +118,10 @@ class EnvoyFilterFacts(Struct, frozen=True, kw_only=True):
     selects: Annotated[Fact[bool], "it selects a workload of the scope that has a proxy"]
     proxies: Annotated[Fact[int], "proxies in its reach: its namespace, or all for the root's"]
     dead: Annotated[Fact[str], "the first patch that can match nothing, and why; empty: none"]
+    wanted: Annotated[
+        Fact[str], "a filter beside which it wants a place and that is added only later; empty"
+    ]
+    adds: Annotated[Fact[Ref], "the EnvoyFilter that adds that one; empty: none"]
 
 
 @probe(
@@ -129,7 +134,14 @@ def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
     """Can an EnvoyFilter's patches match anything?"""
     if config.config_kind != "EnvoyFilter":
         return EnvoyFilterFacts(
-            ref=Ref(""), name="", namespace="", selects=False, proxies=0, dead=""
+            ref=Ref(""),
+            name="",
+            namespace="",
+            selects=False,
+            proxies=0,
+            dead="",
+            wanted="",
+            adds=Ref(""),
         )
     found = view.object("EnvoyFilter", EnvoyFilter, config.namespace, config.name)
     if found is None:
@@ -138,11 +150,16 @@ def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
     reach = [p for p in shared.proxy_pods(view) if config.namespace in (root, p.namespace)]
     mine = [p for p in reach if selects_workloads(found, root, [(p.namespace, p.labels)])]
     types = frozenset(proxy_type(p) for p in mine)
+    releases = sorted({image_release(p) for p in mine} - {""})
+    others = view.objects("EnvoyFilter", EnvoyFilter, config.namespace) if mine else ()
+    early = too_early(found, others, types, releases)
     return EnvoyFilterFacts(
         ref=Ref(found.ref),
         name=found.name,
         namespace=found.namespace,
         selects=bool(mine),
         proxies=len(reach),
-        dead=clean(dead_match(found, types, sorted({image_release(p) for p in mine} - {""})), 200),
+        dead=clean(dead_match(found, types, releases), 200),
+        wanted=clean(early.wanted, 100) if early is not None else "",
+        adds=Ref(early.adds.ref if early is not None else ""),
     )

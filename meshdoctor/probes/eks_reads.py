@@ -1,7 +1,15 @@
 """Which reads do the probes on Amazon EKS share? Not a probe: it judges nothing."""
 
 from meshdoctor.mesh.control_path import BRANCH_INTERFACE, own_groups
-from meshdoctor.model.kubernetes import Pod, SecurityGroupPolicy, ServiceAccount, Workload
+from meshdoctor.mesh.custom_networking import custom, of_node
+from meshdoctor.model.kubernetes import (
+    EniConfig,
+    Node,
+    Pod,
+    SecurityGroupPolicy,
+    ServiceAccount,
+    Workload,
+)
 from meshdoctor.probes.view import View
 
 AGENT = ("kube-system", "aws-node")
@@ -25,3 +33,12 @@ def service_account(view: View, pod: Pod) -> ServiceAccount | None:
 def vpc_cni(view: View) -> Workload | None:
     """The DaemonSet of the VPC CNI."""
     return view.object("DaemonSet", Workload, *AGENT)
+
+
+def eni_config(view: View, pod: Pod) -> EniConfig | None:
+    """The ENIConfig that gives the pod its subnet and security groups; None: it has its node's."""
+    agent = vpc_cni(view)
+    if agent is None or not custom(agent) or pod.spec.host_network:
+        return None
+    node = view.object("Node", Node, "", pod.spec.node_name)
+    return of_node(agent, node, view.objects("ENIConfig", EniConfig)) if node is not None else None

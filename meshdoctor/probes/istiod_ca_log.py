@@ -21,6 +21,7 @@ class IstiodCaLog(Struct, frozen=True, kw_only=True):
     root_kept: Annotated[Fact[int], "a new root was not taken over", OBSERVED]
     incomplete: Annotated[Fact[int], "incomplete signing CA bundle", OBSERVED]
     update_failed: Annotated[Fact[int], "new plug-in certificates could not be loaded", OBSERVED]
+    not_created: Annotated[Fact[int], "istiod could not create its CA, and ended", OBSERVED]
     csr_refused: Annotated[Fact[int], "signing requests refused", OBSERVED]
     cluster_unknown: Annotated[Fact[int], "callers of a cluster istiod does not know", OBSERVED]
     claimed: Annotated[Fact[str], "the cluster that they claim", OBSERVED]
@@ -34,6 +35,7 @@ KINDS = (
     "root_not_updated",
     "ca_incomplete",
     "ca_update_failed",
+    "ca_not_created",
     "csr_refused",
     "cluster_unknown",
     "root_map_skipped",
@@ -66,6 +68,7 @@ def _facts(said: Iterable[Said]) -> IstiodCaLog:
         root_kept=len(of(said, "root_not_updated")),
         incomplete=len(of(said, "ca_incomplete")),
         update_failed=len(of(said, "ca_update_failed")),
+        not_created=len(of(said, "ca_not_created")),
         csr_refused=len(of(said, "csr_refused")),
         cluster_unknown=len(unknown),
         claimed=unknown[-1].get("claimed") if unknown else "",

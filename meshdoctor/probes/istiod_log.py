@@ -40,6 +40,10 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
         "kinds that istiod's own account was refused again and again, the last time lately",
         OBSERVED,
     ]
+    api_unreachable: Annotated[
+        Fact[int], "calls of the Kubernetes API that got no answer", OBSERVED
+    ]
+    api_text: Annotated[Fact[str], "the last such line", OBSERVED]
     not_synced: Annotated[Fact[int], "`failed waiting for cache sync` and the like", OBSERVED]
     not_serving: Annotated[Fact[int], "proxies refused: istiod is not ready", OBSERVED]
     remote_unsynced: Annotated[Fact[int], "remote clusters that failed to sync", OBSERVED]
@@ -65,6 +69,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     """What does istiod say of configuration that it cannot read or deliver?"""
     log = shared.istiod_log(view).log
     refused = log.unreadable_kinds
+    silent = log.kind("api_unreachable")
     remote, large = log.kind("remote_cluster"), log.kind("too_large")
     strangers = [s for s in log.kind("unauthorized_xds") if identity_refused(s)]
     kind, accounts = unreadable(refused[-1]) if refused else None, _accounts(view)
@@ -76,6 +81,8 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         kind_account=_account(kind, accounts),
         kind_resource=kind.resource if kind is not None else "",
         still_forbidden=len(still_forbidden(refused, accounts, view.now)),
+        api_unreachable=len(silent),
+        api_text=_text(silent),
         not_synced=len(log.kind("sync_failed")),
         not_serving=len(log.kind("not_serving")),
         remote_unsynced=len(remote),

@@ -33,6 +33,7 @@ from meshdoctor.probes.config_others import (
 from meshdoctor.probes.config_policy import policy_effect_probe, policy_seen
 from meshdoctor.probes.config_virtual_service import config_virtual_service
 from meshdoctor.probes.container_end import container_end
+from meshdoctor.probes.custom_networking import istiod_network, workload_network
 from meshdoctor.probes.delivery import delivery
 from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
@@ -154,6 +155,7 @@ PROBES: tuple[Probe, ...] = (
     istiod_ca_log,
     istiod_health,
     istiod_log,
+    istiod_network,
     istiod_settings,
     mesh_ca,
     multicluster,
@@ -181,6 +183,7 @@ PROBES: tuple[Probe, ...] = (
     sync_overview,
     validation,
     workload_callers,
+    workload_network,
     workload_refused,
     workload_seen,
     workload_sync,

@@ -10,6 +10,7 @@ from meshdoctor.mesh.aws_load_balancer import STATUS_PORT, Balancer, balancer, f
 from meshdoctor.mesh.exposure import ALB, backends, class_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
@@ -28,7 +29,10 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     name: Annotated[Fact[str], "its name"]
     namespace: Annotated[Fact[str], "its namespace"]
     balanced: Annotated[Fact[bool], "it asks for a load balancer"]
-    pending: Annotated[Fact[bool], "it asks for one and has no address"]
+    asks: Annotated[Fact[Ref], "who asks for one and has no address: the service, or the Ingress"]
+    asks_resource: Annotated[Fact[str], "what kubectl calls that"]
+    asks_name: Annotated[Fact[str], "its name"]
+    pending: Annotated[Fact[bool], "it, or the Ingress of its ALB, has no address"]
     event: Annotated[Fact[str], "why none is made, as its controller says", OBSERVED]
     defaulted: Annotated[
         Fact[bool],
@@ -58,14 +62,17 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
     behind = found is not None or isinstance(ingress, Ingress)
     failed = attempt(lambda: _failed_checks(view, service) if behind else ())
     last = failed[-1] if isinstance(failed, tuple) and failed else None
-    pending = found is not None and not service.status.load_balancer.ingress
+    asks = _asking(service if found is not None else None, ingress)
     return ServiceLoadBalancer(
         ref=Ref(service.ref),
         name=service.name,
         namespace=service.namespace,
         balanced=found is not None,
-        pending=pending,
-        event=attempt(lambda: _event(view, service) if pending else ""),
+        asks=Ref(asks.ref if asks is not None else ""),
+        asks_resource=asks.kind.lower() if asks is not None else "",
+        asks_name=asks.name if asks is not None else "",
+        pending=asks is not None,
+        event=attempt(lambda: _event(view, asks) if asks is not None else ""),
         defaulted=found is not None and found.by_lbc and found.legacy and not found.scheme,
         plain_check=found is not None and _plain_check(view, service, found),
         checks_failed=len(failed) if isinstance(failed, tuple) else failed,
@@ -74,8 +81,18 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
     )
 
 
-def _event(view: View, service: Service) -> str:
-    found = failure(service, view.objects("Event", Event, service.namespace))
+def _asking(
+    service: Service | None, ingress: Ingress | Unavailable | None
+) -> Service | Ingress | None:
+    """The one of both that has no address yet; None: all that was asked for is there."""
+    known = ingress if isinstance(ingress, Ingress) else None
+    return next(
+        (x for x in (service, known) if x is not None and not x.status.load_balancer.ingress), None
+    )
+
+
+def _event(view: View, asks: Service | Ingress) -> str:
+    found = failure(asks, view.objects("Event", Event, asks.namespace))
     return clean(f"{found.reason}: {found.message}", 300).rstrip(".") if found is not None else ""
 
 

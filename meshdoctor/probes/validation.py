@@ -50,7 +50,7 @@ def validation(view: View, _: MeshSubject) -> Validation:
     log = attempt(lambda: shared.istiod_log(view).log.kind("invalid"))
     lines = () if isinstance(log, Unavailable) else log
     text = found.denied_text or (clean(lines[-1].get("reason")) if lines else "")
-    closed = attempt(lambda: _closed(view))
+    closed = attempt(lambda: _closed(view, found.failed_text))
     ready = attempt(lambda: _ready(view, known(closed)))
     config = attempt(lambda: c[0] if (c := known(closed)) else None)
     service = attempt(lambda: c[1].client_config.service if (c := known(closed)) else None)
@@ -71,17 +71,34 @@ def validation(view: View, _: MeshSubject) -> Validation:
     )
 
 
-def _closed(view: View) -> tuple[WebhookConfiguration, Webhook] | None:
-    """Istio's validation webhook whose failure refuses every change; None: there is none."""
-    for config in view.objects(VWC, WebhookConfiguration):
-        for webhook in config.webhooks:
-            ours = "validation" in webhook.name and webhook.name.endswith("istio.io")
-            if ours and webhook.failure_policy == "Fail" and webhook.client_config.service:
-                return config, webhook
-    return None
+Closed = tuple[WebhookConfiguration, Webhook]
 
 
-def _ready(view: View, closed: tuple[WebhookConfiguration, Webhook] | None) -> int:
+def _closed(view: View, said: str) -> Closed | None:
+    """Istio's validation webhook whose failure refuses every change; None: there is none. Of
+    several (an upgrade leaves an old one behind) the one that nobody answers, else the one whose
+    Service the failed call names."""
+    found = [
+        (config, webhook)
+        for config in view.objects(VWC, WebhookConfiguration)
+        for webhook in config.webhooks
+        if "validation" in webhook.name
+        and webhook.name.endswith("istio.io")
+        and webhook.failure_policy == "Fail"
+        and webhook.client_config.service is not None
+    ]
+    if len(found) < 2:
+        return found[0] if found else None
+    return min(found, key=lambda one: (_ready(view, one) > 0, _host(one[1]) not in said))
+
+
+def _host(webhook: Webhook) -> str:
+    """How the API server calls the webhook's Service in its messages."""
+    service = webhook.client_config.service
+    return f"//{service.name}.{service.namespace}.svc:" if service is not None else "//"
+
+
+def _ready(view: View, closed: Closed | None) -> int:
     service = closed[1].client_config.service if closed is not None else None
     if service is None:
         return -1

@@ -1,12 +1,14 @@
 """Which incidents of istiod and of what it injects are rebuilt from public reports?"""
 
+from datetime import timedelta
 from typing import Any
 
 from tests.incidents.make import objects as o
 from tests.incidents.make.objects import Manifest
+from tests.incidents.make.pki import Authority, b64
 from tests.incidents.make.posted import Posted, waiting
 from tests.incidents.make.scenes_posted import ALPHA, BETA
-from tests.incidents.make.world import Pod, at, whole
+from tests.incidents.make.world import NOW, Pod, at, whole
 
 NATIVE = {"name": "ENABLE_NATIVE_SIDECARS", "value": "true"}
 UNDONE = "Forbidden: may not be set for init containers without restartPolicy=Always"
@@ -167,6 +169,117 @@ def filter_behind_the_last() -> Posted:
     return world
 
 
+def validation_webhook_left_behind() -> Posted:
+    """istio/istio#36526."""
+    world = Posted(
+        name="validation-webhook-left-behind",
+        version="1.12.4",
+        apis=BETA,
+        summary="An upgrade left a validation webhook behind whose Service istiod-old is gone.",
+        at_fault=["ValidatingWebhookConfiguration//istiod-old"],
+        fix="Delete it: the new istiod has its own.",
+        from_="",
+        to="",
+    )
+    world.namespace("flux-system", inject=False)
+    world.namespace("shop")
+    world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    service = {"name": "istiod-old", "namespace": "istio-system", "port": 443}
+    rule = {"apiGroups": ["networking.istio.io"], "apiVersions": ["*"], "resources": ["*"]}
+    old = {
+        "name": "validation.istio.io",
+        "clientConfig": {"service": service},
+        "failurePolicy": "Fail",
+        "rules": [{**rule, "operations": ["CREATE", "UPDATE"]}],
+        "sideEffects": "None",
+    }
+    world.objects.append(o.make("ValidatingWebhookConfiguration", "", "istiod-old", webhooks=[old]))
+    world.event(
+        "Kustomization",
+        "flux-system",
+        "shop",
+        "ReconciliationFailed",
+        "VirtualService/shop/web dry-run failed, reason: InternalError, error: Internal error "
+        'occurred: failed calling webhook "validation.istio.io": failed to call webhook: Post '
+        '"https://istiod-old.istio-system.svc:443/validate?timeout=10s": service "istiod-old" '
+        "not found",
+    )
+    return world
+
+
+def plugged_in_ca_without_its_chain() -> Posted:
+    """istio/istio#46855."""
+    world = Posted(
+        name="plugged-in-ca-without-its-chain",
+        version="1.18.2",
+        apis=BETA,
+        summary="The certificates in cacerts do not lead to its root: istiod makes no CA and ends.",
+        at_fault=["Secret/istio-system/cacerts"],
+        fix="Put the intermediate certificates into cert-chain.pem, the true root into its key.",
+        from_="",
+        to="",
+    )
+    files = {"ca-cert.pem": world.root.pem, "cert-chain.pem": world.root.pem}
+    other = Authority("corp", NOW - timedelta(days=300), 10)
+    data = {key: b64(text) for key, text in (files | {"root-cert.pem": other.pem}).items()}
+    secret = o.make("Secret", "istio-system", "cacerts", type="Opaque", changed=whole(60))
+    world.objects.append({**secret, "data": {**data, "ca-key.pem": "W3JlZGFjdGVkXQ=="}})
+    world.namespace("shop")
+    world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    again = "back-off 5m0s restarting failed container=discovery"
+    waiting(
+        world.istiod,
+        "discovery",
+        {
+            "restartCount": 6,
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": again}},
+            "lastState": {"terminated": {"exitCode": 255, "finishedAt": whole(4)}},
+        },
+    )
+    world.event("Pod", "istio-system", world.istiod.name, "BackOff", again)
+    said = (
+        "failed to create discovery service: failed to create CA: failed to create an istiod CA: "
+        "failed to create CA KeyCertBundle (cannot verify the cert with the provided root chain "
+        "and cert pool with error: x509: certificate signed by unknown authority)"
+    )
+    start = f"{at(4.1)}\tinfo\tUse local CA certificate"
+    world.log(world.istiod, "discovery", start, f"{at(4)}\terror\t{said}", f"Error: {said}")
+    return world
+
+
+def balancer_before_cluster_ip() -> Posted:
+    """kubernetes-sigs/aws-load-balancer-controller#1695."""
+    world = Posted(
+        name="balancer-before-cluster-ip",
+        version="1.12.1",
+        apis=BETA,
+        summary="The ALB targets instances, and the gateway's Service has no node port.",
+        at_fault=["Ingress/istio-system/public", "Service/istio-system/istio-ingressgateway"],
+        fix="A Service of type NodePort, or alb.ingress.kubernetes.io/target-type: ip.",
+        from_="",
+        to="istio-system/istio-ingressgateway:80",
+    )
+    world.gateway()
+    name = "istio-ingressgateway"
+    world.change("Service", "istio-system", name, lambda s: s["spec"].update(type="ClusterIP"))
+    world.change("Service", "istio-system", name, lambda s: s.update(status={}))
+    backend = {"service": {"name": name, "port": {"number": 80}}}
+    spec = {"ingressClassName": "alb", "defaultBackend": backend}
+    world.config("Ingress", "istio-system", "public", spec, status={"loadBalancer": {}})
+    world.event(
+        "Ingress",
+        "istio-system",
+        "public",
+        "FailedDeployModel",
+        "Failed deploy model due to InvalidParameter: 1 validation error(s) found. - minimum "
+        "field value of 1, CreateTargetGroupInput.Port.",
+    )
+    world.status()
+    return world
+
+
 def _webhook(name: str, namespace: str, service: str) -> Manifest:
     """One that changes the pods that ask for it, again after others did."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"]}
@@ -201,7 +314,10 @@ def _filter(world: Posted, name: str, patch: dict[str, Any], **more: Any) -> Non
 
 
 POSTED_CONTROL = (
+    balancer_before_cluster_ip,
     filter_behind_the_last,
     newer_revision_took_permissions,
     other_webhook_undoes_native_sidecar,
+    plugged_in_ca_without_its_chain,
+    validation_webhook_left_behind,
 )

@@ -131,6 +131,14 @@ def test_consequences_fold_under_their_cause_on_related_subjects() -> None:
     ]
 
 
+def test_a_workload_explains_no_stranger_of_its_namespace() -> None:
+    cause = judgement("MD1", CART, explains=("MD2",), at="Deployment/shop/cart")
+    far = judgement("MD2", ServiceSubject("shop", "pay"), at="Deployment/shop/pay")
+    near = judgement("MD2", ServiceSubject("shop", "front"), at="Deployment/shop/cart")
+    assert ranked(cause, far) == [("MD1", "main"), ("MD2", "main")]
+    assert ranked(cause, near) == [("MD1", "main"), ("MD2", "folded")]
+
+
 def test_configuration_that_names_whom_it_concerns_stands_for_them() -> None:
     rule = ConfigSubject("VirtualService", "web", "pay")
     cause = judgement("MD1", rule, explains=("MD2",), concerns="Service/shop/pay")

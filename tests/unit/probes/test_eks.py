@@ -12,6 +12,7 @@ from meshdoctor.model.subjects import (
 from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.aws_role import AwsRole, aws_role
 from meshdoctor.probes.branch_interface import BranchInterface, branch_interface
+from meshdoctor.probes.custom_networking import CustomNetworking, workload_network
 from meshdoctor.probes.edge_exposure import EdgeExposure, edge_exposure
 from meshdoctor.probes.edge_external import EdgeExternal, edge_external
 from meshdoctor.probes.edge_hairpin import EdgeHairpin, edge_hairpin
@@ -113,6 +114,74 @@ def test_load_balancer() -> None:
     refused = ForbiddenError("list of Event", "forbidden", "")
     unseen = balanced(service(address="[]"), failing={"Event": refused})
     assert isinstance(unseen.event, Unavailable)
+
+
+FRONT = """
+---
+kind: Ingress
+apiVersion: networking.k8s.io/v1
+metadata: {name: alb, namespace: ingress}
+spec: {ingressClassName: alb, defaultBackend: {service: {name: gw, port: {number: 80}}}}
+status: {loadBalancer: {ingress: ADDRESS}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "asks"),
+    [
+        ("[]", "Ingress", "Ingress/ingress/alb"),
+        ("[{hostname: alb.example}]", "Ingress", ""),
+        ("[]", "Service", "Ingress/ingress/alb"),
+    ],
+)
+def test_the_load_balancer_of_an_ingress(address: str, kind: str, asks: str) -> None:
+    plain = service().replace("type: LoadBalancer", "type: ClusterIP")
+    event = EVENT.replace("kind: Service, name: gw", f"kind: {kind}, name: alb")
+    found = balanced(plain + FRONT.replace("ADDRESS", address) + event)
+    assert (found.asks, found.pending) == (asks, bool(asks))
+    assert bool(found.event) is (kind == "Ingress" and bool(asks))
+
+
+def eni(name: str) -> str:
+    return f"""
+---
+kind: ENIConfig
+apiVersion: crd.k8s.amazonaws.com/v1alpha1
+metadata: {{name: {name}}}
+spec: {{subnet: subnet-1, securityGroups: [sg-9]}}
+"""
+
+
+def node(labels: str) -> str:
+    return f"""
+---
+kind: Node
+apiVersion: v1
+metadata: {{name: a, labels: {labels}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "labels", "configs", "found"),
+    [
+        ("", "{}", ("x",), ""),
+        ("true", "{k8s.amazonaws.com/eniConfig: y}", ("x", "y"), "y"),
+        ("true", "{topology.kubernetes.io/zone: x}", ("x", "y"), "x"),
+        ("true", "{}", ("x", "default"), "default"),
+        ("true", "{}", ("x",), "x"),
+        ("true", "{}", ("x", "y"), ""),
+        ("false", "{}", ("x",), ""),
+    ],
+)
+def test_custom_networking(env: str, labels: str, configs: tuple[str, ...], found: str) -> None:
+    name = "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG"
+    agent = AGENT.replace("{name: A, value: b}", f"{{name: {name}, value: '{env}'}}")
+    objects = pod("apps", "rep-1", "10.0.0.2", "a") + agent + node(labels)
+    view = world(objects + "".join(map(eni, configs)))
+    facts = workload_network.run(view, WorkloadSubject("apps", "rep"))
+    assert isinstance(facts, CustomNetworking)
+    assert facts.pod == (f"ENIConfig//{found}" if found else "")
+    assert ("sg-9" in str(facts.pod_said)) is bool(found)
 
 
 def test_health_checks() -> None:

@@ -200,6 +200,90 @@ def test_a_kind_that_is_not_served() -> None:
     assert says.kind_account == "system:serviceaccount:istio-system:istiod"
 
 
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        (
+            'failed to create kube client: Get "https://172.20.0.1:443/version?timeout=32s": dial tcp 172.20.0.1:443: i/o timeout',
+            1,
+        ),
+        (
+            'Failed to watch *v1.Pod: failed to list *v1.Pod: Get "https://10.233.0.1:443/api/v1/pods?limit=500": dial tcp 10.233.0.1:443: connect: connection refused',
+            1,
+        ),
+        ('Failed to GET from "https://keys.example.com/jwks": dial tcp: i/o timeout', 0),
+        (
+            'failed to list *v1.Pod: Get "https://10.233.0.1:443/api/v1/pods": x509: certificate has expired',
+            0,
+        ),
+    ],
+)
+def test_the_api_server_does_not_answer(line: str, count: int) -> None:
+    logs = {("istio-system", "istiod-1", "discovery"): f"2026-11-18T09:00:00Z\terror\t{line}\n"}
+    assert istiod_log.run(mesh(logs=logs), MeshSubject()).api_unreachable == count
+
+
+def closed(name: str, service: str) -> str:
+    return f"""
+---
+kind: ValidatingWebhookConfiguration
+apiVersion: admissionregistration.k8s.io/v1
+metadata: {{name: {name}}}
+webhooks: [{{name: validation.istio.io, failurePolicy: Fail, clientConfig: {{service: {{name: {service}, namespace: istio-system}}}}}}]
+"""
+
+
+SERVED = """
+---
+{kind: Service, apiVersion: v1, metadata: {name: NAME, namespace: istio-system}}
+---
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata: {name: NAME-1, namespace: istio-system, labels: {kubernetes.io/service-name: NAME}}
+endpoints: [{addresses: [10.0.0.9], conditions: {ready: true}}]
+"""
+CALLED = """
+---
+kind: Event
+apiVersion: v1
+metadata: {name: e, namespace: flux}
+message: 'failed calling webhook "validation.istio.io": Post "https://istiod-b.istio-system.svc:443/validate": context deadline exceeded'
+lastTimestamp: "2026-11-18T09:20:00Z"
+"""
+
+
+@pytest.mark.parametrize(
+    ("objects", "config", "endpoints"),
+    [
+        (
+            closed("a", "istiod-a") + closed("b", "istiod-b") + SERVED.replace("NAME", "istiod-a"),
+            "b",
+            0,
+        ),
+        (
+            closed("a", "istiod-a") + closed("b", "istiod-b") + SERVED.replace("NAME", "istiod-b"),
+            "a",
+            0,
+        ),
+        (
+            closed("a", "istiod-a")
+            + closed("b", "istiod-b")
+            + CALLED
+            + SERVED.replace("NAME", "istiod-a")
+            + SERVED.replace("NAME", "istiod-b"),
+            "b",
+            1,
+        ),
+    ],
+    ids=["nobody behind b", "nobody behind a", "the failed call names b"],
+)
+def test_of_several_validation_webhooks_the_one_that_fails(
+    objects: str, config: str, endpoints: int
+) -> None:
+    found = validation.run(world(OWN + objects), MeshSubject())
+    assert (found.config_name, found.endpoints) == (config, endpoints)
+
+
 def test_a_workloads_proxy() -> None:
     found = workload_sync.run(mesh(), CART)
     assert (found.wrong, found.wrong_proxies, found.lag_seen) == ("LDS STALE", 1, True)
