@@ -109,13 +109,15 @@ def unread(lines: Iterable[Line]) -> Unread | None:
 class Unrouted(Struct, frozen=True, kw_only=True):
     """Requests of one host and path for which the gateway has no route. `narrow`: the
     VirtualService whose virtual host takes them (None: no VirtualService has the host); `wide`: one
-    with a wider host that has a rule for the path."""
+    with a wider host that has a rule for the path. `short`: one that names the host without a dot,
+    which istiod completes to a name that nobody calls (ResolveShortnameToFQDN)."""
 
     host: str
     path: str
     count: int
     narrow: VirtualService | None = None
     wide: VirtualService | None = None
+    short: VirtualService | None = None
 
 
 def unrouted(
@@ -137,7 +139,7 @@ def unrouted(
     for (host, called, method), count in seen.items():
         one = _judge(host, called, method, count, routes)
         concerns = host == asked and (path == called or not path and host not in routed)
-        if one is not None and (one.wide is not None or concerns):
+        if one is not None and (one.wide is not None or one.short is not None or concerns):
             found.append(one)
     return max(
         found, key=lambda one: (one.host == asked, one.wide is not None, one.count), default=None
@@ -150,8 +152,9 @@ def _judge(
     """None when a rule of its own virtual host may take the request after all."""
     domains = {own.lower() for route in routes if route.spec.http for own in hosts(route)}
     covering = sorted((d for d in domains if host_matches(d, host)), key=_told, reverse=True)
+    short = next((r for r in routes if "." not in host and host in _written(r)), None)
     if not covering:
-        return Unrouted(host=host, path=path, count=count)
+        return Unrouted(host=host, path=path, count=count, short=short)
     own = [r for r in routes if covering[0] in _domains(r)]
     if any(may_take(rule, host, path, method) for route in own for rule in route.spec.http):
         return None
@@ -166,6 +169,10 @@ def _judge(
 
 def _domains(route: VirtualService) -> frozenset[str]:
     return frozenset(own.lower() for own in hosts(route)) if route.spec.http else frozenset()
+
+
+def _written(route: VirtualService) -> frozenset[str]:
+    return frozenset(host.lower() for host in route.spec.hosts)
 
 
 def _told(domain: str) -> tuple[bool, int]:

@@ -20,6 +20,12 @@ from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, probe
 
+PLAIN = (
+    "they came to the gateway without TLS, so it tells the application x-forwarded-proto http, "
+    "whatever the client spoke to the load balancer"
+)
+ENDED = "the gateway ends TLS and calls the application over plain HTTP"
+
 
 class GatewayRequests(Struct, frozen=True, kw_only=True):
     """By the access log of a gateway; zeros and empty for other workloads. Access logging off:
@@ -31,6 +37,7 @@ class GatewayRequests(Struct, frozen=True, kw_only=True):
     circle_code: Annotated[Fact[int], "the response code", OBSERVED]
     circle_upstream: Annotated[Fact[bool], "the application redirects, not the gateway", OBSERVED]
     circle_plain: Annotated[Fact[bool], "the requests came to the gateway without TLS", OBSERVED]
+    circle_why: Annotated[Fact[str], "what an application that redirects probably misses"]
     circle_by: Annotated[
         Fact[Ref], "what redirects: Gateway (httpsRedirect), VirtualService, or the Service asked"
     ]
@@ -47,6 +54,9 @@ class GatewayRequests(Struct, frozen=True, kw_only=True):
     narrow: Annotated[Fact[Ref], "the VirtualService whose host takes them; empty: none has it"]
     narrow_name: Annotated[Fact[str], "its name"]
     narrow_namespace: Annotated[Fact[str], "its namespace"]
+    short: Annotated[Fact[Ref], "the VirtualService that names the host without dot; empty: none"]
+    short_name: Annotated[Fact[str], "its name"]
+    short_namespace: Annotated[Fact[str], "its namespace"]
     wide: Annotated[Fact[Ref], "the VirtualService of a wider host with a rule for the path"]
     wide_hosts: Annotated[Fact[str], "its hosts"]
 
@@ -88,6 +98,7 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
         circle_code=logs.seen(circle.sample.code if circle else 0),
         circle_upstream=circle is not None and circle.by_upstream,
         circle_plain=circle is not None and circle.plain,
+        circle_why=(PLAIN if circle.plain else ENDED) if circle else "",
         circle_by=Ref(_redirects(circle, gateways, routes) if circle else ""),
         unread=logs.seen(unread.count if unread else 0),
         unread_port=unread.port if unread else 0,
@@ -100,6 +111,9 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
         narrow=Ref(lost.narrow.ref if lost and lost.narrow else ""),
         narrow_name=lost.narrow.name if lost and lost.narrow else "",
         narrow_namespace=lost.narrow.namespace if lost and lost.narrow else "",
+        short=Ref(lost.short.ref if lost and lost.short else ""),
+        short_name=lost.short.name if lost and lost.short else "",
+        short_namespace=lost.short.namespace if lost and lost.short else "",
         wide=Ref(lost.wide.ref if lost and lost.wide else ""),
         wide_hosts=clean(", ".join(lost.wide.spec.hosts), 253) if lost and lost.wide else "",
     )

@@ -129,6 +129,15 @@ def _name(route: VirtualService | None) -> str:
     return route.name if route is not None else "-"
 
 
+@pytest.mark.parametrize(("host", "short"), [("foo", "bar"), ("foo:80", "bar"), ("other", "")])
+def test_a_host_without_a_dot(host: str, short: str) -> None:
+    text = ROUTES.replace("[foo.bar]", "[foo]").replace("name: named", "name: bar")
+    routes = many(VirtualService, text.replace("['*']", "[x.y]"))
+    lost = line(code=404, flags="NR", details="route_not_found", host=host)
+    found = gr.unrouted([lost], routes)
+    assert (found.short.name if found and found.short else "") == short
+
+
 def test_a_host_that_no_virtual_service_has() -> None:
     lost = line(code=404, flags="NR", details="route_not_found", host="x.y")
     found = gr.unrouted([lost], [], "x.y")

@@ -213,6 +213,7 @@ def test_redirects_that_lead_back(more: dict[str, object], by: str) -> None:
     assert (found.circles, found.circle_code, found.circle_by) == (4, 301, by)
     assert found.circle_upstream is ("upstream" in more)
     assert found.circle_plain is ("sni" not in more)
+    assert ("x-forwarded-proto" in str(found.circle_why)) is ("sni" not in more)
 
 
 def test_a_port_where_nothing_is_http() -> None:
