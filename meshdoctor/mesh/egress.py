@@ -57,6 +57,12 @@ class Egress(Struct, frozen=True, kw_only=True):
         return self.protocol in _HTTP and not self.originates and self.target == 443
 
     @property
+    def takes_tls(self) -> bool:
+        """The port is declared TLS and left to the application: what a proxy routes there as HTTP
+        arrives in plaintext."""
+        return self.protocol in _TLS and not self.originates
+
+    @property
     def tls_to_plain(self) -> bool:
         """TLS is sent to a port that is plain HTTP by its number."""
         return self.originates and self.protocol in _HTTP and self.target == 80

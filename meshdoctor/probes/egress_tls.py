@@ -21,6 +21,7 @@ class EgressTls(Struct, frozen=True, kw_only=True):
     originates: Annotated[Fact[bool], "the rule makes the proxy speak TLS"]
     twice: Annotated[Fact[bool], "and the port's protocol says that the application does too"]
     plain_to_tls: Annotated[Fact[bool], "plain HTTP goes to port 443"]
+    takes_tls: Annotated[Fact[bool], "the port is declared TLS, and the proxy originates none"]
     tls_to_plain: Annotated[Fact[bool], "TLS goes to port 80"]
     credential_ignored: Annotated[Fact[bool], "credentialName without workloadSelector: no TLS"]
     no_client_cert: Annotated[Fact[bool], "MUTUAL without certificate and key: no TLS"]
@@ -57,6 +58,7 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         originates=found is not None and found.originates,
         twice=found is not None and found.twice,
         plain_to_tls=found is not None and found.plain_to_tls,
+        takes_tls=found is not None and found.takes_tls,
         tls_to_plain=found is not None and found.tls_to_plain,
         credential_ignored=found is not None and found.credential_ignored,
         no_client_cert=found is not None and found.no_client,

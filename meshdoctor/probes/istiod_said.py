@@ -41,7 +41,8 @@ def of_gateway(view: View, pod: Pod, credentials: frozenset[str]) -> tuple[Said,
     for one in of(told, "secret_missing", "secret_unauthorized"):
         named = one.get("credential").rpartition("/")[2]
         if one.kind == "secret_unauthorized":
-            asked = {name.strip() for name in one.get("credential").split(",")}
+            names = one.get("credential").split(",")
+            asked = {name.strip().removesuffix("-cacert") for name in names}
             fits = one.get("proxy").startswith(pod.name) and bool(asked & credentials)
         else:
             fits = named.removesuffix("-cacert") in credentials

@@ -25,7 +25,7 @@ WRONG = "{number: 443, name: http, protocol: HTTP}"
 @pytest.mark.parametrize(
     ("port", "tls", "holds"),
     [
-        (HTTPS, None, set()),
+        (HTTPS, None, {"takes_tls"}),
         (HTTPS, ClientTls(mode="SIMPLE"), {"originates", "twice"}),
         (HTTP, None, set()),
         (HTTP, ClientTls(mode="SIMPLE"), {"originates", "tls_to_plain"}),
@@ -55,7 +55,7 @@ def test_judgement(port: str, tls: ClientTls | None, holds: set[str]) -> None:
     found = judge(entry(port), number, ClientTlsRuling(tls=tls), "a.example.com")
     assert found is not None
     names = ("originates", "twice", "plain_to_tls", "tls_to_plain", "sni_differs", "unverified")
-    assert {n for n in (*names, "no_client") if getattr(found, n)} == holds
+    assert {n for n in (*names, "no_client", "takes_tls") if getattr(found, n)} == holds
 
 
 def test_credential_ignored() -> None:

@@ -124,6 +124,10 @@ def test_istiod_says_so() -> None:
         found = judge(gateway(), ISTIOD, secret("istio-system", "web"), logs=log)
         assert (found.logged_missing, found.logged_denied) == (missed, denied)
     assert not judge(gateway(), ISTIOD, OTHER).logged_missing
+    for name, denied in (("web-cacert", True), ("b-cacert", False)):
+        ca = {("istio-system", "istiod-1", "discovery"): DENIED.replace("web:", f"{name}:")}
+        found = judge(gateway(), ISTIOD, secret("istio-system", "web"), logs=ca)
+        assert found.logged_denied is denied
 
 
 def test_a_gateway_that_fetched_its_secrets_itself_says_so() -> None:
