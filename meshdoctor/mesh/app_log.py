@@ -1,4 +1,4 @@
-"""Does an application's own log tell of a TLS failure that is the application's?
+"""Does an application's own log tell of a TLS failure of its own, or of a token that is not there?
 
 Texts of the usual TLS stacks: Go crypto/x509 and tls, Java JSSE, and OpenSSL and its users.
 """
@@ -25,6 +25,25 @@ _BY_PEER = pattern(
     re.IGNORECASE,
 )
 """The other side hung up, or answered without TLS: nothing of the application's own."""
+
+
+_NO_TOKEN = pattern(
+    r"\b(?:no|missing|without|absent|lacks?|empty)\b.{0,40}?"
+    r"\b(?:authorization|bearer|access[ _-]?token|token|jwt)\b"
+    r"|\b(?:authorization|bearer|access[ _-]?token|token|jwt)\b.{0,40}?"
+    r"\b(?:missing|absent|required|null|empty|undefined|not (?:found|present|provided|set))\b",
+    re.IGNORECASE,
+)
+
+
+def misses_token(text: str) -> str:
+    """The last line in which an application says that a request came without its token; "": none.
+
+    >>> misses_token("WARN no Authorization header in request GET /me")
+    'WARN no Authorization header in request GET /me'
+    """
+    found = [line for line in lines(text) if _NO_TOKEN.search(line[:2000])]
+    return clean(found[-1]) if found else ""
 
 
 def tls_failures(text: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.authz_custom import BAD_SUFFIX
+from meshdoctor.mesh.edge_evidence import by_upstream
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.patterns import pattern
 
@@ -197,4 +198,4 @@ def _name(authority: str) -> str:
 
 def answered_by_app(line: Line) -> bool:
     """Whether an upstream, not this proxy, answered 401 or 403."""
-    return line.code in (401, 403) and line.details == "via_upstream"
+    return line.code in (401, 403) and by_upstream(line)

@@ -61,14 +61,14 @@ def _is_call(line: Line, target: Target) -> bool:
 def not_http(log: AccessLog, target: Target) -> tuple[Line, ...]:
     """The client's lines of calls to the service whose bytes its own sidecar could not read as
     HTTP: `DPE` with a codec error, without method, authority or cluster, only the address tells
-    whose."""
+    whose; of a host outside no address is known, and its port must do."""
     return tuple(
         line
         for line in log.lines
         if "DPE" in line.flags
         and not line.upstream_cluster
-        and address(line.downstream_local)[0] in target.addresses
-        and target.port in (0, line.local_port)
+        and (not target.addresses or address(line.downstream_local)[0] in target.addresses)
+        and target.port in ((0, line.local_port) if target.addresses else (line.local_port,))
     )
 
 
@@ -139,7 +139,10 @@ def _says(line: Line, details: str) -> bool:
 
 
 def by_upstream(line: Line) -> bool:
-    """Whether the answer came from beyond this proxy: not this proxy's doing."""
+    """Whether the answer came from beyond this proxy: not this proxy's doing. Proxies before 1.9
+    log no details: there an upstream address and no flag say so."""
+    if not line.details:
+        return bool(line.upstream_host) and not line.flags
     return line.details == "via_upstream"
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh import authz_evidence as ev
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.app_log import misses_token
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, app_containers, has_proxy
 from meshdoctor.model.evidence import Unavailable
@@ -33,6 +34,9 @@ class AuthzApp(Struct, frozen=True, kw_only=True):
     remote_host: Annotated[Fact[str], "that host", OBSERVED]
     remote_ref: Annotated[Fact[Ref], "its ServiceEntry; else the caller"]
     kubernetes: Annotated[Fact[str], "the application's log on a refusal by the API", OBSERVED]
+    misses_token: Annotated[
+        Fact[str], "the application's log on a request without token; empty: none", OBSERVED
+    ]
     server: Annotated[Fact[Ref], "the server's workload"]
     server_namespace: Annotated[Fact[str], "its namespace"]
     server_name: Annotated[Fact[str], "its name"]
@@ -60,6 +64,7 @@ def authz_app(view: View, edge: EdgeSubject) -> AuthzApp:
         remote_host=clean(remote[0].authority or remote[0].cluster_host, 200) if remote else "",
         remote_ref=Ref(entry or client),
         kubernetes=_kubernetes(view, found) if lines or remote else "",
+        misses_token=_misses_token(view, found) if lines else "",
         server=Ref(subject.ref if subject is not None else ""),
         server_namespace=subject.namespace if subject is not None else "",
         server_name=subject.name if subject is not None else "",
@@ -120,6 +125,12 @@ def _kubernetes(view: View, found: Situation) -> Fact[str]:
             if any(mark in line for mark in FORBIDDEN):
                 return clean(line, 300)
     return failed or ""
+
+
+def _misses_token(view: View, found: Situation) -> str:
+    """Of the logs that can be read: silence proves nothing here."""
+    texts = (text for text in _app_logs(view, found.server) if isinstance(text, str))
+    return next((said for text in texts if (said := misses_token(text))), "")
 
 
 def _app_logs(view: View, who: WorkloadPods | None) -> Iterator[str | Unavailable]:

@@ -48,6 +48,12 @@ class AuthzJwt(Struct, frozen=True, kw_only=True):
     deny_without: Annotated[Fact[bool], "the DENY that decides is for requests without a token"]
     elsewhere: Annotated[Fact[Ref], "a RequestAuthentication that does not reach the judge"]
     elsewhere_name: Annotated[Fact[str], "its name"]
+    kept_by: Annotated[
+        Fact[Ref], "a RequestAuthentication on the way whose rule forwards no token; empty: none"
+    ]
+    kept_by_name: Annotated[Fact[str], "its name"]
+    kept_by_namespace: Annotated[Fact[str], "its namespace"]
+    kept: Annotated[Fact[bool], "and the request carries a token that it takes away"]
     stripped_by: Annotated[Fact[Ref], "RequestAuthentication at the gateway that takes the token"]
     stripped_by_name: Annotated[Fact[str], "its name"]
     stripped_by_namespace: Annotated[Fact[str], "its namespace"]
@@ -73,6 +79,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
     wants = _wants_token(judge)
     away = _elsewhere(view, found, mine)
     strips = _stripped_by(found, judge)
+    keeps = _kept_by(found)
     return AuthzJwt(
         rules=len(rules),
         policy=Ref(ref),
@@ -94,6 +101,10 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         deny_without=_deny_without(judge),
         elsewhere=Ref(away),
         elsewhere_name=name_of(away),
+        kept_by=Ref(keeps),
+        kept_by_name=name_of(keeps),
+        kept_by_namespace=namespace_of(keeps),
+        kept=any(hop.verdict.jwt.passes and hop.verdict.jwt.claims.removed for hop in found.hops),
         stripped_by=Ref(strips),
         stripped_by_name=name_of(strips),
         stripped_by_namespace=namespace_of(strips),
@@ -174,6 +185,18 @@ def _stripped_by(found: Situation, judge: Hop | None) -> str:
         outcome = hop.verdict.jwt
         if outcome.passes and outcome.tokens and outcome.claims.removed:
             return outcome.policy
+        for policy in in_force(hop.inputs.authentications, hop.inputs.judge, found.settings):
+            if any(not rule.forward_original_token for rule in policy.spec.jwt_rules):
+                return policy.ref
+    return ""
+
+
+def _kept_by(found: Situation) -> str:
+    """The first RequestAuthentication on the whole way that takes tokens away, or would."""
+    for hop in found.hops:
+        if hop.verdict.jwt.passes and hop.verdict.jwt.claims.removed:
+            return hop.verdict.jwt.policy
+    for hop in found.hops:
         for policy in in_force(hop.inputs.authentications, hop.inputs.judge, found.settings):
             if any(not rule.forward_original_token for rule in policy.spec.jwt_rules):
                 return policy.ref

@@ -38,6 +38,7 @@ _API = {
     "ServiceEntry": "networking.istio.io/v1",
     "Sidecar": "networking.istio.io/v1",
     "VirtualService": "networking.istio.io/v1",
+    "WorkloadEntry": "networking.istio.io/v1",
     "EnvoyFilter": "networking.istio.io/v1alpha3",
 }
 

@@ -5,6 +5,7 @@ from tests.incidents.make.lines import exchange, refused, request, reset
 from tests.incidents.make.scenes_delivery import DELIVERY
 from tests.incidents.make.scenes_posted import POSTED
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
+from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
 from tests.incidents.make.world import Pod, World, at, whole
@@ -238,6 +239,7 @@ SCENES = (
     *DELIVERY,
     *POSTED,
     *POSTED_CONTROL,
+    *POSTED_GATEWAYS,
     *POSTED_PODS,
     *POSTED_ROUTES,
 )

@@ -37,3 +37,19 @@ def test_other_lines_are_no_failures() -> None:
 )
 def test_the_other_side_that_hangs_up_is_no_failure_of_the_application(line: str) -> None:
     assert app_log.tls_failures(line) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("WARN no Authorization header in request GET /me", True),
+        ("Bearer token is missing", True),
+        ("401: JWT not provided", True),
+        ("MissingServletRequestHeader: header 'Authorization' is not present", True),
+        ("token accepted for alice", False),
+        ("no route for /tokens", False),
+        ("refreshed the token cache", False),
+    ],
+)
+def test_requests_without_token(line: str, says: bool) -> None:
+    assert app_log.misses_token(f"started\n{line}\n") == (line if says else "")

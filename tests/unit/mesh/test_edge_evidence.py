@@ -100,6 +100,29 @@ def test_bytes_of_the_client_that_are_no_http(fields: dict[str, object], belongs
     assert bool(ev.not_http(parse(text(**fields)), TARGET)) is belongs  # type: ignore[arg-type]
 
 
+def test_bytes_that_are_no_http_to_a_host_outside() -> None:
+    log = parse(text(**(DPE | {"local": "172.217.16.196:443"})))  # type: ignore[arg-type]
+    outside = ev.Target(hosts=frozenset({"www.google.com"}), port=443)
+    assert ev.not_http(log, outside)
+    assert not ev.not_http(log, ev.Target(hosts=outside.hosts, port=80))
+    assert not ev.not_http(log, ev.Target(hosts=outside.hosts)), "no port, nothing to tell it by"
+
+
+@pytest.mark.parametrize(
+    ("fields", "beyond"),
+    [
+        ({"details": "via_upstream"}, True),
+        ({"details": "-", "host": "10.0.0.9:80"}, True),
+        ({"details": "-", "host": "10.0.0.9:80", "flags": "UF"}, False),
+        ({"details": "-", "host": "-"}, False),
+        ({"details": "other", "host": "10.0.0.9:80"}, False),
+    ],
+)
+def test_who_answered(fields: dict[str, object], beyond: bool) -> None:
+    (line,) = parse(text(**({"code": 401, "flags": "-"} | fields))).lines  # type: ignore[arg-type]
+    assert ev.by_upstream(line) is beyond
+
+
 @pytest.mark.parametrize(
     ("fields", "belongs"),
     [

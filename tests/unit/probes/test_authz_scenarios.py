@@ -551,6 +551,19 @@ def test_the_application_answers() -> None:
     assert found == ["MD2904", "(MD2901)"]
 
 
+def test_the_application_misses_the_token_that_the_sidecar_took() -> None:
+    log = {"shop/pay-1": line(code=401, details="via_upstream")}
+    taken = ["MD2115", "(MD2901)"]
+    good = bearer({**CLAIMS, "aud": "pay"})
+    assert outcome(*SHOP, RA, logs=log, request=good) == taken
+    said = {**log, "shop/pay-1/app": "no Authorization header in GET /orders\n"}
+    assert outcome(*SHOP, RA, logs=said) == taken
+    assert outcome(*SHOP, logs=said) == ["MD2901"]
+    forwards = RA.replace("audiences", "forwardOriginalToken: true, audiences")
+    for ra, asked in ((forwards, good), (RA, GET)):
+        assert outcome(*SHOP, ra, logs=log, request=asked) == ["MD2901"]
+
+
 def test_a_host_outside_answers() -> None:
     log = {
         "shop/cart-1": line(

@@ -202,7 +202,7 @@ def test_an_application_of_another_protocol() -> None:
     ("text", "refused", "taken"),
     [
         (OK.replace("200", "400"), 1, 0),
-        (OK.replace("200", "400").replace("via_upstream", "-"), 0, 0),
+        (OK.replace("200", "400").replace("via_upstream", "other"), 0, 0),
         (OK.replace("200", "500"), 0, 0),
         (UC, 1, 0),
         (OK, 0, 1),
