@@ -120,12 +120,14 @@ def unrouted(line: Line) -> bool:
 
 def black_holed(line: Line) -> bool:
     """Whether outboundTrafficPolicy REGISTRY_ONLY refused the call: TCP goes to BlackHoleCluster,
-    HTTP is answered 502 by the route block_all (httproute.go buildCatchAllVirtualHost)."""
+    HTTP is answered 502 by the route block_all (httproute.go buildCatchAllVirtualHost). Proxies
+    before 1.9 log no details: there a 502 without flag and endpoint came from that route."""
     if line.upstream_cluster:
         return line.upstream_cluster == BLACK_HOLE
-    return line.route_name == "block_all" or (
-        line.code == 502 and line.details == "direct_response"
+    told = line.details == "direct_response" or not (
+        line.details or line.flags or line.upstream_host
     )
+    return line.route_name == "block_all" or (line.code == 502 and told)
 
 
 def unserved(line: Line, host: str) -> bool:

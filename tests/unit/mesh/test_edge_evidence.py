@@ -226,3 +226,19 @@ def test_jwt_reason() -> None:
     found = line(code=401, details="jwt_authn_access_denied{Jwt_is_expired}")
     assert ev.jwt_reason(found) == "Jwt is expired"
     assert ev.jwt_reason(line()) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({"cluster": "BlackHoleCluster", "flags": "UH", "code": 0}, True),
+        ({"code": 502, "details": "direct_response"}, True),
+        ({"code": 502}, True),
+        ({"code": 502, "host": "10.0.0.2:9090"}, False),
+        ({"code": 502, "flags": "UPE"}, False),
+        ({"code": 502, "details": "via_upstream", "host": "10.0.0.2:9090", "cluster": OUT}, False),
+        ({"code": 503, "flags": "UF"}, False),
+    ],
+)
+def test_calls_that_registry_only_refuses(fields: dict[str, object], refused: bool) -> None:
+    assert ev.black_holed(line(**fields)) is refused
