@@ -16,6 +16,7 @@ from meshdoctor.model.evidence import SetAside
 from meshdoctor.model.kinds import BY_NAME, Kind, from_wire
 from meshdoctor.model.kubernetes import ConfigMap, Object, Secret
 from meshdoctor.model.ready import decoder, ready
+from meshdoctor.model.same import Same
 
 PEM_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 PEM_END = "-----END CERTIFICATE-----"
@@ -35,7 +36,9 @@ class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str = ""
 
 
-def page(body: bytes, kind: Kind, where: str) -> tuple[list[Object], list[SetAside], str]:
+def page(
+    body: bytes, kind: Kind, where: str, same: Same
+) -> tuple[list[Object], list[SetAside], str]:
     """One page of an API list: its objects, what was set aside, and the continue token.
 
     Raises msgspec.DecodeError (or its ValidationError) when the body is no list at all.
@@ -46,7 +49,7 @@ def page(body: bytes, kind: Kind, where: str) -> tuple[list[Object], list[SetAsi
     objects: list[Object] = []
     aside: list[SetAside] = []
     for raw in head.items:
-        one = item(raw, kind, where)
+        one = item(raw, kind, where, same)
         if isinstance(one, SetAside):
             aside.append(one)
         else:
@@ -54,10 +57,15 @@ def page(body: bytes, kind: Kind, where: str) -> tuple[list[Object], list[SetAsi
     return objects, aside, head.metadata.continue_
 
 
-def item(raw: bytes | msgspec.Raw, kind: Kind, where: str) -> Object | SetAside:
-    """One object from its JSON bytes."""
+def item(
+    raw: bytes | msgspec.Raw, kind: Kind, where: str, same: Same | None = None
+) -> Object | SetAside:
+    """One object from its JSON bytes, with the parts of others of its list where they are equal."""
     try:
-        return _finish(decoder(kind.type).decode(raw), kind)
+        found = _finish(decoder(kind.type).decode(raw), kind)
+        if same is not None:
+            same.fold(found)
+        return found
     except (msgspec.ValidationError, RecursionError):
         one = convert(msgspec.json.decode(raw), where, kind)
         return one if one is not None else SetAside(where=where, ref="?", problem="not read")

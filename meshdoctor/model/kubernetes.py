@@ -13,8 +13,13 @@ IntOrString = int | str
 Quantity = str | int | float
 
 
-class Partial(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Base of every decoded struct: frozen, keyword-only, camelCase on the wire."""
+class Partial(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False
+):
+    """Base of every decoded struct: frozen, keyword-only, camelCase on the wire.
+
+    Decoded data has no cycles, so the collector need not know it (`gc`).
+    """
 
 
 class ManagedField(Partial, frozen=True):
@@ -202,12 +207,6 @@ class SecurityContext(Partial, frozen=True):
     fs_group: int | None = None
 
 
-class VolumeMount(Partial, frozen=True):
-    name: str = ""
-    mount_path: str = ""
-    read_only: bool = False
-
-
 class Container(Partial, frozen=True):
     name: str = ""
     image: str = ""
@@ -221,7 +220,6 @@ class Container(Partial, frozen=True):
     startup_probe: Probe | None = None
     lifecycle: Lifecycle | None = None
     security_context: SecurityContext | None = None
-    volume_mounts: tuple[VolumeMount, ...] = ()
     restart_policy: str = ""
 
 

@@ -17,6 +17,7 @@ from meshdoctor.model.decode import item, page
 from meshdoctor.model.evidence import SetAside
 from meshdoctor.model.kinds import BY_NAME, Kind
 from meshdoctor.model.kubernetes import Object
+from meshdoctor.model.same import Same
 from meshdoctor.ports import (
     Answer,
     EvidenceError,
@@ -153,6 +154,7 @@ class KubernetesApi:
     def _walk(self, path: str, kind: Kind, command: str, size: int) -> Answer:
         objects: list[Object] = []
         aside: list[SetAside] = []
+        same = Same()
         query: dict[str, str | int] = {"limit": size} if size else {}
         body = self._transport.get(path, query)
         with ThreadPoolExecutor(1, thread_name_prefix="page") as ahead:
@@ -161,7 +163,7 @@ class KubernetesApi:
                 if token := _continue(body, command):
                     more = {**query, "continue": token}
                     coming = ahead.submit(self._transport.get, path, more)
-                found, bad = _page(body, kind, command)
+                found, bad = _page(body, kind, command, same)
                 objects += found
                 aside += bad
                 if coming is None:
@@ -201,8 +203,10 @@ def _continue(body: bytes, command: str) -> str:
     return _decoded(lambda: _PAGE_HEAD.decode(body), command).metadata.continue_
 
 
-def _page(body: bytes, kind: Kind, command: str) -> tuple[Sequence[Object], Sequence[SetAside]]:
-    objects, aside, _ = _decoded(lambda: page(body, kind, command), command)
+def _page(
+    body: bytes, kind: Kind, command: str, same: Same
+) -> tuple[Sequence[Object], Sequence[SetAside]]:
+    objects, aside, _ = _decoded(lambda: page(body, kind, command, same), command)
     return objects, aside
 
 

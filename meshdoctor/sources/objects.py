@@ -15,6 +15,7 @@ from meshdoctor.model.decode import documents, item
 from meshdoctor.model.evidence import Reason, SetAside, Unavailable
 from meshdoctor.model.kinds import Kind, from_wire
 from meshdoctor.model.kubernetes import Object
+from meshdoctor.model.same import Same
 from meshdoctor.sources import yaml_text
 from meshdoctor.sources.archive import MEBI, MEMBER_LIMIT, Files
 
@@ -29,6 +30,7 @@ class Loaded:
     aside: list[SetAside] = field(default_factory=list)
     broken: list[Unavailable] = field(default_factory=list)
     skipped: int = 0
+    same: Same = field(default_factory=Same)
 
     def add(self, one: Object | SetAside) -> None:
         if isinstance(one, SetAside):
@@ -120,7 +122,7 @@ def _add_raw(raw: msgspec.Raw, parent: Kind | None, where: str, loaded: Loaded) 
     if kind is None or b'"items"' in text[:400] or b'"spec"' not in text:
         _add_data(msgspec.json.decode(raw), parent, where, loaded)
         return
-    loaded.add(item(raw, kind, where))
+    loaded.add(item(raw, kind, where, loaded.same))
 
 
 def _kind(raw: msgspec.Raw) -> Kind | None:
