@@ -7,14 +7,22 @@ import click
 from meshdoctor.cli.options import SourceOptions, source_options
 
 
-@click.command(epilog="\b\nExample:\n  meshdoctor preflight -n shop -n istio-system")
+@click.command(
+    epilog="\b\nExamples:\n  meshdoctor preflight -n shop -n istio-system\n"
+    "  meshdoctor preflight --rbac | kubectl apply -f -"
+)
 @source_options
 @click.option("--namespace", "-n", "namespaces", multiple=True, help="Namespaces to ask about.")
-def preflight(namespaces: tuple[str, ...], **options: Any) -> None:
+@click.option("--rbac", is_flag=True, help="Print the ClusterRole that a diagnosis needs, and end.")
+def preflight(namespaces: tuple[str, ...], rbac: bool, **options: Any) -> None:
     """Check the API server, permissions, istioctl, and its skew against istiod and proxies."""
+    from meshdoctor.cli.rbac import rbac as role
     from meshdoctor.probes.registry import PROBES
     from meshdoctor.sources.open import preflight as check
 
+    if rbac:
+        click.echo(role(PROBES), nl=False)
+        return
     source_of = SourceOptions.of(options)
     reads = sorted({r for p in PROBES for r in p.reads})
     good = True

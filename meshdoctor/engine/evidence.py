@@ -15,7 +15,15 @@ from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import Object
 from meshdoctor.model.snapshot import Snapshot
 from meshdoctor.model.subjects import Request
-from meshdoctor.ports import Answer, EvidenceError, NotServedError, Source, Text
+from meshdoctor.ports import (
+    Answer,
+    EvidenceError,
+    ForbiddenError,
+    NotServedError,
+    Source,
+    SourceError,
+    Text,
+)
 from meshdoctor.probes.view import View
 
 WIDE = frozenset({"VirtualService", "ServiceEntry", "DestinationRule", "Gateway"})
@@ -200,9 +208,16 @@ class Evidence:
         to judge."""
         if any(answer.objects for answer in self._lists()):
             return
-        for error in self._errors.values():
-            if isinstance(error, EvidenceError):
-                raise error
+        failed = [e for e in self._errors.values() if isinstance(e, EvidenceError)]
+        if failed and all(isinstance(error, ForbiddenError) for error in failed):
+            raise SourceError(
+                f"nothing can be seen: all {len(failed)} reads were refused, the first: "
+                f"{failed[0].unavailable.detail}",
+                "meshdoctor preflight says what these credentials may read, and "
+                "meshdoctor preflight --rbac prints the role that a diagnosis needs.",
+            )
+        if failed:
+            raise failed[0]
 
     def set_aside(self) -> list[SetAside]:
         """Malformed objects of every list read so far."""

@@ -9,7 +9,7 @@ from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.model.istio import Gateway, VirtualService
 from meshdoctor.model.kubernetes import Namespace, Pod
 from meshdoctor.model.subjects import Request, WorkloadSubject
-from meshdoctor.ports import Answer, ForbiddenError, NotServedError
+from meshdoctor.ports import Answer, ForbiddenError, NotServedError, SourceError
 from tests.unit.engine.sample import loaded
 from tests.unit.world import FakeSource
 
@@ -95,6 +95,17 @@ def test_a_failure_is_remembered_and_reported() -> None:
             view.objects("Pod", Pod)
     assert [u.what for u in evidence.failures()] == ["pods"]
     assert "forbidden" in str(evidence.failures()[0])
+
+
+def test_where_every_read_is_refused_it_says_what_rights_are_missing() -> None:
+    refused = ForbiddenError("pods", "cannot list pods", "kubectl auth can-i list pods")
+    evidence = Evidence(FakeSource("", failing={"Pod": refused}), Request(), None)
+    evidence.must_see()
+    with pytest.raises(ForbiddenError):
+        RecordingView(evidence).objects("Pod", Pod)
+    with pytest.raises(SourceError, match="all 1 reads were refused.*cannot list pods") as found:
+        evidence.must_see()
+    assert "preflight --rbac" in found.value.hint
 
 
 def test_a_kind_that_is_not_served_has_no_objects() -> None:
