@@ -144,8 +144,9 @@ class Logs(Protocol):
 class Istioctl(Protocol):
     """Read commands only. Each names the command that a person would run."""
 
-    def proxy_status(self) -> Text:
-        """Sync state of every proxy: syncz JSON, `proxy-status -o json` or any table layout."""
+    def proxy_status(self, *, namespaces: Sequence[str] = ()) -> Text:
+        """Sync state of every proxy: syncz JSON, `proxy-status -o json` or any table layout. With
+        `namespaces`, proxies of others may be left out."""
         ...
 
     def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:

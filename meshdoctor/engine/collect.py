@@ -65,12 +65,13 @@ class Collector:
         self._no_concern: dict[str, _Answer] = {}
 
     def prefetch(self, playbooks: Iterable[Playbook], workers: int) -> None:
-        """Read every declared kind of the scope side by side; failures are remembered."""
+        """Read every declared kind of the scope side by side, pods, which take longest, first;
+        failures are remembered."""
         kinds = {r for b in playbooks for s in b.steps for r in s.probe.reads if r in BY_NAME}
         spaces = self.evidence.namespaces or (None,)
         jobs = [
             (kind, ns if BY_NAME[kind].namespaced and kind not in WIDE else None)
-            for kind in sorted(kinds)
+            for kind in sorted(kinds, key=lambda kind: (kind != "Pod", kind))
             for ns in spaces
         ]
         with ThreadPoolExecutor(max_workers=workers) as pool:

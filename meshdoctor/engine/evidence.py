@@ -121,6 +121,10 @@ class Evidence:
             raise Awaited(key, read)
         return self.once(key, read)
 
+    def let_go(self, key: Hashable) -> None:
+        """No longer keep what was read; whoever asks again reads again."""
+        self._values.pop(key, None)
+
     def _lists(self) -> Iterator[Answer]:
         """Every list read so far."""
         for key, value in list(self._values.items()):
@@ -308,7 +312,13 @@ class RecordingView:
         )
 
     def proxy_status(self) -> Text:
-        return self._text(("proxy-status",), self._evidence.source.proxy_status)
+        """What is made of it is remembered; the text itself, twenty megabytes of a large mesh, is
+        let go."""
+        spaces = self._evidence.namespaces or ()
+        key = ("proxy-status", spaces)
+        text = self._text(key, lambda: self._evidence.source.proxy_status(namespaces=spaces))
+        self._evidence.let_go(key)
+        return text
 
     def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:
         return self._text(

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.patterns import pattern
@@ -27,7 +28,7 @@ class State(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-class TypeSync(Struct, frozen=True, kw_only=True):
+class TypeSync(Struct, frozen=True, kw_only=True, gc=False):
     """One type of one proxy. `sent` is when istiod last sent it (istiod 1.23 and later), `made` the
     second in which istiod put together what it sent (the nonce begins with it);
     `never_acknowledged` is known from nonces and old tables only; `error` is Envoy's refusal."""
@@ -40,7 +41,7 @@ class TypeSync(Struct, frozen=True, kw_only=True):
     made: datetime | None = None
 
 
-class ProxySync(Struct, frozen=True, kw_only=True):
+class ProxySync(Struct, frozen=True, kw_only=True, gc=False):
     """One connected proxy. `types` is empty when the layout shows no states (`subscribed` says
     what it asks for); `also_on` names other istiods that still list the proxy."""
 
@@ -175,6 +176,13 @@ def _is_wrong(proxy: ProxySync, one: TypeSync, now: datetime | None) -> bool:
 def out_of_step(table: SyncTable, now: datetime) -> dict[str, ProxySync]:
     """Proxies of which a type is wrong, by `pod.namespace`, in the table's order."""
     return {key: proxy for key, proxy in table.proxies.items() if wrong_types(proxy, now)}
+
+
+def of_namespaces(table: SyncTable, namespaces: Iterable[str]) -> SyncTable:
+    """The same table with the proxies of these namespaces only."""
+    wanted = frozenset(namespaces)
+    kept = {key: one for key, one in table.proxies.items() if one.namespace in wanted}
+    return replace(table, proxies=kept)
 
 
 def unanswered(table: SyncTable) -> dict[str, datetime]:

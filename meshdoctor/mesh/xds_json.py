@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from meshdoctor.mesh.xds import (
 )
 from meshdoctor.model.kubernetes import Partial
 from meshdoctor.model.patterns import pattern
-from meshdoctor.model.ready import ready
+from meshdoctor.model.ready import decoder, ready
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS = frozenset(state.value for state in State)
@@ -98,10 +99,40 @@ def parse_json(text: str, istiod: str = "") -> SyncTable:
     `istiod` names the one asked; a line `# NAME` before a document names its istiod. A document
     or record that cannot be read becomes a problem, the rest stands.
     """
-    tables: list[SyncTable] = []
-    for name, value in _documents(text, istiod):
-        tables += _tables(value, name)
+    tables = _by_istiod(text)
+    if tables is None:
+        tables = []
+        for name, value in _documents(text, istiod):
+            tables += _tables(value, name)
     return merge(tables)
+
+
+def _by_istiod(text: str) -> list[SyncTable] | None:
+    """Tables of one object `{istiod: [record, ...] or what it said}`, read record by record: as
+    dictionaries, ten thousand proxies take a hundred megabytes. None: the text is something else.
+    """
+    try:
+        answers = decoder(dict[str, msgspec.Raw]).decode(text)
+    except msgspec.DecodeError:
+        return None
+    if "resources" in answers or "controlPlane" in answers:
+        return None
+    tables: list[SyncTable] = []
+    for istiod, raw in answers.items():
+        rows = _rows(raw, istiod)
+        tables += [rows] if rows is not None else _tables(msgspec.json.decode(raw), istiod)
+    return tables
+
+
+def _rows(raw: msgspec.Raw, istiod: str) -> SyncTable | None:
+    """The table of one istiod's syncz; None when its first record is none of syncz."""
+    try:
+        records = decoder(list[msgspec.Raw]).decode(raw)
+        if records:
+            decoder(_Syncz).decode(records[0])
+    except msgspec.ValidationError:
+        return None
+    return _syncz(map(decoder(_Syncz).decode, records), istiod)
 
 
 def parse_yaml(text: str) -> SyncTable:
@@ -163,7 +194,7 @@ def _tables(value: Any, istiod: str) -> Iterator[SyncTable]:
             for one in value:
                 yield from _tables(one, istiod)
         else:
-            yield _syncz(value, istiod)
+            yield _syncz(map(_record, value), istiod)
     elif isinstance(value, dict) and ("resources" in value or "controlPlane" in value):
         yield _discovery_response(value, istiod)
     elif isinstance(value, dict):
@@ -173,12 +204,18 @@ def _tables(value: Any, istiod: str) -> Iterator[SyncTable]:
         yield SyncTable(problems=(f"{istiod or 'an istiod'} said: {str(value)[:120]}",))
 
 
-def _syncz(records: list[Any], istiod: str) -> SyncTable:
+def _record(value: Any) -> _Syncz:
+    return msgspec.convert(value, ready(_Syncz))
+
+
+def _syncz(records: Iterator[_Syncz], istiod: str) -> SyncTable:
     proxies: dict[str, ProxySync] = {}
     problems: list[str] = []
-    for record in records:
+    while True:
         try:
-            one = msgspec.convert(record, ready(_Syncz))
+            one = next(records)
+        except StopIteration:
+            break
         except msgspec.ValidationError as error:
             problems.append(f"syncz record set aside: {error}")
             continue
@@ -226,8 +263,14 @@ def _made(nonce: str) -> datetime | None:
     (datetime.datetime(2026, 11, 24, 20, 15, 2, tzinfo=datetime.timezone.utc), None)
     """
     found = _SECOND.match(nonce)
+    return _second(found[1]) if found else None
+
+
+@lru_cache(4096)
+def _second(text: str) -> datetime | None:
+    """Istiod answers many proxies with what it made in one second."""
     try:
-        return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:
         return None
 

@@ -19,7 +19,7 @@ from meshdoctor.mesh.rules import host as rule_host
 from meshdoctor.mesh.rules import never_chosen
 from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.workloads import PROXY, proxy_type
-from meshdoctor.mesh.xds import ProxySync, SyncTable, out_of_step, unanswered
+from meshdoctor.mesh.xds import ProxySync, SyncTable, of_namespaces, out_of_step, unanswered
 from meshdoctor.mesh.xds_status import parse as parse_status
 from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
@@ -31,8 +31,15 @@ MOST_ISTIODS = 6
 
 
 def sync_table(view: View) -> SyncTable:
-    """Sync state of every proxy that any istiod knows."""
-    return view.memo("sync-table", lambda v: parse_status(v.proxy_status().text, v.now))
+    """Sync state of every proxy of the run's namespaces that any istiod knows."""
+    return view.memo("sync-table", _sync_table)
+
+
+def _sync_table(view: View) -> SyncTable:
+    table = parse_status(view.proxy_status().text, view.now)
+    if view.namespaces is None:
+        return table
+    return of_namespaces(table, view.namespaces)
 
 
 class Sync(Struct, frozen=True, kw_only=True):

@@ -161,7 +161,7 @@ class Recorded:
 
     # --- Istioctl
 
-    def proxy_status(self) -> Text:
+    def proxy_status(self, *, namespaces: Sequence[str] = ()) -> Text:
         found = [n.path for n in self._tools if n.command == "proxy-status"]
         syncz = [n.path for n in self._tools if (n.command, n.argument) == ("debug", "syncz")]
         json = [path for path in found if path.endswith(".json")]

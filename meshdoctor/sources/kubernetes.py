@@ -1,23 +1,19 @@
 """What does the API server say? Objects and logs of a live cluster, read-only.
 
-Lists come in pages of 500, each decoded while the next one travels. A continue token that expired
-(410) starts the list again, the second time without pages. Refusals name the permission.
+Refusals name the permission that is missing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from meshdoctor.model.decode import item, page
+from meshdoctor.model.decode import item
 from meshdoctor.model.evidence import SetAside
 from meshdoctor.model.kinds import BY_NAME, Kind
 from meshdoctor.model.kubernetes import Object
-from meshdoctor.model.same import Same
 from meshdoctor.ports import (
     Answer,
     EvidenceError,
@@ -32,20 +28,10 @@ from meshdoctor.sources import reads
 from meshdoctor.sources.aside import Aside
 from meshdoctor.sources.discovery import Discovery
 from meshdoctor.sources.http import Refused, Transport
+from meshdoctor.sources.lists import Lists, Place, decoded, resource_version
 
-T = TypeVar("T")
-PAGE = 500
 LOG_LINES = 20_000
 LOG_BYTES = 16 << 20
-
-
-class _ListMeta(msgspec.Struct, frozen=True):
-    continue_: str = msgspec.field(default="", name="continue")
-    resource_version: str = msgspec.field(default="", name="resourceVersion")
-
-
-class _PageHead(msgspec.Struct, frozen=True):
-    metadata: _ListMeta = _ListMeta()
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -53,7 +39,6 @@ class _Event(msgspec.Struct, frozen=True):
     object: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-_PAGE_HEAD = msgspec.json.Decoder(_PageHead)
 _EVENT = msgspec.json.Decoder(_Event)
 _WRITES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
@@ -73,6 +58,7 @@ class KubernetesApi:
     def __init__(self, transport: Transport, window: LogWindow | None = None) -> None:
         self._transport = transport
         self._discovery = Discovery(transport)
+        self._lists = Lists(transport)
         self._window = window or LogWindow()
 
     def look_ahead(self) -> None:
@@ -90,8 +76,9 @@ class KubernetesApi:
         scope = namespace if row.namespaced else None
         command = reads.list_command(kind, scope)
         path = self._path(row, scope)
+        parts = partial(self._parts, row) if row.namespaced and scope is None else lambda: None
         try:
-            return self._pages(path, row, command)
+            return self._lists.read(Place(path=path, kind=row, command=command, parts=parts))
         except Refused as refused:
             raise _evidence(refused, row, "list", scope or "", "", command) from None
 
@@ -107,7 +94,7 @@ class KubernetesApi:
             if refused.status == 404 and name in refused.message:
                 return None
             raise _evidence(refused, row, "get", scope, name, command) from None
-        found = _decoded(lambda: item(body, row, command), command)
+        found = decoded(lambda: item(body, row, command), command)
         if isinstance(found, SetAside):
             raise UnparsableError(command, found.problem)
         return found
@@ -123,14 +110,13 @@ class KubernetesApi:
         only: dict[str, str | int] = {"fieldSelector": f"metadata.name={name}"}
         try:
             body = self._transport.get(path, only)
-            head = _decoded(lambda: _PAGE_HEAD.decode(body), command).metadata
-            start = {**only, "watch": 1, "resourceVersion": head.resource_version}
+            start = {**only, "watch": 1, "resourceVersion": resource_version(body, command)}
             yield None
             for line in self._transport.lines(path, start):
-                event = _decoded(partial(_EVENT.decode, line), command)
+                event = decoded(partial(_EVENT.decode, line), command)
                 if event.type not in _WRITES:
                     return
-                found = _decoded(partial(item, event.object, row, command), command)
+                found = decoded(partial(item, event.object, row, command), command)
                 if not isinstance(found, SetAside):
                     yield event.type, found
         except Refused as refused:
@@ -142,34 +128,13 @@ class KubernetesApi:
         space = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
         return f"{root}{space}/{kind.plural}"
 
-    def _pages(self, path: str, kind: Kind, command: str) -> Answer:
-        for size in (PAGE, PAGE, 0):
-            try:
-                return self._walk(path, kind, command, size)
-            except Refused as refused:
-                if refused.status != 410 or not size:
-                    raise
-        raise AssertionError("unreachable")
-
-    def _walk(self, path: str, kind: Kind, command: str, size: int) -> Answer:
-        objects: list[Object] = []
-        aside: list[SetAside] = []
-        same = Same()
-        query: dict[str, str | int] = {"limit": size} if size else {}
-        body = self._transport.get(path, query)
-        with ThreadPoolExecutor(1, thread_name_prefix="page") as ahead:
-            while True:
-                coming: Future[bytes] | None = None
-                if token := _continue(body, command):
-                    more = {**query, "continue": token}
-                    coming = ahead.submit(self._transport.get, path, more)
-                found, bad = _page(body, kind, command, same)
-                objects += found
-                aside += bad
-                if coming is None:
-                    break
-                body = coming.result()
-        return Answer(objects=tuple(objects), set_aside=tuple(aside), command=command)
+    def _parts(self, kind: Kind) -> Mapping[str, str] | None:
+        """The path of each namespace's part of a list; None where namespaces cannot be listed."""
+        try:
+            spaces = self.list("Namespace", None).objects
+        except EvidenceError:
+            return None
+        return {space.name: self._path(kind, space.name) for space in spaces}
 
     def log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Text:
         """The newest lines of a container's log.
@@ -197,24 +162,6 @@ class KubernetesApi:
                 text = body.decode("utf-8", "replace")
                 return Text(text=text, command=command, cut=text.count("\n") >= lines)
             lines //= 8
-
-
-def _continue(body: bytes, command: str) -> str:
-    return _decoded(lambda: _PAGE_HEAD.decode(body), command).metadata.continue_
-
-
-def _page(
-    body: bytes, kind: Kind, command: str, same: Same
-) -> tuple[Sequence[Object], Sequence[SetAside]]:
-    objects, aside, _ = _decoded(lambda: page(body, kind, command, same), command)
-    return objects, aside
-
-
-def _decoded(read: Callable[[], T], command: str) -> T:
-    try:
-        return read()
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UnparsableError(command, f"no valid answer: {error}"[:200]) from None
 
 
 def _evidence(

@@ -66,7 +66,8 @@ class Recorder:
             lambda: self.source.log(namespace, pod, container, previous=previous),
         )
 
-    def proxy_status(self) -> Text:
+    def proxy_status(self, *, namespaces: Sequence[str] = ()) -> Text:
+        """All of it, whichever namespaces are asked for: a replay may ask for others."""
         return self._text("proxy-status", self.source.proxy_status)
 
     def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:

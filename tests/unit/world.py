@@ -81,7 +81,7 @@ class FakeSource:
             "log", (namespace, pod, container), self.previous if previous else self.logs
         )
 
-    def proxy_status(self) -> Text:
+    def proxy_status(self, *, namespaces: Sequence[str] = ()) -> Text:
         return self._text("proxy-status", "proxy-status", self.istioctl)
 
     def proxy_config(self, what: str, namespace: str, pod: str, *, host: str = "") -> Text:

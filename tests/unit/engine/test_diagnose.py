@@ -16,7 +16,7 @@ from meshdoctor.model.cause import Severity
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.report import Report
 from meshdoctor.model.subjects import Request, SubjectKind, WorkloadSubject
-from meshdoctor.ports import ForbiddenError
+from meshdoctor.ports import ForbiddenError, SourceError
 from tests.unit.engine.sample import loaded
 from tests.unit.world import FakeSource, world
 
@@ -163,7 +163,7 @@ def test_pods_that_may_not_be_read_leave_the_rest_to_judge() -> None:
 
 def test_nothing_read_is_no_report(book: Playbook) -> None:
     refused = ForbiddenError("everything", "forbidden", "")
-    with pytest.raises(ForbiddenError):
+    with pytest.raises(SourceError, match="nothing can be seen"):
         run(book, text="", failing=dict.fromkeys(("Pod", "Service", "Namespace"), refused))
 
 

@@ -1,5 +1,6 @@
 """Every read happens once; a failure is remembered, and never becomes an empty answer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.model.istio import Gateway, VirtualService
 from meshdoctor.model.kubernetes import Namespace, Pod
 from meshdoctor.model.subjects import Request, WorkloadSubject
-from meshdoctor.ports import Answer, ForbiddenError, NotServedError, SourceError
+from meshdoctor.ports import Answer, ForbiddenError, NotServedError, SourceError, Text
+from meshdoctor.probes.propagation_reading import sync_table
 from tests.unit.engine.sample import loaded
 from tests.unit.world import FakeSource
 
@@ -95,6 +97,23 @@ def test_a_failure_is_remembered_and_reported() -> None:
             view.objects("Pod", Pod)
     assert [u.what for u in evidence.failures()] == ["pods"]
     assert "forbidden" in str(evidence.failures()[0])
+
+
+def test_the_sync_page_is_asked_for_the_scope_and_not_kept() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Asked(FakeSource):
+        def proxy_status(self, *, namespaces: Sequence[str] = ()) -> Text:
+            asked.append(tuple(namespaces))
+            return Text(text="[]", command="istioctl proxy-status")
+
+    for spaces in (None, ("bank", "shop")):
+        view = RecordingView(Evidence(Asked(OBJECTS), Request(), spaces))
+        sync_table(view)
+        sync_table(view)
+        assert view.commands == {"istioctl proxy-status": None}
+        view.proxy_status()
+    assert asked == [(), (), ("bank", "shop"), ("bank", "shop")]
 
 
 def test_where_every_read_is_refused_it_says_what_rights_are_missing() -> None:

@@ -76,7 +76,7 @@ class World(FakeSource):
     def now(self) -> datetime:
         return at(self.seconds)
 
-    def proxy_status(self) -> Text:
+    def proxy_status(self, *, namespaces: Sequence[str] = ()) -> Text:
         self.seconds += 0.05
         rows: list[dict[str, Any]] = []
         for pod, pushes in self.pushes.items():

@@ -287,3 +287,29 @@ def test_two_thousand_proxies_are_quick() -> None:
 def test_doctests() -> None:
     for module in (xds, xds_table, xds_json):
         assert doctest.testmod(module).failed == 0
+
+
+def test_records_are_read_one_by_one_as_all_at_once() -> None:
+    good = {
+        "proxy": "web-1.shop",
+        "istio_version": "1.27.0",
+        "resources": {
+            "type.googleapis.com/envoy.config.cluster.v3.Cluster": {
+                "sent": "2026-11-24T20:15:02Z/43a3",
+                "acked": "2026-11-24T20:15:02Z/43a3",
+                "sent_time": "2026-11-24T20:15:03Z",
+            }
+        },
+    }
+    answers = {
+        "istiod-1": [good, {"proxy": 7}, {**good, "proxy": "cart-1.shop", "resources": None}],
+        "istiod-2": "unreachable: no answer",
+        "istiod-3": [],
+        "istiod-4": [{"resources": [], "controlPlane": {"identifier": "istiod-4"}}],
+    }
+    text = json.dumps(answers)
+    read = xds_json.parse_json(text)
+    assert set(read.proxies) == {"web-1.shop", "cart-1.shop"}
+    assert len(read.problems) == 2
+    commented = xds_json.parse_json(f"# all\n{text}")  # a comment goes the way of dictionaries
+    assert read == commented

@@ -110,7 +110,8 @@ class Api:
                 return status(410, "The provided continue parameter is too old")
             self.expire_after -= 1
         after = start + limit
-        meta = {"continue": str(after)} if after < len(found) else {}
+        left = len(found) - after
+        meta = {"continue": str(after), "remainingItemCount": left} if left > 0 else {}
         return Reply(body={"kind": "List", "metadata": meta, "items": found[start:after]})
 
 

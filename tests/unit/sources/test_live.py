@@ -66,6 +66,88 @@ def test_lists_come_in_pages(api: Api, tmp_path: Path) -> None:
     ]
 
 
+def _large(api: Api) -> list[str]:
+    """3,000 pods in three namespaces, one of which takes several pages."""
+    sizes = {"a": 700, "b-c": 2299, "b": 1}
+    names = [f"{space}/p-{n}" for space in sorted(sizes) for n in range(sizes[space])]
+    api.objects[PODS] = [pod(n.partition("/")[2], n.partition("/")[0]) for n in names]
+    api.objects["/api/v1/namespaces"] = [{"metadata": {"name": name}} for name in sizes]
+    for space in sizes:
+        path = f"/api/v1/namespaces/{space}/pods"
+        api.objects[path] = [p for p in api.objects[PODS] if p["metadata"]["namespace"] == space]
+    return names
+
+
+def test_a_long_list_comes_by_namespace(api: Api, tmp_path: Path) -> None:
+    names = _large(api)
+    answer = live(api, tmp_path).list("Pod", None)
+    assert [f"{o.namespace}/{o.name}" for o in answer.objects] == names
+    assert [q for _, path, q in api.seen if path == PODS] == [{"limit": "500"}]
+    assert len([path for path in api.paths() if path.endswith("/b-c/pods")]) == 5
+
+
+def test_a_long_list_comes_in_pages_where_namespaces_may_not_be_listed(
+    api: Api, tmp_path: Path
+) -> None:
+    names = _large(api)
+    api.answers["/api/v1/namespaces"] = [status(403, "namespaces is forbidden")]
+    answer = live(api, tmp_path).list("Pod", None)
+    assert [f"{o.namespace}/{o.name}" for o in answer.objects] == names
+    assert len([path for path in api.paths() if path == PODS]) == 6
+
+
+def test_a_part_that_cannot_be_read_fails_the_list(api: Api, tmp_path: Path) -> None:
+    _large(api)
+    api.answers["/api/v1/namespaces/b/pods"] = [status(403, "pods is forbidden")]
+    with pytest.raises(ForbiddenError, match="list pods"):
+        live(api, tmp_path).list("Pod", None)
+
+
+def test_a_part_whose_token_expired_starts_the_list_again(api: Api, tmp_path: Path) -> None:
+    names = _large(api)
+    api.expire_after = 1
+    answer = live(api, tmp_path).list("Pod", None)
+    assert sorted(f"{o.namespace}/{o.name}" for o in answer.objects) == sorted(names)
+
+
+class Forwarded:
+    """Port-forwards to istiods that answer syncz, or do not."""
+
+    def __init__(self, rows: dict[str, list[str]], filters: bool) -> None:
+        self.rows, self.filters, self.asked = rows, filters, list[str]()
+
+    def get(self, namespace: str, name: str, port: int, path: str) -> bytes:
+        self.asked.append(path)
+        if name not in self.rows:
+            raise UnreachableError(f"{name}.{namespace}:{port}", "no answer")
+        _, _, space = path.partition("?namespace=")
+        kept = [r for r in self.rows[name] if not self.filters or r.endswith(f".{space}")]
+        return json.dumps([{"proxy": row} for row in (kept if space else self.rows[name])]).encode()
+
+
+@pytest.mark.parametrize("filters", [True, False])
+def test_istiod_is_asked_for_the_proxies_of_the_namespaces_in_question(
+    api: Api, tmp_path: Path, filters: bool
+) -> None:
+    istiods = [pod(name, "istio-system") for name in ("istiod-1", "istiod-2")]
+    for one in istiods:
+        one["metadata"]["labels"] = {"app": "istiod"}
+        one["status"] = {"phase": "Running"}
+    api.objects["/api/v1/namespaces/istio-system/pods"] = istiods
+    source = live(api, tmp_path)
+    forward = Forwarded({"istiod-1": ["web-1.shop", "cart-1.bank", "x-1.other"]}, filters)
+    source._forward = forward  # type: ignore[assignment]
+    said = json.loads(source.proxy_status(namespaces=("bank", "shop")).text)
+    found = [row["proxy"] for row in said["istiod-1"]]
+    assert sorted(found) == sorted(
+        ["cart-1.bank", "web-1.shop"] if filters else ["cart-1.bank", "web-1.shop", "x-1.other"]
+    )
+    assert said["istiod-2"].startswith("unreachable: ")
+    assert {"/debug/syncz?namespace=bank", "/debug/syncz?namespace=shop"} == set(forward.asked)
+    whole = json.loads(source.proxy_status().text)
+    assert len(whole["istiod-1"]) == 3
+
+
 def test_an_expired_token_starts_the_list_again(api: Api, tmp_path: Path) -> None:
     api.objects[PODS] = [pod(f"p-{n}") for n in range(1203)]
     api.expire_after = 1
