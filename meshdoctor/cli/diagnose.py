@@ -90,6 +90,10 @@ def diagnose(**options: Any) -> None:
         options["namespaces"],
     )
     live = source_of.bundle is None
+    if not (options["from_"] or options["to"]):
+        from meshdoctor.sources.heap import keep_pages_out
+
+        keep_pages_out()
     with progress(options["quiet"]) as bar:
         report = run(
             source,
