@@ -202,6 +202,19 @@ def test_what_stays_broken_is_unreachable(
         source.list("Pod", "shop")
 
 
+def test_a_packed_answer_that_is_broken_or_unpacks_to_too_much(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "TRIES", 2)
+    source = live(api, tmp_path)
+    api.answers[SHOP] = [Reply(text="no gzip", headers={"Content-Encoding": "gzip"})]
+    with pytest.raises(UnreachableError, match="packed answer is broken"):
+        source.list("Pod", "shop")
+    api.answers["/big"] = [Reply(body={"items": ["a" * (2 << 20)]})]
+    with pytest.raises(TooLargeError, match="larger than 1 MB"):
+        source.transport.get("/big", limit=1 << 20)
+
+
 def test_refusals_name_the_permission(api: Api, tmp_path: Path) -> None:
     source = live(api, tmp_path)
     api.answers[SHOP] = [status(403, 'pods is forbidden: User "x" cannot list')]
