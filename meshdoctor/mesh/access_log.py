@@ -111,6 +111,11 @@ class Line(Struct, frozen=True, kw_only=True):
         return address(self.downstream_remote)[0]
 
     @property
+    def forwarded(self) -> bool:
+        """The peer is told from X-Forwarded-For, so without a port: a gateway stands between."""
+        return self.downstream_remote.endswith(":0")
+
+    @property
     def local_port(self) -> int:
         """Port that the peer called (field 19); 0 when absent."""
         return address(self.downstream_local)[1]

@@ -212,9 +212,21 @@ def peers(given: Iterable[Line]) -> tuple[str, ...]:
     )
 
 
-def from_peers(given: Iterable[Line], ips: frozenset[str]) -> tuple[Line, ...]:
-    """Lines whose connection came from one of these addresses; all when none is known."""
-    return tuple(line for line in given if not ips or line.peer_ip in ips)
+class Peers(Struct, frozen=True, kw_only=True):
+    """The addresses of a client; none: any peer may be it. `forwards`: a gateway, which passes the
+    addresses of its own callers on."""
+
+    ips: frozenset[str] = frozenset()
+    forwards: bool = False
+
+    def sent(self, line: Line) -> bool:
+        """Whether this client may have sent it."""
+        return not self.ips or line.peer_ip in self.ips or (self.forwards and line.forwarded)
+
+
+def from_peers(given: Iterable[Line], peers: Peers) -> tuple[Line, ...]:
+    """Lines of this client."""
+    return tuple(line for line in given if peers.sent(line))
 
 
 def denied_policy(line: Line) -> str:

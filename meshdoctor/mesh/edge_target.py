@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from meshdoctor.mesh.edge_evidence import Target
+from meshdoctor.mesh.edge_evidence import Peers, Target
 from meshdoctor.mesh.services import port_of, target_port
+from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject
 
@@ -30,6 +31,16 @@ def target(edge: EdgeSubject, service: Service | None, pods: Iterable[Pod]) -> T
         addresses=frozenset(addresses - {"None"}),
         port=edge.port,
         workload_port=workload_port,
+    )
+
+
+def peers(pods: Iterable[Pod], address: str = "") -> Peers:
+    """What the server's log calls a client: its pods, and an address that is known to be its."""
+    pods = tuple(pods)
+    known = (address, *(ip for pod in pods for ip in ips(pod)))
+    return Peers(
+        ips=frozenset(ip for ip in known if ip),
+        forwards=any(proxy_type(pod) == "router" for pod in pods),
     )
 
 

@@ -5,10 +5,13 @@ pilot/pkg/networking/core/cluster_tls.go (1.21 to 1.32-dev: certificates are ver
 system's roots, and the SNI is the Host header, unless the rule says otherwise).
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from meshdoctor.mesh.client_tls import ClientTlsRuling
-from meshdoctor.model.istio import Port, ServiceEntry
+from meshdoctor.mesh.services import host_matches
+from meshdoctor.model.istio import Port, ServiceEntry, VirtualService
 
 ORIGINATES = ("SIMPLE", "MUTUAL")
 _TLS = ("HTTPS", "TLS")
@@ -101,6 +104,18 @@ def judge(
         target=_target(entry, found),
         ruling=ruling,
         host=host,
+    )
+
+
+def routed_as_http(routes: Iterable[VirtualService], host: str, gateway: bool) -> bool:
+    """Whether a rule sends HTTP of another host there: then the proxy reads it, and nobody has
+    encrypted it before. At a gateway any `http` rule does."""
+    return any(
+        one.destination.host.lower() == host.lower()
+        for route in routes
+        if gateway or not any(host_matches(own, host) for own in route.spec.hosts)
+        for rule in route.spec.http
+        for one in rule.route
     )
 
 

@@ -145,11 +145,11 @@ def serving_chain(secret: Secret) -> Bundle:
     return parse(secret.data.get("cert", "") or secret.data.get("tls.crt", ""))
 
 
-def uncovered(server: TlsServer, chain: Bundle) -> str:
+def uncovered(server: TlsServer, chain: Bundle, asked: str = "") -> str:
     """The first host of a server that the certificate does not cover; "" when it covers all, or
-    no certificate is known."""
+    the one asked about, or no certificate is known."""
     leaf = chain.leaf
-    if leaf is None:
+    if leaf is None or (asked and leaf.covers(asked)):
         return ""
     for host in server.named_hosts:
         probe = f"any.{host[2:]}" if host.startswith("*.") else host

@@ -8,7 +8,7 @@ from msgspec import Struct
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.access_logging import CLIENT, SERVER
-from meshdoctor.mesh.edge_target import ips, target
+from meshdoctor.mesh.edge_target import peers, target
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact
@@ -30,6 +30,7 @@ class EdgeHttp(Struct, frozen=True, kw_only=True):
     app_broke: Annotated[
         Fact[int], "UPE at the last proxy: the application answered in another protocol", OBSERVED
     ]
+    app_good: Annotated[Fact[int], "requests that it answered well there", OBSERVED]
     plain_refused: Annotated[
         Fact[int],
         "HTTP requests that the upstream answered 400, closed, or answered in no HTTP",
@@ -66,8 +67,9 @@ def edge_http(view: View, edge: EdgeSubject) -> EdgeHttp:
         low_pod=low.pod(ev.low_version) if low is not None else "",
         low_namespace=low.namespace if low is not None else "",
         app_broke=_seen((last,), lambda line: "UPE" in line.flags),
+        app_good=_seen((last,), lambda line: bool(line.method) and _good(line)),
         plain_refused=_seen((out,), _refused),
-        plain_taken=_seen((out,), lambda line: _is_request(line) and 0 < line.code < 400),
+        plain_taken=_seen((out,), lambda line: _is_request(line) and _good(line)),
     )
 
 
@@ -125,8 +127,7 @@ def _server_side(
         return None
     service = reading.service(view, edge.service) if edge.service is not None else None
     wanted = target(edge, service, server.pods)
-    peers = frozenset(ip for pod in client.pods for ip in ips(pod)) if client is not None else ()
-    callers = frozenset(peers) | frozenset({edge.client_ip} if edge.client_ip else ())
+    callers = peers(client.pods if client is not None else (), edge.client_ip)
 
     def of(log: AccessLog) -> tuple[Line, ...]:
         lines = (*ev.of_server(log, wanted), *ev.turned_away(log, wanted))
@@ -137,6 +138,10 @@ def _server_side(
 
 def _is_request(line: Line) -> bool:
     return bool(line.method) and line.is_outbound
+
+
+def _good(line: Line) -> bool:
+    return 0 < line.code < 400 and not line.flags & {"UPE", "UC"}
 
 
 def _refused(line: Line) -> bool:

@@ -8,7 +8,7 @@ from meshdoctor.mesh import callers
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import CLIENT, SERVER
-from meshdoctor.mesh.edge_target import ips, target
+from meshdoctor.mesh.edge_target import peers, target
 from meshdoctor.mesh.edge_tls import is_ambient
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import has_proxy, owner_of
@@ -74,8 +74,7 @@ def _server_lines(view: View, edge: EdgeSubject) -> tuple[Line, ...]:
         wanted = _wanted(view, edge)
     except EvidenceError:
         return ()
-    addresses = frozenset(ip for pod in client.pods for ip in ips(pod))
-    return ev.from_peers(logs.lines(lambda log: ev.of_server(log, wanted)), addresses)
+    return ev.from_peers(logs.lines(lambda log: ev.of_server(log, wanted)), peers(client.pods))
 
 
 class RefusedPeers(Struct, frozen=True, kw_only=True):

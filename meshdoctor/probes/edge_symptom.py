@@ -4,7 +4,7 @@ from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import tls_errors
 from meshdoctor.mesh.access_log import address
 from meshdoctor.mesh.access_logging import CLIENT, SERVER
-from meshdoctor.mesh.edge_target import ips, target
+from meshdoctor.mesh.edge_target import ips, peers, target
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject
@@ -69,10 +69,9 @@ def arrived(
         return False
     service = reading.service(view, edge.service) if edge.service is not None else None
     wanted = target(edge, service, server.pods)
-    peers = frozenset(ip for pod in client.pods for ip in ips(pod))
     try:
         logs = proxy_logs.read(view, server, SERVER)
     except EvidenceError:
         return False
-    lines = ev.from_peers(logs.lines(lambda log: ev.of_server(log, wanted)), peers)
+    lines = ev.from_peers(logs.lines(lambda log: ev.of_server(log, wanted)), peers(client.pods))
     return any(line.is_inbound and line.server_name_kind == "istio" for line in lines)

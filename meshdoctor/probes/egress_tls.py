@@ -5,9 +5,11 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.edge_path import entry_of
-from meshdoctor.mesh.egress import judge
+from meshdoctor.mesh.edge_tls import Judged
+from meshdoctor.mesh.egress import judge, routed_as_http
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import VirtualService
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import edge_objects
 from meshdoctor.probes.view import View, probe
@@ -56,7 +58,7 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         external=found is not None,
         proxied=on,
         originates=found is not None and found.originates,
-        twice=found is not None and found.twice,
+        twice=found is not None and found.twice and not _as_http(view, judged),
         plain_to_tls=found is not None and found.plain_to_tls,
         takes_tls=found is not None and found.takes_tls,
         tls_to_plain=found is not None and found.tls_to_plain,
@@ -79,3 +81,8 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         host=clean(judged.host),
         client_namespace=edge.client.namespace if edge.client is not None else "",
     )
+
+
+def _as_http(view: View, judged: Judged) -> bool:
+    routes = view.objects("VirtualService", VirtualService)
+    return routed_as_http(routes, judged.host, gateway=judged.client_proxy == "router")

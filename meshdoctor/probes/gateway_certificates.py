@@ -126,7 +126,8 @@ def _wrong(view: View, server: TlsServer, where: tuple[str, str], secret: Secret
     leaf = chain.leaf
     if leaf is None:
         return None
-    state, host = leaf.state(view.now), gt.uncovered(server, chain)
+    asked = view.request.host.partition(":")[0].lower()
+    state, host = leaf.state(view.now), gt.uncovered(server, chain, asked)
     if state == "valid" and not host:
         return None
     return Found(

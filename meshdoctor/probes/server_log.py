@@ -9,7 +9,7 @@ from msgspec import Struct
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.access_logging import SERVER
-from meshdoctor.mesh.edge_target import ips, target
+from meshdoctor.mesh.edge_target import peers, target
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact
@@ -85,28 +85,27 @@ def server_log(view: View, edge: EdgeSubject) -> ServerLog:
     logs = proxy_logs.read(view, workload, SERVER)
     service = reading.service(view, edge.service) if edge.service is not None else None
     wanted = target(edge, service, workload.pods)
-    return _facts(logs, lambda log: ev.of_server(log, wanted), _client_ips(view, edge))
+    return _facts(logs, lambda log: ev.of_server(log, wanted), _client(view, edge))
 
 
-def _client_ips(view: View, edge: EdgeSubject) -> frozenset[str] | Unavailable:
-    """The client's addresses; empty when no client is asked about: then any peer counts."""
-    given = frozenset({edge.client_ip} if edge.client_ip else ())
+def _client(view: View, edge: EdgeSubject) -> ev.Peers | Unavailable:
+    """The client's addresses; none when no client is asked about: then any peer counts."""
+    given = peers((), edge.client_ip)
     if edge.client is None:
         return given
     try:
-        pods = reading.workload(view, edge.client).pods
+        found = peers(reading.workload(view, edge.client).pods, edge.client_ip)
     except EvidenceError as error:
-        return given or error.unavailable
-    found = given | {ip for pod in pods for ip in ips(pod)}
-    return found or Unavailable(
-        reason=Reason.NOT_FOUND, what=f"addresses of the pods of {edge.client}"
-    )
+        return given if given.ips else error.unavailable
+    if found.ips:
+        return found
+    return Unavailable(reason=Reason.NOT_FOUND, what=f"addresses of the pods of {edge.client}")
 
 
 def _facts(
     logs: proxy_logs.ProxyLogs,
     of: Callable[[AccessLog], tuple[Line, ...]],
-    client: frozenset[str] | Unavailable,
+    client: ev.Peers | Unavailable,
 ) -> ServerLog:
     everyone = logs.lines(of)
     refused_any = tuple(line for line in everyone if ev.refused(line))

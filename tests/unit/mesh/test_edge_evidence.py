@@ -183,7 +183,24 @@ def test_typical_failure_is_the_most_frequent() -> None:
     assert ev.typical(log.lines[:1]) is None
     assert ev.count(log.lines, ev.failed) == 3
     assert ev.peers(log.lines) == ("10.0.0.1",)
-    assert len(ev.from_peers(log.lines, frozenset({"10.0.0.9"}))) == 0
+    assert len(ev.from_peers(log.lines, ev.Peers(ips=frozenset({"10.0.0.9"})))) == 0
+
+
+@pytest.mark.parametrize(
+    ("forwards", "remote", "sent"),
+    [
+        (True, "203.0.113.9:0", 1),
+        # The address of the caller of some gateway, not of this client.
+        (False, "203.0.113.9:0", 0),
+        (True, "203.0.113.9:4410", 0),
+        (False, "10.0.0.9:4410", 1),
+    ],
+)
+def test_what_a_gateway_forwards_bears_its_callers_address(
+    forwards: bool, remote: str, sent: int
+) -> None:
+    peers = ev.Peers(ips=frozenset({"10.0.0.9"}), forwards=forwards)
+    assert len(ev.from_peers([line(remote=remote)], peers)) == sent
 
 
 def test_span_adds_the_duration() -> None:

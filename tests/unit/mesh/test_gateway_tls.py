@@ -141,6 +141,7 @@ def tls_server(*hosts: str, mode: str = "SIMPLE") -> gt.TlsServer:
 def test_uncovered(hosts: list[str], names: list[str], missed: str) -> None:
     assert gt.uncovered(tls_server(*hosts), parse(Ca().leaf(*names))) == missed
     assert gt.uncovered(tls_server(*hosts), parse("")) == ""
+    assert gt.uncovered(tls_server(*hosts), parse(Ca().leaf(*names)), asked=names[0]) == ""
 
 
 def route(spec: str, namespace: str = "shop") -> VirtualService:

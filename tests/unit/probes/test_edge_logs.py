@@ -186,7 +186,10 @@ def test_http_1_0() -> None:
 
 
 def test_an_application_of_another_protocol() -> None:
-    assert of_http(mesh("", UPE)).app_broke == 1
+    found = of_http(mesh("", UPE))
+    assert (found.app_broke, found.app_good) == (1, 0)
+    good = UPE.replace("502 UPE", "200 -")
+    assert good != UPE and of_http(mesh("", UPE + good)).app_good == 1
     assert of_http(mesh(UC.replace("503 UC", "503 UPE"), "")).app_broke == 0, "its proxy said none"
     bare = EdgeSubject(
         client=EDGE.client,

@@ -150,6 +150,26 @@ def test_egress() -> None:
     assert not egress_tls.run(world(OBJECTS), other).external
 
 
+@pytest.mark.parametrize(
+    ("client", "hosts", "twice"),
+    [(GW, "a.x.com", False), (APP, "a.x.com", False), (APP, "api.example.com", True)],
+)
+def test_what_is_routed_there_as_http_is_encrypted_once(
+    client: WorkloadSubject, hosts: str, twice: bool
+) -> None:
+    route = f"""
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {{name: out, namespace: shop}}
+spec: {{hosts: [{hosts}], http: [{{route: [{{destination: {{host: api.example.com}}}}]}}]}}
+"""
+    edge = EdgeSubject(client=client, server=None, host="api.example.com", port=443)
+    found = egress_tls.run(world(OBJECTS + route), edge)
+    assert isinstance(found, EgressTls)
+    assert found.twice is twice
+
+
 def test_egress_by_a_rule_beside_the_service_entry() -> None:
     edge = EdgeSubject(client=GW, server=None, host="api.example.com", port=443)
     found = egress_tls.run(world(OBJECTS), edge)
