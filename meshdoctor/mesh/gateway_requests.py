@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import host_matches
-from meshdoctor.model.istio import HttpMatch, HttpRoute, StringMatch, VirtualService
+from meshdoctor.model.istio import HttpMatch, HttpRoute, Server, StringMatch, VirtualService
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 BURST, WITHIN = 4, timedelta(seconds=10)
@@ -110,7 +111,8 @@ class Unrouted(Struct, frozen=True, kw_only=True):
     """Requests of one host and path for which the gateway has no route. `narrow`: the
     VirtualService whose virtual host takes them (None: no VirtualService has the host); `wide`: one
     with a wider host that has a rule for the path. `short`: one that names the host without a dot,
-    which istiod completes to a name that nobody calls (ResolveShortnameToFQDN)."""
+    which istiod completes to a name that nobody calls (ResolveShortnameToFQDN). `passing`: one that
+    has only `tls` or `tcp` rules for the host, while the server that took the request ended TLS."""
 
     host: str
     path: str
@@ -118,6 +120,7 @@ class Unrouted(Struct, frozen=True, kw_only=True):
     narrow: VirtualService | None = None
     wide: VirtualService | None = None
     short: VirtualService | None = None
+    passing: VirtualService | None = None
 
 
 def unrouted(
@@ -127,19 +130,24 @@ def unrouted(
     to the host and path asked about, or, where no path is named, to a host of which nothing is
     routed. `routes` are bound to the gateway."""
     seen: dict[tuple[str, str, str], int] = defaultdict(int)
-    routed = set()
+    routed, over_tls = set(), set()
     for line in lines:
         if not line.method or not line.authority:
             continue
         if ev.unrouted(line):
             seen[host_of(line), path_of(line), line.method] += 1
+            if line.server_name:
+                over_tls.add(host_of(line))
         else:
             routed.add(host_of(line))
     found = []
     for (host, called, method), count in seen.items():
         one = _judge(host, called, method, count, routes)
         concerns = host == asked and (path == called or not path and host not in routed)
-        if one is not None and (one.wide is not None or one.short is not None or concerns):
+        passing = _passing(host, routes) if host in over_tls else None
+        if one is not None and one.narrow is None and passing is not None:
+            found.append(replace(one, passing=passing))
+        elif one is not None and (one.wide is not None or one.short is not None or concerns):
             found.append(one)
     return max(
         found, key=lambda one: (one.host == asked, one.wide is not None, one.count), default=None
@@ -167,6 +175,18 @@ def _judge(
     return Unrouted(host=host, path=path, count=count, narrow=own[0])
 
 
+def _passing(host: str, routes: Iterable[VirtualService]) -> VirtualService | None:
+    """The VirtualService of a host that has no `http` rules."""
+    return next(
+        (
+            route
+            for route in routes
+            if not route.spec.http and any(host_matches(own, host) for own in hosts(route))
+        ),
+        None,
+    )
+
+
 def _domains(route: VirtualService) -> frozenset[str]:
     return frozenset(own.lower() for own in hosts(route)) if route.spec.http else frozenset()
 
@@ -191,6 +211,13 @@ def redirecting(
         if rule is not None and rule.redirect is not None:
             return route
     return None
+
+
+def sends_to_https(server: Server, host: str) -> bool:
+    """Whether a server redirects plain requests for a host to https."""
+    named = (own.rpartition("/")[2] for own in server.hosts)
+    redirects = server.tls is not None and server.tls.https_redirect
+    return redirects and any(host_matches(own, host) for own in named)
 
 
 def may_take(rule: HttpRoute, host: str, path: str, method: str) -> bool:

@@ -689,6 +689,7 @@ class IngressBackend(Partial, frozen=True):
 
 
 class IngressPath(Partial, frozen=True):
+    path: str = ""
     backend: IngressBackend = IngressBackend()
 
 
@@ -697,6 +698,7 @@ class IngressHttp(Partial, frozen=True):
 
 
 class IngressRule(Partial, frozen=True):
+    host: str = ""
     http: IngressHttp = IngressHttp()
 
 

@@ -7,17 +7,16 @@ from msgspec import Struct
 
 from meshdoctor.mesh import gateway_requests as gr
 from meshdoctor.mesh.access_logging import CLIENT
-from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_front import behind
 from meshdoctor.mesh.hosts import service_of
-from meshdoctor.mesh.routes import gateway_keys
-from meshdoctor.mesh.services import host_matches, services_of
+from meshdoctor.mesh.services import services_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import Gateway, Server, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.gateway_objects import gateways_of, routes_of
 from meshdoctor.probes.view import View, probe
 
 PLAIN = (
@@ -57,6 +56,9 @@ class GatewayRequests(Struct, frozen=True, kw_only=True):
     short: Annotated[Fact[Ref], "the VirtualService that names the host without dot; empty: none"]
     short_name: Annotated[Fact[str], "its name"]
     short_namespace: Annotated[Fact[str], "its namespace"]
+    passing: Annotated[Fact[Ref], "the VirtualService with tls or tcp rules only; empty: none"]
+    passing_name: Annotated[Fact[str], "its name"]
+    passing_namespace: Annotated[Fact[str], "its namespace"]
     wide: Annotated[Fact[Ref], "the VirtualService of a wider host with a rule for the path"]
     wide_hosts: Annotated[Fact[str], "its hosts"]
 
@@ -87,8 +89,8 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
     lines = logs.lines(lambda log: log.lines)
     asked, path = view.request.host.rsplit(":", 1)[0].lower(), view.request.path
     circle, unread = gr.circle(lines, asked), gr.unread(lines)
-    gateways = _gateways(view, pod)
-    routes = _routes(view, gateways)
+    gateways = gateways_of(view, pod)
+    routes = routes_of(view, gateways)
     lost = gr.unrouted(lines, routes, asked, path.partition("?")[0])
     listens = _listens(view, pod, gateways, unread.port) if unread is not None else None
     return GatewayRequests(
@@ -114,24 +116,12 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
         short=Ref(lost.short.ref if lost and lost.short else ""),
         short_name=lost.short.name if lost and lost.short else "",
         short_namespace=lost.short.namespace if lost and lost.short else "",
+        passing=Ref(lost.passing.ref if lost and lost.passing else ""),
+        passing_name=lost.passing.name if lost and lost.passing else "",
+        passing_namespace=lost.passing.namespace if lost and lost.passing else "",
         wide=Ref(lost.wide.ref if lost and lost.wide else ""),
         wide_hosts=clean(", ".join(lost.wide.spec.hosts), 253) if lost and lost.wide else "",
     )
-
-
-def _gateways(view: View, pod: Pod | None) -> tuple[Gateway, ...]:
-    if pod is None:
-        return ()
-    return tuple(g for g in view.objects("Gateway", Gateway) if gateway_pods(g, (pod,)))
-
-
-def _routes(view: View, gateways: Iterable[Gateway]) -> tuple[VirtualService, ...]:
-    """VirtualServices bound to one of these Gateways."""
-    keys = {(g.namespace, g.name) for g in gateways}
-    if not keys:
-        return ()
-    every = view.objects("VirtualService", VirtualService)
-    return tuple(one for one in every if keys.intersection(gateway_keys(one)))
 
 
 def _listens(
@@ -157,13 +147,7 @@ def _redirects(
         return f"Service/{own[0]}/{own[1]}" if own is not None else ""
     if circle.plain:
         for gateway in gateways:
-            if any(_sends_to_https(server, circle.host) for server in gateway.spec.servers):
+            if any(gr.sends_to_https(server, circle.host) for server in gateway.spec.servers):
                 return gateway.ref
     route = gr.redirecting(routes, circle.host, circle.path, line.method)
     return route.ref if route is not None else ""
-
-
-def _sends_to_https(server: Server, host: str) -> bool:
-    named = (own.rpartition("/")[2] for own in server.hosts)
-    redirects = server.tls is not None and server.tls.https_redirect
-    return redirects and any(host_matches(own, host) for own in named)

@@ -54,6 +54,7 @@ from meshdoctor.probes.edge_ztunnel import ztunnel_log
 from meshdoctor.probes.egress_tls import egress_tls
 from meshdoctor.probes.gateway_front import gateway_front
 from meshdoctor.probes.gateway_log import gateway_log
+from meshdoctor.probes.gateway_refusals import gateway_refusals
 from meshdoctor.probes.gateway_requests import gateway_requests
 from meshdoctor.probes.gateway_tls import gateway_tls
 from meshdoctor.probes.injection_call import injection_call
@@ -147,6 +148,7 @@ PROBES: tuple[Probe, ...] = (
     egress_tls,
     gateway_front,
     gateway_log,
+    gateway_refusals,
     gateway_requests,
     gateway_tls,
     injection_call,

@@ -138,6 +138,25 @@ def test_a_host_without_a_dot(host: str, short: str) -> None:
     assert (found.short.name if found and found.short else "") == short
 
 
+@pytest.mark.parametrize(
+    ("host", "sni", "asked", "passing"),
+    [
+        ("other.bar", "other.bar", "", "tcp"),
+        ("other.bar", "-", "", ""),  # it came in plaintext, where no TLS could pass
+        ("other.bar", "-", "other.bar", ""),
+        ("foo.bar", "foo.bar", "foo.bar", ""),
+        ("x.y", "x.y", "x.y", ""),
+    ],
+)
+def test_rules_for_tls_that_passes_at_a_server_that_ends_it(
+    host: str, sni: str, asked: str, passing: str
+) -> None:
+    routes = many(VirtualService, ROUTES.replace("['*']", "[any.bar]"))
+    lost = line(code=404, flags="NR", details="route_not_found", host=host, sni=sni)
+    found = gr.unrouted([lost], routes, asked)
+    assert (found.passing.name if found and found.passing else "") == passing
+
+
 def test_a_host_that_no_virtual_service_has() -> None:
     lost = line(code=404, flags="NR", details="route_not_found", host="x.y")
     found = gr.unrouted([lost], [], "x.y")

@@ -10,6 +10,7 @@ from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.egress_tls import EgressTls, egress_tls
 from meshdoctor.probes.gateway_front import GatewayFront, gateway_front
 from meshdoctor.probes.gateway_log import GatewayLog, gateway_log
+from meshdoctor.probes.gateway_refusals import GatewayRefusals, gateway_refusals
 from meshdoctor.probes.gateway_requests import GatewayRequests, gateway_requests
 from tests.unit.mesh.test_gateway_front import NR
 from tests.unit.world import world
@@ -249,6 +250,62 @@ def test_a_path_without_rule() -> None:
     found = requests(lost, "a.x.com")
     assert (found.unrouted, found.narrow) == (1, "VirtualService/shop/a")
     assert requests(lost).unrouted == 0
+
+
+SOLVER = """
+---
+kind: Ingress
+apiVersion: networking.k8s.io/v1
+metadata: {name: solver, namespace: shop}
+spec: {rules: [{host: a.x.com, http: {paths: [{path: /.well-known/acme-challenge/x}]}}]}
+"""
+
+
+def refusals(text: str, objects: str = ROUTED + SOLVER) -> GatewayRefusals:
+    view: Any = world(objects, logs={("istio-system", "gw-1", "istio-proxy"): text})
+    found = gateway_refusals.run(view, GW)
+    assert isinstance(found, GatewayRefusals)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("redirect", "own", "by"),
+    [
+        ("httpsRedirect: true", "prefix: /old", "Gateway/shop/plain"),
+        ("", "prefix: /.well-known", "VirtualService/shop/a"),  # its rule redirects
+        ("", "prefix: /old", "VirtualService/shop/a"),  # it has the host
+        ("", "", "Gateway/shop/a"),
+    ],
+)
+def test_who_takes_a_challenge(redirect: str, own: str, by: str) -> None:
+    objects = (ROUTED + SOLVER).replace("httpsRedirect: true", redirect)
+    if own:
+        objects = objects.replace("prefix: /old", own)
+    else:
+        objects = objects.replace("gateways: [plain]", "gateways: [none]")
+    path = "/.well-known/acme-challenge/x"
+    asked = REQUEST.format(i=0, **(DIRECT | {"path": path})).replace("curl", "cert-manager/v1")
+    found = refusals(asked * 2, objects)
+    assert (found.challenges, found.challenge_code, found.challenge_by) == (2, 301, by)
+    assert found.challenge_url == f"a.x.com{path}"
+    assert found.solver == "Ingress/shop/solver"
+    assert refusals(asked, ROUTED).solver == ""
+
+
+def test_upgrades_and_headers() -> None:
+    refused = REQUEST.format(i=0, **(DIRECT | {"code": 403}))
+    refused = refused.replace("403 - -", "403 - upgrade_failed")
+    found = refusals(refused)
+    assert (found.upgrades, found.upgrade_url) == (1, "a.x.com/")
+    assert (found.upgrade_route, found.upgrade_gateway) == (
+        "VirtualService/shop/a",
+        "Gateway/shop/a",
+    )
+    found = refusals(refused.replace("a.x.com", "unknown.com"))
+    assert (found.upgrade_route, found.upgrade_gateway) == ("", "")
+    found = refusals(refused.replace(" 403 ", " 431 "))
+    assert (found.oversized, found.oversized_details) == (1, "upgrade_failed")
+    assert refusals("").upgrades == 0
 
 
 def test_an_ingress_before_the_gateway() -> None:
