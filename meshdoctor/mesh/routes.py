@@ -18,6 +18,7 @@ from meshdoctor.model.istio import (
     DestinationRule,
     Gateway,
     HttpMatch,
+    Server,
     StringMatch,
     VirtualService,
 )
@@ -130,18 +131,50 @@ def host_outside(route: VirtualService, gateway: Gateway) -> str:
     A server host is `dns`, `ns/dns`, `./dns` or `*/dns`; a route matches when either covers the
     other (pilot/pkg/networking/core/gateway.go, host.Name.Matches).
     """
-    allowed = [
-        dns
+    allowed = [dns for server in gateway.spec.servers for dns in _admitted(route, gateway, server)]
+    for host in hosts(route):
+        if not any(host_matches(a, host) or host_matches(host, a) for a in allowed):
+            return host
+    return ""
+
+
+_BYTES = frozenset({"TCP", "TLS", "MONGO", "MYSQL", "REDIS"})
+
+
+def tcp_only(route: VirtualService, gateway: Gateway) -> int:
+    """The port of a server that takes bytes, not HTTP, for a host of the route, which has `http`
+    rules only; 0 when there is none, or another server takes HTTP of its hosts. istiod makes such
+    a listener from `tcp` rules alone (buildGatewayNetworkFiltersFromTCPRoutes). Servers that pass
+    TLS through are gateway_tls.unrouted_passthrough's."""
+    if not route.spec.http or route.spec.tcp or route.spec.tls:
+        return 0
+    own = hosts(route)
+    servers = [
+        server
         for server in gateway.spec.servers
+        if any(
+            host_matches(dns, host) or host_matches(host, dns)
+            for dns in _admitted(route, gateway, server)
+            for host in own
+        )
+    ]
+    ports = [s.port.number for s in servers if s.port.protocol.upper() in _BYTES and not _passes(s)]
+    return ports[0] if ports and len(ports) == len(servers) else 0
+
+
+def _passes(server: Server) -> bool:
+    return server.tls is not None and server.tls.mode in ("PASSTHROUGH", "AUTO_PASSTHROUGH")
+
+
+def _admitted(route: VirtualService, gateway: Gateway, server: Server) -> list[str]:
+    """The names that a server takes from VirtualServices of the route's namespace."""
+    return [
+        dns
         for text in server.hosts
         for space, dns in [_split(text)]
         if space in ("*", route.namespace)
         or (space == "." and gateway.namespace == route.namespace)
     ]
-    for host in hosts(route):
-        if not any(host_matches(a, host) or host_matches(host, a) for a in allowed):
-            return host
-    return ""
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -1,11 +1,13 @@
 """Why does a VirtualService, or a part of it, never apply?"""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from meshdoctor.mesh import route_targets, routes
+from meshdoctor.mesh.delegates import dropped
 from meshdoctor.mesh.hosts import Misread, misread
 from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.text import clean
@@ -44,6 +46,13 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     lost_host: Annotated[Fact[str], "a host that it routes to and istiod has no cluster for"]
     lost_service: Annotated[Fact[Ref], "the Service that has that host, but not the port"]
     lost: Annotated[Fact[str], "what has no cluster and why, in words"]
+    dropped_rule: Annotated[Fact[int], "an http rule that its delegate gives nothing; 0: none"]
+    dropped: Annotated[Fact[str], "which delegate and why, in words; empty: none"]
+    delegate: Annotated[Fact[Ref], "that delegate; empty: it does not exist"]
+    unlistened: Annotated[
+        Fact[Ref], "a Gateway whose servers for its hosts take TCP, while it has http rules only"
+    ]
+    unlistened_port: Annotated[Fact[int], "the port of that server"]
 
 
 _NONE = VirtualServiceFacts(
@@ -69,6 +78,11 @@ _NONE = VirtualServiceFacts(
     lost_host="",
     lost_service=Ref(""),
     lost="",
+    dropped_rule=0,
+    dropped="",
+    delegate=Ref(""),
+    unlistened=Ref(""),
+    unlistened_port=0,
 )
 
 
@@ -110,6 +124,7 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
             shadowed_rule=shadow.later + 1,
             covering_rule=shadow.earlier + 1,
         )
+    facts = _delegates(view, route, facts, mesh.default_virtual_service_export_to)
     return _targets(view, route, _subsets(view, route, facts))
 
 
@@ -165,7 +180,27 @@ def _gateways(view: View, route: VirtualService, facts: VirtualServiceFacts) -> 
             refusing_gateway=Ref(gateway.ref),
             unbound=clean(f"no server of {gateway.ref} admits host {host}", 300),
         )
+    taken = [(routes.tcp_only(route, gateway), gateway) for gateway in gateways]
+    if taken and all(port for port, _ in taken):
+        port, gateway = taken[0]
+        return replace(facts, unlistened=Ref(gateway.ref), unlistened_port=port)
     return facts
+
+
+def _delegates(
+    view: View, route: VirtualService, facts: VirtualServiceFacts, default_export: Sequence[str]
+) -> VirtualServiceFacts:
+    found = dropped(
+        route, lambda *key: view.object("VirtualService", VirtualService, *key), default_export
+    )
+    if found is None:
+        return facts
+    return replace(
+        facts,
+        dropped_rule=found.rule,
+        dropped=clean(f"VirtualService/{found.name} {found.why}", 300),
+        delegate=Ref(found.delegate.ref if found.delegate is not None else ""),
+    )
 
 
 def _subsets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:

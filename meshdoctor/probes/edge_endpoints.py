@@ -15,7 +15,7 @@ from meshdoctor.mesh.endpoints import Addresses, addresses
 from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import fqdn, host_matches
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import has_proxy
+from meshdoctor.mesh.workloads import has_proxy, proxy_type
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
@@ -48,6 +48,10 @@ class EdgeEndpoints(Struct, frozen=True, kw_only=True):
     ]
     dns_entry: Annotated[
         Fact[Ref], "the ServiceEntry of the host called that Envoy resolves by DNS; empty: none"
+    ]
+    bare_entry: Annotated[
+        Fact[Ref],
+        "the ServiceEntry of that host with resolution NONE, where a gateway calls; empty: none",
     ]
     client_pod: Annotated[Fact[str], "the client pod asked"]
 
@@ -97,6 +101,7 @@ def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
         changed=attempt(lambda: Ref(known(change)[1])),
         unknown_ip=attempt(lambda: _unknown_ip(view, edge)),
         dns_entry=attempt(lambda: _dns_entry(view, edge)),
+        bare_entry=attempt(lambda: _bare_entry(view, edge, pod)),
         client_pod=pod.name if pod is not None else "",
     )
 
@@ -171,15 +176,29 @@ def _lacks(held: tuple[proxy_endpoints.ProxyEndpoint, ...], found: Addresses) ->
 
 
 def _dns_entry(view: View, edge: EdgeSubject) -> Ref:
-    if edge.service is not None:
+    found = (e.ref for e in _entries(view, edge) if e.spec.resolution.startswith("DNS"))
+    return Ref(next(found, ""))
+
+
+def _bare_entry(view: View, edge: EdgeSubject, pod: Pod | None) -> Ref:
+    """A gateway cannot dial what its caller dialled: that is the gateway itself."""
+    if pod is None or proxy_type(pod) != "router":
         return Ref("")
-    host = edge.host.rsplit(":", 1)[0]
     found = (
         e.ref
-        for e in view.objects("ServiceEntry", ServiceEntry)
-        if e.spec.resolution.startswith("DNS") and any(host_matches(h, host) for h in e.spec.hosts)
+        for e in _entries(view, edge)
+        if e.spec.resolution in ("", "NONE") and not e.spec.endpoints
     )
     return Ref(next(found, ""))
+
+
+def _entries(view: View, edge: EdgeSubject) -> tuple[ServiceEntry, ...]:
+    """ServiceEntries of a host outside."""
+    if edge.service is not None:
+        return ()
+    host = edge.host.rsplit(":", 1)[0]
+    every = view.objects("ServiceEntry", ServiceEntry)
+    return tuple(e for e in every if any(host_matches(h, host) for h in e.spec.hosts))
 
 
 def _unknown_ip(view: View, edge: EdgeSubject) -> bool:

@@ -4,13 +4,16 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.edge_path import entry_of
 from meshdoctor.mesh.edge_tls import Judged
 from meshdoctor.mesh.egress import judge, routed_as_http
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import VirtualService
+from meshdoctor.model.kubernetes import Secret
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import edge_objects
 from meshdoctor.probes.view import View, probe
 
@@ -31,6 +34,8 @@ class EgressTls(Struct, frozen=True, kw_only=True):
     sni: Annotated[Fact[str], "the rule's SNI; empty: the Host header"]
     verified: Annotated[Fact[bool], "the server's certificate is verified"]
     roots: Annotated[Fact[str], "the rule's caCertificates or credential; empty: the system's"]
+    credential: Annotated[Fact[Ref], "the Secret that the rule names; empty: none"]
+    credential_lacks: Annotated[Fact[str], "what is wrong with it, in words; empty: nothing seen"]
     mode: Annotated[Fact[str], "the rule's tls mode"]
     rule: Annotated[Fact[Ref], "the DestinationRule; empty: none"]
     rule_name: Annotated[Fact[str], "its name"]
@@ -45,7 +50,7 @@ class EgressTls(Struct, frozen=True, kw_only=True):
     client_namespace: Annotated[Fact[str], "namespace of the client"]
 
 
-@probe("egress-tls", subject=SubjectKind.EDGE, reads=edge_objects.READS)
+@probe("egress-tls", subject=SubjectKind.EDGE, reads=(*edge_objects.READS, "Secret"))
 def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
     """What will the client's proxy speak to a host outside the mesh?"""
     given = edge_objects.given(view, edge)
@@ -54,6 +59,9 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
     ruling = judged.ruling
     tls = ruling.tls if found is not None else None
     on = bool(judged.client_proxy)
+    own = edge.client.namespace if edge.client is not None else ""
+    named = tls.credential_name if tls is not None else ""
+    secret = f"Secret/{own}/{named}" if own and named else ""
     return EgressTls(
         external=found is not None,
         proxied=on,
@@ -68,6 +76,8 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         sni=clean(found.sni) if found is not None else "",
         verified=found is not None and found.originates and not found.unverified,
         roots=clean((tls.ca_certificates or tls.credential_name) if tls is not None else ""),
+        credential=Ref(secret),
+        credential_lacks=_lacks(view, secret) if secret else "",
         mode=ruling.mode,
         rule=Ref(ruling.source if found is not None else ""),
         rule_name=ruling.rule.name if ruling.rule is not None and found is not None else "",
@@ -81,6 +91,19 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         host=clean(judged.host),
         client_namespace=edge.client.namespace if edge.client is not None else "",
     )
+
+
+def _lacks(view: View, secret: str) -> str:
+    """The proxy asks for two secrets: the client's certificate, and the CA of the server."""
+    _, namespace, name = secret.split("/")
+    try:
+        found = view.object("Secret", Secret, namespace, name)
+        ca = view.object("Secret", Secret, namespace, name + gt.CA_SUFFIX)
+    except EvidenceError:
+        return ""
+    if found is None:
+        return "It does not exist."
+    return "" if gt.has_ca(found, ca) else "It has no CA certificate (ca.crt or cacert)."
 
 
 def _as_http(view: View, judged: Judged) -> bool:

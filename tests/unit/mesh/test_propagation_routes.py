@@ -143,6 +143,42 @@ def test_hosts_that_a_gateway_admits(host: str, ns: str, outside: str) -> None:
     assert routes.host_outside(route, many(Gateway, GATEWAYS)[0]) == outside
 
 
+HTTP, TCP = "http: [{}]", "tcp: [{}]"
+
+
+@pytest.mark.parametrize(
+    ("host", "servers", "rules_", "port"),
+    [
+        ("db.io", "TCP 5432 db.io", HTTP, 5432),
+        ("db.io", "TLS 5432 db.io", HTTP, 5432),
+        ("db.io", "TCP 5432 db.io", TCP, 0),
+        ("db.io", "TCP 5432 db.io", f"{HTTP}, {TCP}", 0),
+        ("db.io", "HTTP 80 db.io", HTTP, 0),
+        ("db.io", "TCP 5432 db.io, HTTP 80 *", HTTP, 0),  # port 80 takes its rules
+        ("db.io", "TCP 5432 other.io", HTTP, 0),
+        ("db.io", "TLS 443 db.io PASSTHROUGH", HTTP, 0),
+        ("db.io", "TCP 5432 db.io, HTTP 80 other.io", HTTP, 5432),
+    ],
+)
+def test_http_rules_for_a_server_that_takes_bytes(
+    host: str, servers: str, rules_: str, port: int
+) -> None:
+    route = vs("a", f"{{hosts: ['{host}'], gateways: [ingress/web], {rules_}}}")
+    parts = [one.split() for one in servers.split(", ")]
+    spec = ", ".join(
+        f"{{port: {{number: {number}, protocol: {protocol}}}, hosts: ['{own}']"
+        + (f", tls: {{mode: {mode[0]}}}" if mode else "")
+        + "}"
+        for protocol, number, own, *mode in parts
+    )
+    gateway = many(
+        Gateway,
+        "kind: Gateway\napiVersion: networking.istio.io/v1\n"
+        f"metadata: {{name: web, namespace: ingress}}\nspec: {{servers: [{spec}]}}",
+    )[0]
+    assert routes.tcp_only(route, gateway) == port
+
+
 @pytest.mark.parametrize(
     ("rules_", "found"),
     [

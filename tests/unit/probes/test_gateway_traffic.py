@@ -7,6 +7,7 @@ import pytest
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import EdgeSubject, Request, WorkloadSubject
 from meshdoctor.ports import ForbiddenError
+from meshdoctor.probes.edge_endpoints import EdgeEndpoints, edge_endpoints
 from meshdoctor.probes.egress_tls import EgressTls, egress_tls
 from meshdoctor.probes.gateway_front import GatewayFront, gateway_front
 from meshdoctor.probes.gateway_log import GatewayLog, gateway_log
@@ -169,6 +170,45 @@ spec: {{hosts: [{hosts}], http: [{{route: [{{destination: {{host: api.example.co
     found = egress_tls.run(world(OBJECTS + route), edge)
     assert isinstance(found, EgressTls)
     assert found.twice is twice
+
+
+@pytest.mark.parametrize(
+    ("data", "lacks"),
+    [
+        ("{tls.crt: x, tls.key: x}", "It has no CA certificate (ca.crt or cacert)."),
+        ("{tls.crt: x, tls.key: x, ca.crt: x}", ""),
+        ("", "It does not exist."),
+    ],
+)
+def test_the_secret_of_a_rule(data: str, lacks: str) -> None:
+    objects = OBJECTS.replace("{mode: SIMPLE}}", "{mode: MUTUAL, credentialName: client}}")
+    if data:
+        objects += f"---\n{{kind: Secret, apiVersion: v1, metadata: {{name: client, namespace: istio-system}}, data: {data}}}\n"  # noqa: E501
+    edge = EdgeSubject(client=GW, server=None, host="api.example.com", port=443)
+    found = egress_tls.run(world(objects), edge)
+    assert isinstance(found, EgressTls)
+    assert (found.credential, found.credential_lacks) == ("Secret/istio-system/client", lacks)
+    blind = egress_tls.run(world(objects, failing={"Secret": ForbiddenError("Secret")}), edge)
+    assert isinstance(blind, EgressTls) and blind.credential_lacks == ""
+
+
+@pytest.mark.parametrize(
+    ("client", "spec", "bare"),
+    [
+        (GW, "resolution: NONE", "ServiceEntry/shop/ext"),
+        (GW, "location: MESH_EXTERNAL", "ServiceEntry/shop/ext"),  # NONE is the default
+        (GW, "resolution: DNS", ""),
+        (GW, "endpoints: [{address: 10.9.9.9}]", ""),
+        (APP, "resolution: NONE", ""),
+    ],
+)
+def test_an_entry_without_address_for_a_gateway(
+    client: WorkloadSubject, spec: str, bare: str
+) -> None:
+    objects = OBJECTS.replace("{hosts: [api.example.com],", f"{{hosts: [api.example.com], {spec},")
+    edge = EdgeSubject(client=client, server=None, host="api.example.com", port=443)
+    found = edge_endpoints.run(world(objects), edge)
+    assert isinstance(found, EdgeEndpoints) and found.bare_entry == bare
 
 
 def test_egress_by_a_rule_beside_the_service_entry() -> None:

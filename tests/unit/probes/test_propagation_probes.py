@@ -366,6 +366,36 @@ def test_a_virtual_service() -> None:
         config_virtual_service.run(mesh(), ConfigSubject("VirtualService", "shop", "none"))
 
 
+ROOT_AND_TCP = """
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: root, namespace: shop}
+spec: {hosts: [db.example.com], gateways: [db], http: [{delegate: {name: part}}]}
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: part, namespace: shop}
+spec: {exportTo: [other], http: [{}]}
+---
+kind: Gateway
+apiVersion: networking.istio.io/v1
+metadata: {name: db, namespace: shop}
+spec: {servers: [{port: {number: 5432, protocol: TCP}, hosts: [db.example.com]}]}
+"""
+
+
+def test_what_istiod_leaves_out_in_silence() -> None:
+    view = world(MESH + ROOT_AND_TCP, logs=LOGS)
+    found = config_virtual_service.run(view, ConfigSubject("VirtualService", "shop", "root"))
+    assert (found.dropped_rule, found.delegate) == (1, "VirtualService/shop/part")
+    assert found.dropped == "VirtualService/shop/part is not exported to shop"
+    assert (found.unlistened, found.unlistened_port) == ("Gateway/shop/db", 5432)
+    mended = world((MESH + ROOT_AND_TCP).replace("[other]", "['*']"), logs=LOGS)
+    found = config_virtual_service.run(mended, ConfigSubject("VirtualService", "shop", "root"))
+    assert (found.dropped_rule, found.dropped, found.delegate) == (0, "", "")
+
+
 def test_a_rule_a_gateway_and_a_filter() -> None:
     rule = config_destination_rule.run(mesh(), ConfigSubject("DestinationRule", "config", "pay"))
     assert rule.never_chosen and rule.service_namespace == "shop"

@@ -1,0 +1,87 @@
+"""Which rule of a root VirtualService gets nothing from its delegate?
+
+Mirrors mergeVirtualServicesIfNeeded, mergeHTTPRoutes and hasConflict of
+pilot/pkg/model/virtualservice.go: a delegate names no hosts, is exported to the root's namespace,
+and its rules match part of what the root's rule matches. What does not fit is left out in silence.
+"""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from meshdoctor.mesh.exports import audience, sees
+from meshdoctor.model.istio import HttpMatch, HttpRoute, StringMatch, VirtualService
+
+Find = Callable[[str, str], VirtualService | None]
+
+
+class Dropped(Struct, frozen=True, kw_only=True):
+    """A root's rule, from 1, whose delegate is left out, or a rule of it; `delegate` is None when
+    there is none of that name."""
+
+    rule: int
+    name: str
+    delegate: VirtualService | None
+    why: str
+
+
+def dropped(root: VirtualService, find: Find, default_export: Sequence[str] = ()) -> Dropped | None:
+    """The first rule of a VirtualService whose delegate gives it nothing, or not all."""
+    if not root.spec.hosts:
+        return None
+    for number, rule in enumerate(root.spec.http, start=1):
+        if rule.delegate is None:
+            continue
+        key = (rule.delegate.namespace or root.namespace, rule.delegate.name)
+        found = find(*key)
+        why = _why(root, rule, found, default_export)
+        if why:
+            return Dropped(rule=number, name="/".join(key), delegate=found, why=why)
+    return None
+
+
+def _why(
+    root: VirtualService,
+    rule: HttpRoute,
+    delegate: VirtualService | None,
+    default_export: Sequence[str],
+) -> str:
+    if delegate is None:
+        return "does not exist"
+    if delegate.spec.hosts:
+        return "names hosts of its own, so it is no delegate"
+    seen = audience(delegate.spec.export_to, delegate.namespace, default_export)
+    if not sees(seen, root.namespace):
+        return f"is not exported to {root.namespace}"
+    for number, own in enumerate(delegate.spec.http, start=1):
+        if own.delegate is not None:
+            return f"hands its rule {number} to another delegate, which is not followed"
+        if rule.match and any(all(conflict(m, one) for m in rule.match) for one in own.match):
+            return f"matches in its rule {number} what the root's rule does not match"
+    return ""
+
+
+def conflict(root: HttpMatch, leaf: HttpMatch) -> bool:
+    """Whether a delegate's match is no part of the root's."""
+    pairs = (
+        (root.uri, leaf.uri),
+        (root.scheme, leaf.scheme),
+        (root.method, leaf.method),
+        (root.authority, leaf.authority),
+        *((root.headers.get(name), one) for name, one in leaf.headers.items()),
+        *((root.query_params.get(name), one) for name, one in leaf.query_params.items()),
+    )
+    return any(_outside(one, other) for one, other in pairs) or (
+        bool(root.port and leaf.port) and root.port != leaf.port
+    )
+
+
+def _outside(root: StringMatch | None, leaf: StringMatch | None) -> bool:
+    """Of regular expressions nothing is said here: releases differ."""
+    if root is None or leaf is None or root.regex or leaf.regex:
+        return False
+    if root.exact:
+        return leaf.exact != root.exact
+    if root.prefix:
+        return not (leaf.prefix or leaf.exact or "").startswith(root.prefix)
+    return False

@@ -1,0 +1,77 @@
+"""Rules whose delegate gives them nothing."""
+
+import pytest
+
+from meshdoctor.mesh.delegates import conflict, dropped
+from meshdoctor.model.istio import VirtualService
+from tests.unit.mesh.objects import one
+
+HEAD = "kind: VirtualService\napiVersion: networking.istio.io/v1\nmetadata: {{name: {name}, namespace: {space}}}\n"  # noqa: E501
+ROOT = (
+    HEAD.format(name="root", space="edge")
+    + """spec:
+  hosts: [x.com]
+  http: [{route: []}, {match: [{uri: {prefix: /up}}], delegate: {name: own, namespace: team}}]
+"""
+)
+
+
+def part(spec: str) -> VirtualService:
+    return one(VirtualService, HEAD.format(name="own", space="team") + f"spec: {spec}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "default", "why"),
+    [
+        ("{http: [{match: [{uri: {prefix: /up/a}}]}]}", (), ""),
+        ("{http: [{route: []}]}", (), ""),
+        ("{http: [{match: [{uri: {prefix: /up}}]}, {match: [{uri: {exact: /}}]}]}", (), "rule 2"),
+        ("{hosts: [y.com], http: [{route: []}]}", (), "no delegate"),
+        ("{exportTo: ['.'], http: [{route: []}]}", (), "not exported to edge"),
+        ("{exportTo: [edge], http: [{route: []}]}", (), ""),
+        ("{http: [{route: []}]}", (".",), "not exported to edge"),
+        ("{exportTo: ['*'], http: [{route: []}]}", (".",), ""),
+        ("{http: [{delegate: {name: third}}]}", (), "another delegate"),
+    ],
+)
+def test_dropped(spec: str, default: tuple[str, ...], why: str) -> None:
+    root, found = one(VirtualService, ROOT), part(spec)
+    lost = dropped(root, lambda *key: found if key == ("team", "own") else None, default)
+    if not why:
+        assert lost is None
+        return
+    assert lost is not None and lost.delegate is found
+    assert (lost.rule, lost.name) == (2, "team/own")
+    assert why in lost.why
+
+
+def test_a_delegate_that_is_absent() -> None:
+    lost = dropped(one(VirtualService, ROOT), lambda *_: None)
+    assert lost is not None and (lost.delegate, lost.why) == (None, "does not exist")
+    here = one(VirtualService, ROOT.replace(", namespace: team", ""))
+    lost = dropped(here, lambda *_: None)
+    assert lost is not None and lost.name == "edge/own", "the root's own namespace"
+    assert dropped(part("{http: [{delegate: {name: x}}]}"), lambda *_: None) is None, "no root"
+
+
+@pytest.mark.parametrize(
+    ("root", "leaf", "expected"),
+    [
+        ("{uri: {prefix: /a}}", "{uri: {prefix: /a/b}}", False),
+        ("{uri: {prefix: /a/b}}", "{uri: {prefix: /a}}", True),
+        ("{uri: {exact: /a}}", "{uri: {prefix: /a}}", True),
+        ("{uri: {exact: /a}}", "{uri: {exact: /a}}", False),
+        ("{uri: {regex: /a.*}}", "{uri: {prefix: /b}}", False),  # nothing is known of it
+        ("{uri: {prefix: /a}}", "{method: {exact: GET}}", False),
+        ("{method: {exact: POST}}", "{method: {exact: GET}}", True),
+        ("{headers: {v: {exact: a}}}", "{headers: {v: {exact: b}}}", True),
+        ("{headers: {v: {exact: a}}}", "{headers: {w: {exact: b}}}", False),
+        ("{queryParams: {v: {exact: a}}}", "{queryParams: {v: {exact: b}}}", True),
+        ("{port: 80}", "{port: 443}", True),
+        ("{port: 80}", "{}", False),
+        ("{uri: {}}", "{uri: {prefix: /a}}", False),
+    ],
+)
+def test_conflict(root: str, leaf: str, expected: bool) -> None:
+    rules = part(f"{{http: [{{match: [{root}, {leaf}]}}]}}").spec.http[0].match
+    assert conflict(rules[0], rules[1]) is expected
