@@ -8,28 +8,24 @@ server and over a link of 50 ms and 100 Mbit/s.
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import faraway, istio, layout, netns, processes
-from tests.lab.api import Api, ApiError, Object
-from tests.lab.controlplane import kubectl
+from tests.lab import crowd, faraway, layout, netns, processes, syncpage
+from tests.lab.api import Api, Object
 from tests.lab.processes import LabError, run
 from tests.lab.prove import pod_of
 
 LAPTOP = f"{layout.CONTROL}-laptop"
 LAPTOP_IP = "10.88.3.1"
-PER_NAMESPACE = 100
 PAIR = ("--from", "shop/web", "--to", "shop/catalog:8080")
-NODE_COUNT = 100
+NAMESPACES = 100
 
 
 @dataclass(frozen=True)
@@ -148,20 +144,26 @@ def meshdoctor(*options: str) -> list[str]:
 
 
 def by_hand(api: Api) -> list[list[str]]:
-    """What a person runs in series to ask why a call fails."""
+    """What a person runs in series to ask why a call fails: the evidence that `diagnose` reads for
+    the same question, as far as it has a command of its own."""
     client = pod_of(api, "shop/web")["metadata"]["name"]
     server = pod_of(api, "shop/catalog")["metadata"]["name"]
     shop = ["kubectl", "-n", "shop", "get"]
     return [
+        ["kubectl", "get", "namespaces", "--show-labels"],
+        ["kubectl", "get", "mutatingwebhookconfigurations", "-o", "yaml"],
         [*shop, "pods", "-o", "wide"],
         [*shop, "services,endpointslices", "-o", "yaml"],
         [*shop, "peerauthentications,authorizationpolicies,requestauthentications", "-o", "yaml"],
         [*shop, "destinationrules,virtualservices,sidecars,envoyfilters", "-o", "yaml"],
         ["kubectl", "-n", "istio-system", "get", "configmap", "istio", "-o", "yaml"],
         ["kubectl", "-n", "istio-system", "get", "peerauthentications,authorizationpolicies"],
+        [*shop, "networkpolicies", "-o", "yaml"],
         [*shop, "events"],
         ["kubectl", "-n", "shop", "logs", client, "-c", "istio-proxy", "--since=15m"],
         ["kubectl", "-n", "shop", "logs", server, "-c", "istio-proxy", "--since=15m"],
+        ["kubectl", "-n", "istio-system", "get", "pods", "-o", "wide"],
+        ["kubectl", "-n", "istio-system", "logs", "deploy/istiod", "--since=15m"],
         ["istioctl", "proxy-status"],
         ["istioctl", "x", "describe", "pod", f"{server}.shop"],
         ["istioctl", "x", "authz", "check", f"{server}.shop"],
@@ -173,125 +175,10 @@ def by_hand(api: Api) -> list[list[str]]:
     ]
 
 
-def in_parallel(work: Callable[[Object], None], items: Iterable[Object]) -> None:
-    """Create many objects with a few connections; the first failure ends it."""
-    with ThreadPoolExecutor(12) as pool:
-        for _ in pool.map(work, items):
-            pass
-
-
-def _pod(template: Object, namespace: str, number: int) -> Object:
-    pod = copy.deepcopy(template)
-    service = f"svc-{number % (PER_NAMESPACE * 3 // 10)}"
-    meta = template["metadata"]
-    pod["metadata"] = {
-        "name": f"{service}-{number:04d}",
-        "namespace": namespace,
-        "labels": {**(meta.get("labels") or {}), "app": service, "version": "v1"},
-        "annotations": meta.get("annotations") or {},
-    }
-    pod["metadata"]["labels"].pop("pod-template-hash", None)
-    pod["spec"]["nodeName"] = layout.BENCH_NODE
-    for name in ("serviceAccount", "serviceAccountName"):
-        pod["spec"][name] = "default"
-    pod.pop("status", None)
-    return pod
-
-
-def _others(namespace: str) -> Iterator[Object]:
-    for number in range(PER_NAMESPACE * 3 // 10):
-        service = f"svc-{number}"
-        host = f"{service}.{namespace}.svc.cluster.local"
-        meta = {"name": service, "namespace": namespace}
-        yield {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": meta,
-            "spec": {
-                "selector": {"app": service},
-                "ports": [{"name": "http", "port": 8080, "targetPort": 8081}],
-            },
-        }
-        yield {
-            "apiVersion": "security.istio.io/v1",
-            "kind": "AuthorizationPolicy",
-            "metadata": meta,
-            "spec": {
-                "selector": {"matchLabels": {"app": service}},
-                "rules": [{"from": [{"source": {"namespaces": [namespace]}}]}],
-            },
-        }
-        if number < PER_NAMESPACE // 10:
-            yield {
-                "apiVersion": "networking.istio.io/v1",
-                "kind": "DestinationRule",
-                "metadata": meta,
-                "spec": {"host": host, "subsets": [{"name": "v1", "labels": {"version": "v1"}}]},
-            }
-            yield {
-                "apiVersion": "networking.istio.io/v1",
-                "kind": "VirtualService",
-                "metadata": meta,
-                "spec": {
-                    "hosts": [host],
-                    "http": [{"route": [{"destination": {"host": host, "subset": "v1"}}]}],
-                },
-            }
-
-
-def _path(item: Object) -> str:
-    plural = {
-        "Service": "services",
-        "Pod": "pods",
-        "AuthorizationPolicy": "authorizationpolicies",
-        "DestinationRule": "destinationrules",
-        "VirtualService": "virtualservices",
-    }[item["kind"]]
-    group = item["apiVersion"]
-    base = "/api/v1" if group == "v1" else f"/apis/{group}"
-    return f"{base}/namespaces/{item['metadata']['namespace']}/{plural}"
-
-
-def fill(api: Api, numbers: Iterable[int], template: Object) -> None:
-    """Create these bench namespaces with all that is in them."""
-    names = [f"{layout.BENCH_PREFIX}{number:03d}" for number in numbers]
-
-    def create(item: Object) -> None:
-        with suppress(ApiError):
-            api.call("POST", _path(item), item)
-
-    for name in names:
-        with suppress(ApiError):
-            api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-
-    def accounts() -> bool:
-        return all(api.find(f"/api/v1/namespaces/{name}/serviceaccounts/default") for name in names)
-
-    istio.until("service accounts", 60, accounts)
-    in_parallel(create, (item for name in names for item in _others(name)))
-    in_parallel(
-        create,
-        (_pod(template, name, number) for name in names for number in range(PER_NAMESPACE)),
-    )
-    # Labelled only now: ten thousand calls of the injection webhook are not what is measured.
-    for name in names:
-        api.merge(
-            f"/api/v1/namespaces/{name}", {"metadata": {"labels": {"istio-injection": "enabled"}}}
-        )
-
-
-def empty() -> None:
-    """Take the bench away again."""
-    names = kubectl("get", "namespaces", "-o", "name").split()
-    ours = [name for name in names if f"/{layout.BENCH_PREFIX}" in name]
-    if ours:
-        kubectl("delete", *ours, "--wait=false", timeout=120)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Fill, measure, say whether the goals are met."""
     parser = argparse.ArgumentParser(prog="tests.lab bench")
-    parser.add_argument("--namespaces", type=int, default=NODE_COUNT)
+    parser.add_argument("--namespaces", type=int, default=NAMESPACES)
     parser.add_argument("--keep", action="store_true", help="leave the large mesh there")
     parser.add_argument("--filled", action="store_true", help="measure what --keep left there")
     chosen = parser.parse_args(argv)
@@ -300,20 +187,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["KUBECONFIG"] = str(layout.ADMIN_CONFIG)
     os.environ["PATH"] = f"{layout.BIN}:{os.environ['PATH']}"
     api = Api("lab-system-token")
-    pod = pod_of(api, "shop/catalog")
-    template: Object = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": pod["metadata"],
-        "spec": pod["spec"],
-    }
+    template = crowd.template_of(pod_of(api, "shop/catalog"))
     print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     print("| what | wall | CPU | memory | read | exit |\n|---|---|---|---|---|---|", flush=True)
     try:
         with laptop():
             if chosen.filled:
                 print(sizes(api), flush=True)
-                near_and_far(api, None)
+                with syncpage.told(api, crowd.proxies(range(chosen.namespaces))):
+                    near_and_far(api, None)
             else:
                 measured(api, template, chosen.namespaces)
     except LabError as error:
@@ -321,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         if not chosen.keep and not chosen.filled:
-            empty()
+            crowd.empty()
     return 0
 
 
@@ -330,13 +212,14 @@ def measured(api: Api, template: Object, namespaces: int) -> None:
     begun = time.monotonic()
     compare(api, "lab alone", each=True)
     tenth = max(1, namespaces // 10)
-    fill(api, range(tenth), template)
+    crowd.fill(api, range(tenth), template)
     print(f"filled a tenth after {time.monotonic() - begun:.0f} s", flush=True)
-    small = best("a tenth: diagnose --from --to", meshdoctor(*PAIR))
-    fill(api, range(tenth, namespaces), template)
+    with syncpage.told(api, crowd.proxies(range(tenth))):
+        small = compare(api, "a tenth")
+    crowd.fill(api, range(tenth, namespaces), template)
     print(f"filled all after {time.monotonic() - begun:.0f} s: {sizes(api)}", flush=True)
-    settle(api)
-    near_and_far(api, small)
+    with syncpage.told(api, crowd.proxies(range(namespaces))):
+        near_and_far(api, small)
 
 
 def near_and_far(api: Api, small: Cost | None) -> None:
@@ -362,21 +245,6 @@ def sizes(api: Api) -> str:
         left = int(page["metadata"].get("remainingItemCount") or 0)
         counts.append(f"{left + len(page.get('items') or [])} {kind}")
     return ", ".join(counts)
-
-
-def settle(api: Api) -> None:
-    """Wait, not for ever, until the pods run and the controllers have caught up."""
-    before = -1
-    for _ in range(20):
-        page = api.get("/api/v1/pods?fieldSelector=status.phase%3DPending&limit=1")
-        pending = int(page["metadata"].get("remainingItemCount") or 0) + len(page["items"] or [])
-        slices = api.get("/apis/discovery.k8s.io/v1/endpointslices?limit=1")["metadata"]
-        now = int(slices.get("remainingItemCount") or 0)
-        if not pending and now == before:
-            break
-        before = now
-        time.sleep(3)
-    time.sleep(5)
 
 
 def best(what: str, argv: Sequence[str], times: int = 3) -> Cost:

@@ -164,12 +164,9 @@ spec:
         state: {terminated: {exitCode: 0, reason: Completed, startedAt: {{ $now | Quote }}, finishedAt: {{ $now | Quote }} }}
         {{ end }}
       {{ end }}
-      {{ $ips := PodIPsWith .spec.nodeName false (or .metadata.uid "") (or .metadata.name "") (or .metadata.namespace "") }}
-      {{ with $ips }}
-      podIP: {{ index . 0 | Quote }}
+      podIP: {{ index .metadata.annotations "%ADDRESS%" | Quote }}
       podIPs:
-      - ip: {{ index . 0 | Quote }}
-      {{ end }}
+      - ip: {{ index .metadata.annotations "%ADDRESS%" | Quote }}
       phase: Running
       startTime: {{ $now | Quote }}
 ---
@@ -340,6 +337,20 @@ def start_kube_apiserver(*extra: str) -> None:
     )
 
 
+def start_controllers() -> None:
+    """Deployments, ReplicaSets, endpoints and the like."""
+    _start(
+        "kube-controller-manager",
+        f"--kubeconfig={layout.STATE / 'system.kubeconfig'}",
+        f"--controllers={CONTROLLERS}",
+        "--kube-api-qps=200",
+        "--kube-api-burst=300",
+        "--leader-elect=false",
+        f"--service-account-private-key-file={layout.PKI / 'sa.key'}",
+        f"--root-ca-file={layout.PKI / 'ca.crt'}",
+    )
+
+
 def start() -> None:
     """The whole control plane without Istio."""
     netns.create_control()
@@ -350,16 +361,7 @@ def start() -> None:
     shutil.rmtree(layout.STATE / "etcd", ignore_errors=True)
     start_api_server()
     system = str(layout.STATE / "system.kubeconfig")
-    _start(
-        "kube-controller-manager",
-        f"--kubeconfig={system}",
-        f"--controllers={CONTROLLERS}",
-        "--kube-api-qps=200",
-        "--kube-api-burst=300",
-        "--leader-elect=false",
-        f"--service-account-private-key-file={layout.PKI / 'sa.key'}",
-        f"--root-ca-file={layout.PKI / 'ca.crt'}",
-    )
+    start_controllers()
     crds = build.cache_root() / "share" / "kwok-crds"
     kubectl("apply", "--server-side", "-f", str(crds))
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
@@ -368,6 +370,7 @@ def start() -> None:
         NODE_STAGE.replace("%VERSION%", build.KUBERNETES)
         .replace("%NODE%", layout.NODE)
         .replace("%BENCH%", layout.BENCH_NODE)
+        .replace("%ADDRESS%", layout.BENCH_ADDRESS)
     )
     _start(
         "kwok",

@@ -28,6 +28,8 @@ KUBELET_PORT = 10247
 NODE = "lab-node"
 BENCH_NODE = "bench-node"
 BENCH_PREFIX = "bench-"
+# The annotation that says which address kwok gives a pod of the bench.
+BENCH_ADDRESS = "lab.meshdoctor/address"
 
 PROXY_UID = 1337
 APP_UID = 1000
