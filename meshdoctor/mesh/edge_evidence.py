@@ -65,8 +65,7 @@ def not_http(log: AccessLog, target: Target) -> tuple[Line, ...]:
     return tuple(
         line
         for line in log.lines
-        if "DPE" in line.flags
-        and not line.upstream_cluster
+        if unreadable(line)
         and (not target.addresses or address(line.downstream_local)[0] in target.addresses)
         and target.port in ((0, line.local_port) if target.addresses else (line.local_port,))
     )
@@ -94,9 +93,16 @@ def turned_away(log: AccessLog, target: Target) -> tuple[Line, ...]:
     )
 
 
+def unreadable(line: Line) -> bool:
+    """Whether what came to a listener that wants HTTP was none (`DPE`, with a codec error)."""
+    return "DPE" in line.flags and not line.upstream_cluster and not low_version(line)
+
+
 def low_version(line: Line) -> bool:
-    """Whether a proxy refused HTTP/1.0 (Envoy's accept_http_10 is off by default)."""
-    return line.code == 426 and line.protocol == "HTTP/1.0" and _says(line, "low_version")
+    """Whether a proxy refused HTTP/1.0 (Envoy's accept_http_10 is off by default). Envoy 1.40
+    writes DPE, no method, and its own version for the client's; without details that tells."""
+    told = line.details == "low_version" or (not line.details and line.protocol == "HTTP/1.0")
+    return line.code == 426 and told and not line.upstream_cluster
 
 
 def failed(line: Line) -> bool:

@@ -45,7 +45,7 @@ def judge(lines: Iterable[Line], servers: Iterable[TlsServer]) -> Seen:
         ),
         mesh=tuple(line for line in refused if line.server_name_kind == "istio"),
         reused=tuple(line for line in lines if _reused(line, servers)),
-        bad_requests=sum(1 for line in lines if "DPE" in line.flags),
+        bad_requests=sum(map(ev.unreadable, lines)),
         nameless=tuple(line for line in refused if not line.server_name),
         named=any(line.server_name and not ev.refused(line) for line in lines),
     )

@@ -101,7 +101,7 @@ def unread(lines: Iterable[Line]) -> Unread | None:
     for line in lines:
         if line.method:
             good.add(line.local_port)
-        elif "DPE" in line.flags and not line.upstream_cluster:
+        elif ev.unreadable(line):
             bad[line.local_port] += 1
     found = [Unread(port=port, count=n) for port, n in bad.items() if port and port not in good]
     return max(found, key=lambda one: one.count, default=None)

@@ -164,6 +164,10 @@ LOW = (
     '[2026-11-18T09:24:00.271Z] "GET / HTTP/1.0" 426 - low_version - "-" 0 0 0 - "-" "nginx" "id" '
     '"pay" "-" - - {called} 10.0.0.1:6 - -\n'
 )
+LOW_NOW = (
+    '[2026-11-18T09:24:00.271Z] "- - HTTP/1.1" 426 DPE low_version - "-" 0 16 0 - "-" "-" "-" "-" '
+    '"-" - - {called} 10.0.0.1:6 - -\n'
+)
 UPE = (
     '[2026-11-18T09:24:00.271Z] "POST / HTTP/1.1" 502 UPE protocol_error - "-" 0 95 1 - "-" "grpc" '
     '"id" "pay" "10.0.0.2:8080" inbound|8080|| 127.0.0.6:5 10.0.0.2:8080 10.0.0.1:6 - default\n'
@@ -177,12 +181,16 @@ def of_http(view: Any, edge: EdgeSubject = EDGE) -> EdgeHttp:
 
 
 def test_http_1_0() -> None:
+    found = of_http(mesh("", LOW_NOW.format(called="10.0.0.2:8080")))
+    assert (found.low_version, found.low_pod) == (1, "pay-1")
     found = of_http(mesh("", LOW.format(called="10.0.0.2:8080")))
     assert (found.low_version, found.low_pod, found.low_namespace) == (1, "pay-1", "shop")
     found = of_http(mesh(LOW.format(called="172.20.0.9:80"), ""))
     assert (found.low_version, found.low_pod) == (1, "cart-1")
     assert of_http(mesh("", LOW.format(called="10.0.0.2:9090"))).low_version == 0
-    assert of_http(mesh("", LOW.format(called="10.0.0.2:8080").replace("1.0", "1.1"))).low_pod == ""
+    for other in (("426", "400"), ("low_version", "via_upstream")):
+        line = LOW.format(called="10.0.0.2:8080").replace(*other)
+        assert of_http(mesh("", line)).low_pod == ""
 
 
 def test_an_application_of_another_protocol() -> None:
