@@ -122,6 +122,8 @@ class EnvoyFilterFacts(Struct, frozen=True, kw_only=True):
         Fact[str], "a filter beside which it wants a place and that is added only later; empty"
     ]
     adds: Annotated[Fact[Ref], "the EnvoyFilter that adds that one; empty: none"]
+    pod: Annotated[Fact[str], "a pod that it selects, or that is in its reach; empty: none"]
+    pod_namespace: Annotated[Fact[str], "its namespace"]
 
 
 @probe(
@@ -142,6 +144,8 @@ def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
             dead="",
             wanted="",
             adds=Ref(""),
+            pod="",
+            pod_namespace="",
         )
     found = view.object("EnvoyFilter", EnvoyFilter, config.namespace, config.name)
     if found is None:
@@ -153,6 +157,7 @@ def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
     releases = sorted({image_release(p) for p in mine} - {""})
     others = view.objects("EnvoyFilter", EnvoyFilter, config.namespace) if mine else ()
     early = too_early(found, others, types, releases)
+    shown = next(iter((*mine, *reach)), None)
     return EnvoyFilterFacts(
         ref=Ref(found.ref),
         name=found.name,
@@ -162,4 +167,6 @@ def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
         dead=clean(dead_match(found, types, releases), 200),
         wanted=clean(early.wanted, 100) if early is not None else "",
         adds=Ref(early.adds.ref if early is not None else ""),
+        pod=shown.name if shown is not None else "",
+        pod_namespace=shown.namespace if shown is not None else "",
     )

@@ -73,7 +73,11 @@ def test_calls_on_the_ports_of_one_entry(line: str, lost: int) -> None:
     view = world(SPLIT, logs={("shop", "curl-1", "istio-proxy"): line})
     found = config_entry_calls.run(view, ConfigSubject("ServiceEntry", "shop", "a"))
     assert found == ConfigEntryCalls(
-        other=Ref("ServiceEntry/shop/b"), host="mq.x.com", ports="61617", lost=lost
+        other=Ref("ServiceEntry/shop/b"),
+        host="mq.x.com",
+        ports="61617",
+        lost=lost,
+        pod="curl-1.shop" if lost else "",
     )
 
 
@@ -82,4 +86,4 @@ def test_calls_where_nobody_could_look() -> None:
     with pytest.raises(ForbiddenError):
         config_entry_calls.run(view, ConfigSubject("ServiceEntry", "shop", "a"))
     none = config_entry_calls.run(view, ConfigSubject("Gateway", "shop", "a"))
-    assert none == ConfigEntryCalls(other=Ref(""), host="", ports="", lost=0)
+    assert none == ConfigEntryCalls(other=Ref(""), host="", ports="", lost=0, pod="")
