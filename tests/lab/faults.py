@@ -6,7 +6,8 @@ strength: observed                     # or derived, where no evidence can show 
 from: shop/web                         # what a person would ask about
 to: shop/pay:8080
 inject:                                # steps, in order:
-- apply: {...}                         #   one object, or several in a list
+- apply: {...}                         #   one object, or several in a list; in any step
+                                       #   %ADDRESS shop/pay% is the address of that pod
 - kubectl: [-n, shop, ...]             #   any kubectl command
 - restart: shop/web                    #   new pods of a Deployment
 - renew: shop/web                      #   new pods, without waiting until they are Ready

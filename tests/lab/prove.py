@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -130,7 +131,7 @@ def wait_gone(api: Api, fault: Fault) -> None:
 
 def do(api: Api, step: Step) -> None:
     """One step of making or mending a fault."""
-    ((kind, value),) = step.items()
+    ((kind, value),) = with_addresses(api, step).items()
     if kind in ("apply", "create"):
         items = value if isinstance(value, list) else [value]
         listed = {"apiVersion": "v1", "kind": "List", "items": items}
@@ -157,6 +158,16 @@ def do(api: Api, step: Step) -> None:
         run(netns.inside(place, value["run"]))
     else:
         raise LabError(f"unknown step {kind}")
+
+
+def with_addresses(api: Api, step: Step) -> Step:
+    """A step with `%ADDRESS namespace/workload%` replaced by the address of that pod."""
+
+    def address(found: re.Match[str]) -> str:
+        return str(pod_of(api, found[1])["status"]["podIP"])
+
+    filled: Step = json.loads(re.sub(r"%ADDRESS ([^%]+)%", address, json.dumps(step)))
+    return filled
 
 
 def proxies_of(api: Api, workload: str) -> list[str]:
