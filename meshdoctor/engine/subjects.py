@@ -232,16 +232,30 @@ def _near(
     spaces = frozenset(view.namespaces or ())
     if not spaces:
         return tuple(config)
-    called = tuple({edge.host.rsplit(":", 1)[0] for edge in edges if edge.host})
+    called = tuple(
+        {h.rsplit(":", 1)[0] for edge in edges for h in (edge.host, edge.request.host) if h}
+    )
     every = [one for one in config if isinstance(one, ConfigSubject)]
     kept = {
         one for one in every if one.namespace in spaces or concerns(read(view, one), spaces, called)
     }
-    for one in [one for one in kept if one.config_kind == "VirtualService"]:
-        route = read(view, one)
-        if isinstance(route, VirtualService):
-            kept |= {ConfigSubject(one.config_kind, *key) for key in delegates(route)}
+    kept |= _parts(view, every, kept)
     return tuple(one for one in every if one in kept)
+
+
+def _parts(
+    view: View, every: Iterable[ConfigSubject], kept: set[ConfigSubject]
+) -> set[ConfigSubject]:
+    """VirtualServices that hand requests to one of these, or get them from one of these."""
+    found = set()
+    for one in every:
+        route = read(view, one) if one.config_kind == "VirtualService" else None
+        if not isinstance(route, VirtualService):
+            continue
+        parts = {ConfigSubject(one.config_kind, *key) for key in delegates(route)}
+        if one in kept or parts & kept:
+            found |= {one, *parts}
+    return found
 
 
 def _workload(

@@ -7,6 +7,7 @@ from tests.incidents.make.scenes_posted import POSTED
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
+from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
 from tests.incidents.make.world import Pod, World, at, whole
 
@@ -241,5 +242,6 @@ SCENES = (
     *POSTED_CONTROL,
     *POSTED_GATEWAYS,
     *POSTED_PODS,
+    *POSTED_REQUESTS,
     *POSTED_ROUTES,
 )

@@ -27,12 +27,16 @@ spec: {2}
 """
 
 
-def config(*routes: tuple[str, str, str]) -> set[str]:
-    """The configuration judged for shop/cart -> shop/pay."""
+def config(*routes: tuple[str, str, str], host: str = "") -> set[str]:
+    """The configuration judged for shop/cart -> shop/pay, asked by a Host header."""
     text = POD.format("cart", "shop") + POD.format("pay", "shop") + POD.format("pay", "bank")
     text += "".join(ROUTE.format(*one) for one in routes)
     evidence = Evidence(FakeSource(text), Request(), ("istio-system", "shop"))
-    scope = Scope(from_=parse_target("shop/cart", ""), to=parse_target("shop/pay:80", ""))
+    scope = Scope(
+        from_=parse_target("shop/cart", ""),
+        to=parse_target("shop/pay:80", ""),
+        request=Request(host=host),
+    )
     found = resolve(RecordingView(evidence), scope).subjects[SubjectKind.CONFIG]
     return {f"{one.namespace}/{one.name}" for one in found}  # type: ignore[union-attr]
 
@@ -53,3 +57,19 @@ def test_what_a_route_delegates_to_belongs_to_it() -> None:
         ("other", "far", "{http: [{route: [{destination: {host: elsewhere}}]}]}"),
     )
     assert found == {"third/root", "far/part"}
+
+
+def test_who_delegates_to_a_route_belongs_to_it() -> None:
+    part = "{hosts: [x.example.com], http: [{delegate: {name: part, namespace: shop}}]}"
+    found = config(
+        ("root", "third", part),
+        ("part", "shop", "{http: [{route: [{destination: {host: pay}}]}]}"),
+        ("other", "third", "{hosts: [y.example.com], http: [{delegate: {name: none}}]}"),
+    )
+    assert found == {"third/root", "shop/part"}
+
+
+def test_what_serves_the_host_asked_for() -> None:
+    routes = (("front", "third", "{hosts: [x.example.com]}"),)
+    assert config(*routes) == set()
+    assert config(*routes, host="x.example.com:443") == {"third/front"}
