@@ -60,10 +60,8 @@ def closed(
 def own_groups(
     policies: Iterable[SecurityGroupPolicy], pod: Pod, account: Mapping[str, str]
 ) -> SecurityGroupPolicy | None:
-    """The SecurityGroupPolicy that put the pod into security groups of its own; `account` are
-    the labels of its service account. None: it has those of its node."""
-    if BRANCH_INTERFACE not in pod.annotations:
-        return None
+    """The SecurityGroupPolicy that selects the pod; `account` are the labels of its service
+    account. None: none does."""
     known = sorted(policies, key=lambda p: p.name)
     return next((p for p in known if _selects(p, pod, account)), None)
 

@@ -13,12 +13,16 @@ from meshdoctor.model.kubernetes import (
 from meshdoctor.probes.view import View
 
 AGENT = ("kube-system", "aws-node")
+NODE_DNS = frozenset({"node-local-dns", "nodelocaldns", "nodelocal-dns"})
 
 
 def group_policy(view: View, pod: Pod) -> SecurityGroupPolicy | None:
     """The SecurityGroupPolicy that put the pod into security groups of its own."""
-    if BRANCH_INTERFACE not in pod.annotations:
-        return None
+    return selecting(view, pod) if BRANCH_INTERFACE in pod.annotations else None
+
+
+def selecting(view: View, pod: Pod) -> SecurityGroupPolicy | None:
+    """The SecurityGroupPolicy that selects the pod, whether or not it took hold."""
     account = service_account(view, pod)
     policies = view.objects("SecurityGroupPolicy", SecurityGroupPolicy, pod.namespace)
     return own_groups(policies, pod, account.labels if account is not None else {})
@@ -28,6 +32,13 @@ def service_account(view: View, pod: Pod) -> ServiceAccount | None:
     """The account that the pod runs as."""
     name = pod.spec.service_account_name or "default"
     return view.object("ServiceAccount", ServiceAccount, pod.namespace, name)
+
+
+def node_dns(view: View) -> Workload | None:
+    """The DaemonSet of NodeLocal DNSCache."""
+    found = view.objects("DaemonSet", Workload, AGENT[0])
+    own = (w for w in found if w.name in NODE_DNS or w.labels.get("k8s-app") in NODE_DNS)
+    return next(own, None)
 
 
 def vpc_cni(view: View) -> Workload | None:

@@ -16,6 +16,7 @@ from meshdoctor.probes.aws_role import aws_role
 from meshdoctor.probes.branch_interface import branch_interface
 from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
+from meshdoctor.probes.cluster_dns import cluster_dns
 from meshdoctor.probes.config_calls import config_calls, config_reach, service_calls
 from meshdoctor.probes.config_catch_all import catch_all_rule, catch_all_seen
 from meshdoctor.probes.config_destination_rule import config_destination_rule
@@ -118,6 +119,7 @@ PROBES: tuple[Probe, ...] = (
     filter_cluster_seen,
     client_app_log,
     client_log,
+    cluster_dns,
     config_destination_rule,
     config_entry_calls,
     config_envoy_filter,

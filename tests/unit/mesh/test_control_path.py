@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from meshdoctor.mesh.control_path import BRANCH_INTERFACE, closed, own_groups
+from meshdoctor.mesh.control_path import closed, own_groups
 from meshdoctor.model.kubernetes import (
     Meta,
     NetworkPolicy,
@@ -99,6 +99,5 @@ def test_own_groups(spec: object, found: bool) -> None:
         metadata=Meta(name="sgp", namespace="shop"),
         spec=msgspec.convert(spec, SecurityGroupPolicySpec),
     )
-    branch = pod("shop", "pay", **{BRANCH_INTERFACE: "[]"})
-    assert (own_groups([one], branch, {"role": "db"}) is one) is found
-    assert own_groups([one], PAY, {"role": "db"}) is None
+    assert (own_groups([one], pod("shop", "pay"), {"role": "db"}) is one) is found
+    assert own_groups([one], pod("bank", "pay"), {"role": "db"}) is None

@@ -2,9 +2,11 @@
 
 import pytest
 
+from meshdoctor.mesh.branch_interface import MODE
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import (
     EdgeSubject,
+    MeshSubject,
     ProxySubject,
     ServiceSubject,
     WorkloadSubject,
@@ -12,6 +14,7 @@ from meshdoctor.model.subjects import (
 from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.aws_role import AwsRole, aws_role
 from meshdoctor.probes.branch_interface import BranchInterface, branch_interface
+from meshdoctor.probes.cluster_dns import ClusterDns, cluster_dns
 from meshdoctor.probes.custom_networking import CustomNetworking, workload_network
 from meshdoctor.probes.edge_exposure import EdgeExposure, edge_exposure
 from meshdoctor.probes.edge_external import EdgeExternal, edge_external
@@ -242,6 +245,111 @@ def test_branch_interface() -> None:
     bare = world(bad.replace("vpc.amazonaws.com/pod-eni", "other") + SGP + AGENT + SLOW_PROBE)
     other = branch_interface.run(bare, WorkloadSubject("apps", "rep"))
     assert not other.branch and other.timeouts == 0
+
+
+NODE_DNS = """
+---
+kind: DaemonSet
+apiVersion: apps/v1
+metadata: {name: node-local-dns, namespace: kube-system}
+spec: {template: {spec: {containers: [{name: node-cache}]}}}
+"""
+NO_AGENT = "ERROR Connect to 169.254.170.23:80 failed: connect timed out\n"
+NO_NAMES = "warn\tdial tcp: lookup istiod.istio-system.svc on 172.20.0.10:53: i/o timeout\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "ready", "strict", "identity", "names"),
+    [
+        ("strict", False, True, True, True),
+        ("standard", False, False, False, False),
+        ("strict", True, True, False, False),
+    ],
+)
+def test_what_a_branch_interface_cuts_off(
+    mode: str, ready: bool, strict: bool, identity: bool, names: bool
+) -> None:
+    logs = {("apps", "rep-1", "app"): NO_AGENT, ("apps", "rep-1", "istio-proxy"): NO_NAMES}
+    agent = AGENT.replace("{name: A, value: b}", f"{{name: {MODE}, value: {mode}}}")
+    view = world(pod("apps", "rep-1", "10.0.0.2", "a", ready=ready) + agent + NODE_DNS, logs=logs)
+    found = branch_interface.run(view, WorkloadSubject("apps", "rep"))
+    assert isinstance(found, BranchInterface)
+    assert found.strict is strict
+    assert found.node_dns == ("DaemonSet/kube-system/node-local-dns" if strict else "")
+    assert ("169.254.170.23" in str(found.no_identity)) is identity
+    assert ("istiod" in str(found.no_names)) is names
+
+
+def test_logs_of_a_branch_interface_that_are_missing_are_not_said_to_be_well() -> None:
+    view = world(pod("apps", "rep-1", "10.0.0.2", "a", ready=False) + AGENT)
+    found = branch_interface.run(view, WorkloadSubject("apps", "rep"))
+    assert isinstance(found.no_identity, Unavailable) and isinstance(found.no_names, Unavailable)
+
+
+@pytest.mark.parametrize("short", ["vpc.amazonaws.com/pod-eni", "cpu"])
+def test_no_branch_interface_left(short: str) -> None:
+    text = f"0/2 nodes are available: 2 Insufficient {short}."
+    waiting = pod("apps", "rep-1", "10.0.0.2", "''", ready=False)
+    waiting = waiting.replace('{vpc.amazonaws.com/pod-eni: "[]"}', "{}")
+    waiting = waiting.replace(
+        "conditions: [",
+        f"conditions: [{{type: PodScheduled, status: 'False', message: '{text}'}}, ",
+    )
+    found = branch_interface.run(world(waiting + SGP + AGENT), WorkloadSubject("apps", "rep"))
+    assert isinstance(found, BranchInterface)
+    assert found.unscheduled and not found.branch
+    assert found.waits is (short != "cpu")
+    assert found.policy == ("SecurityGroupPolicy/apps/db" if found.waits else "")
+
+
+COREDNS = """
+---
+kind: Pod
+apiVersion: v1
+metadata:
+  name: coredns-5c9d-a
+  namespace: kube-system
+  labels: {k8s-app: kube-dns, pod-template-hash: 5c9d}
+  ownerReferences: [{kind: ReplicaSet, name: coredns-5c9d, controller: true}]
+spec:
+  containers:
+  - name: coredns
+    image: example/eks/coredns:v1.7.0
+    readinessProbe: {httpGet: {path: /ready, port: 8181}}
+status:
+  conditions: [{type: Ready, status: "READY"}]
+  containerStatuses: [{name: coredns, restartCount: 3}]
+---
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: coredns, namespace: kube-system}
+data: {Corefile: ".:53 {\\n errors\\n}"}
+"""
+OLD_FILE = "plugin/kubernetes: Corefile:6 - Error during parsing: unknown property 'upstream'\n"
+
+
+@pytest.mark.parametrize(
+    ("ready", "log", "refused", "lacks"),
+    [
+        ("False", OLD_FILE, True, "ready"),
+        ("False", "[INFO] plugin/reload: Running\n", False, "ready"),
+        ("True", OLD_FILE, False, ""),
+    ],
+)
+def test_cluster_dns(ready: str, log: str, refused: bool, lacks: str) -> None:
+    logs = {("kube-system", "coredns-5c9d-a", "coredns"): log}
+    found = cluster_dns.run(world(COREDNS.replace("READY", ready), logs=logs), MeshSubject())
+    assert isinstance(found, ClusterDns)
+    assert (found.failing, found.ready) == ((1, 0) if ready == "False" else (0, 1))
+    assert found.workload == "Deployment/kube-system/coredns"
+    assert ("upstream" in str(found.refused)) is refused
+    assert found.lacks == lacks
+
+
+def test_a_dns_log_that_cannot_be_read_is_not_said_to_be_well() -> None:
+    found = cluster_dns.run(world(COREDNS.replace("READY", "False")), MeshSubject())
+    assert isinstance(found.refused, Unavailable)
+    assert cluster_dns.run(world(""), MeshSubject()).failing == 0
 
 
 CLOSED = """
