@@ -19,10 +19,14 @@ from meshdoctor.model.kubernetes import Event, Workload
 from meshdoctor.model.patterns import pattern
 
 RECENT = timedelta(hours=1)
+AWS_TOKEN = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+AWS_TOKEN_WEBHOOK = "iam-for-pods.amazonaws.com"
+"""Where amazon-eks-pod-identity-webhook mounts the AWS token, and what EKS calls that webhook."""
 
 
 class Refusal(StrEnum):
-    """Who refused and why. The first group: the injection webhook could not be asked."""
+    """Who refused and why. The first group: the injection webhook could not be asked; OTHER_CALL:
+    a webhook of somebody else could not."""
 
     CALL_NO_ENDPOINTS = "call-no-endpoints"
     CALL_UNREACHABLE = "call-unreachable"
@@ -39,6 +43,7 @@ class Refusal(StrEnum):
     DUPLICATE = "duplicate"
     RESOURCES = "resources"
     NATIVE = "native"
+    OTHER_CALL = "other-call"
     OTHER = "other"
 
 
@@ -95,7 +100,7 @@ def read(text: str, at: datetime | None = None) -> Refused:
     called = _CALL.search(text)
     if called is not None:
         name, rest = called.group(1), called.group(2)
-        kind = _call(rest) if name.endswith(INJECTOR_SUFFIX) else Refusal.OTHER
+        kind = _call(rest) if name.endswith(INJECTOR_SUFFIX) else Refusal.OTHER_CALL
         return Refused(kind=kind, by=clean(name, 100), text=shown, at=at)
     denied = _DENIED.search(text)
     by = clean(denied.group(1), 100) if denied else ""
@@ -105,9 +110,10 @@ def read(text: str, at: datetime | None = None) -> Refused:
     quota = _QUOTA.search(text)
     if quota is not None:
         return Refused(kind=Refusal.QUOTA, by=quota.group(1), names_mesh=mesh, text=shown, at=at)
-    return Refused(
-        kind=_plugin(text, denied is not None), by=by, names_mesh=mesh, text=shown, at=at
-    )
+    kind = _plugin(text, denied is not None)
+    if kind is Refusal.DUPLICATE and AWS_TOKEN in text:
+        by = AWS_TOKEN_WEBHOOK
+    return Refused(kind=kind, by=by, names_mesh=mesh, text=shown, at=at)
 
 
 def _call(rest: str) -> Refusal:

@@ -52,6 +52,12 @@ def sees_injected(
     return None
 
 
+def named(configs: Iterable[WebhookConfiguration], webhook: str) -> WebhookConfiguration | None:
+    """The configuration that holds a webhook of this name; None: none does."""
+    found = (c for c in configs if any(w.name == webhook for w in c.webhooks))
+    return min(found, key=lambda c: c.name, default=None)
+
+
 def _own(
     config: WebhookConfiguration, namespace: Mapping[str, str], pod: Mapping[str, str]
 ) -> list[Webhook]:

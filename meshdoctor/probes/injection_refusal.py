@@ -25,7 +25,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import LimitRange
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.injection_reads import Next, injector_config, next_on_record
-from meshdoctor.probes.other_webhook_reads import upsets
+from meshdoctor.probes.other_webhook_reads import holder, service_of, upsets
 from meshdoctor.probes.startup_reads import refusal
 from meshdoctor.probes.view import View, attempt, probe
 
@@ -42,6 +42,7 @@ _SAID = (
     "names_mesh",
     "names_init",
     "other_webhook",
+    "other_service",
     "other_said",
     "policy_said",
 )
@@ -61,8 +62,11 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
     names_mesh: Annotated[Fact[bool], "the text names a container or volume of Istio's", OBSERVED]
     names_init: Annotated[Fact[bool], "the text names istio-init", OBSERVED]
     other_webhook: Annotated[
-        Fact[Ref], "webhook that was given a native sidecar's pod after the injector; empty: none"
+        Fact[Ref],
+        "webhook of somebody else: named by the text, or given a native sidecar's pod after the "
+        "injector; empty: none",
     ]
+    other_service: Annotated[Fact[Ref], "the Service that it calls, when it could not be asked"]
     other_said: Annotated[Fact[str], "the same as the end of a sentence"]
     injector: Annotated[Fact[Ref], "the injector's ConfigMap; empty: none is asked"]
     injector_name: Annotated[Fact[str], "that ConfigMap's name"]
@@ -96,6 +100,7 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
         "Pod",
         "ReplicaSet",
         "StatefulSet",
+        "ValidatingWebhookConfiguration",
     ),
 )
 def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
@@ -108,6 +113,8 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
         differs |= _refused(said, subject, alike.facts.policy_said)
     if isinstance(said, Refused) and said.kind is Refusal.NATIVE:
         differs |= _others(view, coming)
+    if isinstance(said, Refused) and said.kind in (Refusal.OTHER_CALL, Refusal.DUPLICATE):
+        differs |= _named(view, said.by)
     if not _TELLING.isdisjoint(coming.pod.annotations):
         differs |= _annotated(coming, alike.injector, subject)
     return replace(alike.facts, **differs) if differs else alike.facts
@@ -146,6 +153,7 @@ def _nothing_told(view: View, coming: Next, last: Injector | None) -> _Alike:
         names_mesh=False,
         names_init=False,
         other_webhook=Ref(""),
+        other_service=Ref(""),
         other_said="",
         injector=gone or its.ref,
         injector_name=gone or its.name,
@@ -193,6 +201,19 @@ def _others(view: View, coming: Next) -> dict[str, Any]:
     other = attempt(lambda: upsets(view, coming))
     ending = other if isinstance(other, Unavailable) else f" ({other} may)" if other else ""
     return {"other_webhook": other, "other_said": ending}
+
+
+def _named(view: View, webhook: str) -> dict[str, Any]:
+    """The webhook of somebody else that the words name, and the Service that it calls."""
+    found = attempt(lambda: holder(view, webhook)) if webhook else None
+    if isinstance(found, Unavailable):
+        return dict.fromkeys(("other_webhook", "other_service", "other_said"), found)
+    ref = found.ref if found is not None else ""
+    return {
+        "other_webhook": Ref(ref),
+        "other_service": service_of(found, webhook),
+        "other_said": f" ({ref} adds it)" if ref else "",
+    }
 
 
 def _annotated(

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshdoctor.mesh.admission import Refusal, read, standing
+from meshdoctor.mesh.admission import (
+    AWS_TOKEN,
+    AWS_TOKEN_WEBHOOK,
+    Refusal,
+    read,
+    standing,
+)
 from meshdoctor.model.kubernetes import (
     Condition,
     Event,
@@ -77,7 +83,7 @@ ROWS = [
     ('pods "x" is forbidden: error looking up service account a/b: serviceaccount "b" not found',
      Refusal.OTHER),
     ('Internal error occurred: failed calling webhook "x.example.com": context deadline exceeded',
-     Refusal.OTHER),
+     Refusal.OTHER_CALL),
     ("", Refusal.OTHER),
 ]  # fmt: skip
 
@@ -91,6 +97,9 @@ def test_names() -> None:
     assert read(DENY + "x").by == "rev.namespace.sidecar-injector.istio.io"
     assert read("exceeded quota: compute, requested").by == "compute"
     assert read(ROWS[14][0]).names_mesh
+    twice = 'spec.containers[2].volumeMounts[2].mountPath: Invalid value: "{}": must be unique'
+    assert read(twice.format(AWS_TOKEN)).by == AWS_TOKEN_WEBHOOK
+    assert read(twice.format("/data")).by == ""
     assert not read('violates PodSecurity "restricted": container "app" must set').names_mesh
 
 

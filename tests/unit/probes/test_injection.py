@@ -449,6 +449,33 @@ def test_a_webhook_that_undoes_the_native_sidecar(others: str, blamed: str) -> N
     assert (blamed in str(facts.other_said)) and bool(facts.other_said) is bool(blamed)
 
 
+BALANCER = """
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: KIND
+metadata: {name: aws-load-balancer-webhook}
+webhooks:
+- name: mpod.elbv2.k8s.aws
+  clientConfig: {service: {name: lbc, namespace: kube-system, port: 443}}
+"""
+NO_ANSWER = 'failed calling webhook \\"mpod.elbv2.k8s.aws\\": Post: context deadline exceeded'
+
+
+@pytest.mark.parametrize(
+    "kind", ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", ""]
+)
+def test_a_webhook_of_somebody_else_that_does_not_answer(kind: str) -> None:
+    others = BALANCER.replace("KIND", kind) if kind else ""
+    shop = SHOP.replace("readyReplicas: 1", "readyReplicas: 0")
+    facts = injection_refusal.run(world(MESH + shop + others + FAILED % NO_ANSWER), CART)
+    assert (facts.kind, facts.by) == ("other-call", "mpod.elbv2.k8s.aws")
+    assert facts.other_webhook == (f"{kind}//aws-load-balancer-webhook" if kind else "")
+    assert facts.other_service == ("Service/kube-system/lbc" if kind else "")
+    refused = {"ValidatingWebhookConfiguration": ForbiddenError("ValidatingWebhookConfiguration")}
+    unseen = world(MESH + shop + FAILED % NO_ANSWER, failing=refused)
+    assert isinstance(injection_refusal.run(unseen, CART).other_webhook, Unavailable)
+
+
 @pytest.mark.parametrize(
     ("log", "reason", "told"),
     [
