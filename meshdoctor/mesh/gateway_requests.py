@@ -129,20 +129,20 @@ def unrouted(
     """The most frequent of such requests that a wider host's rules would take; failing that, those
     to the host and path asked about, or, where no path is named, to a host of which nothing is
     routed. `routes` are bound to the gateway."""
-    seen: dict[tuple[str, str, str], int] = defaultdict(int)
+    seen: dict[tuple[str, str, str, str], int] = defaultdict(int)
     routed, over_tls = set(), set()
     for line in lines:
         if not line.method or not line.authority:
             continue
         if ev.unrouted(line):
-            seen[host_of(line), path_of(line), line.method] += 1
+            seen[host_of(line), line.authority, path_of(line), line.method] += 1
             if line.server_name:
                 over_tls.add(host_of(line))
         else:
             routed.add(host_of(line))
     found = []
-    for (host, called, method), count in seen.items():
-        one = _judge(host, called, method, count, routes)
+    for (host, authority, called, method), count in seen.items():
+        one = _judge(host, authority, called, method, count, routes)
         concerns = host == asked and (path == called or not path and host not in routed)
         passing = _passing(host, routes) if host in over_tls else None
         if one is not None and one.narrow is None and passing is not None:
@@ -155,21 +155,22 @@ def unrouted(
 
 
 def _judge(
-    host: str, path: str, method: str, count: int, routes: Sequence[VirtualService]
+    host: str, authority: str, path: str, method: str, count: int, routes: Sequence[VirtualService]
 ) -> Unrouted | None:
-    """None when a rule of its own virtual host may take the request after all."""
+    """None when a rule of its own virtual host may take the request after all. Hosts are compared
+    without case and port; what a rule says of the authority is compared as it came."""
     domains = {own.lower() for route in routes if route.spec.http for own in hosts(route)}
     covering = sorted((d for d in domains if host_matches(d, host)), key=_told, reverse=True)
     short = next((r for r in routes if "." not in host and host in _written(r)), None)
     if not covering:
         return Unrouted(host=host, path=path, count=count, short=short)
     own = [r for r in routes if covering[0] in _domains(r)]
-    if any(may_take(rule, host, path, method) for route in own for rule in route.spec.http):
+    if any(may_take(rule, authority, path, method) for route in own for rule in route.spec.http):
         return None
     for domain in covering[1:]:
         for route in routes:
             if domain in _domains(route) and any(
-                may_take(rule, host, path, method) for rule in route.spec.http
+                may_take(rule, authority, path, method) for rule in route.spec.http
             ):
                 return Unrouted(host=host, path=path, count=count, narrow=own[0], wide=route)
     return Unrouted(host=host, path=path, count=count, narrow=own[0])
@@ -220,12 +221,12 @@ def sends_to_https(server: Server, host: str) -> bool:
     return redirects and any(host_matches(own, host) for own in named)
 
 
-def may_take(rule: HttpRoute, host: str, path: str, method: str) -> bool:
+def may_take(rule: HttpRoute, authority: str, path: str, method: str) -> bool:
     """Whether a rule may take such a request: what its log line does not tell may hold."""
-    return not rule.match or any(_may_match(m, host, path, method) for m in rule.match)
+    return not rule.match or any(_may_match(m, authority, path, method) for m in rule.match)
 
 
-def _may_match(match: HttpMatch, host: str, path: str, method: str) -> bool:
+def _may_match(match: HttpMatch, authority: str, path: str, method: str) -> bool:
     uri = match.uri
     if match.ignore_uri_case and uri is not None:
         path = path.lower()
@@ -234,7 +235,7 @@ def _may_match(match: HttpMatch, host: str, path: str, method: str) -> bool:
             prefix=uri.prefix.lower() if uri.prefix is not None else None,
             regex=uri.regex,
         )
-    pairs = ((uri, path), (match.method, method), (match.authority, host))
+    pairs = ((uri, path), (match.method, method), (match.authority, authority))
     return all(_may_be(wanted, text) for wanted, text in pairs)
 
 

@@ -182,6 +182,22 @@ def _split(text: str) -> tuple[str, str]:
     return (space, dns) if slash else ("*", text)
 
 
+_PSEUDO = frozenset({":path", ":method", ":authority", ":scheme"})
+
+
+def impossible(route: VirtualService) -> tuple[int, str]:
+    """The first http rule, from 1, that asks in each of its matches for a header that no request
+    has, and that header: HTTP has no other header with a colon before it. (0, ""): none."""
+    for number, rule in enumerate(route.spec.http, start=1):
+        asked = [
+            next((name for name in one.headers if name.startswith(":") and name not in _PSEUDO), "")
+            for one in rule.match
+        ]
+        if asked and all(asked):
+            return number, asked[0]
+    return 0, ""
+
+
 class Shadow(Struct, frozen=True, kw_only=True):
     """http rule `later` can never match: `earlier` takes all of it (positions from 0)."""
 

@@ -49,6 +49,8 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     dropped_rule: Annotated[Fact[int], "an http rule that its delegate gives nothing; 0: none"]
     dropped: Annotated[Fact[str], "which delegate and why, in words; empty: none"]
     delegate: Annotated[Fact[Ref], "that delegate; empty: it does not exist"]
+    impossible_rule: Annotated[Fact[int], "an http rule that no request can match; 0: none"]
+    impossible: Annotated[Fact[str], "the header that it asks for"]
     unlistened: Annotated[
         Fact[Ref], "a Gateway whose servers for its hosts take TCP, while it has http rules only"
     ]
@@ -81,6 +83,8 @@ _NONE = VirtualServiceFacts(
     dropped_rule=0,
     dropped="",
     delegate=Ref(""),
+    impossible_rule=0,
+    impossible="",
     unlistened=Ref(""),
     unlistened_port=0,
 )
@@ -124,6 +128,8 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
             shadowed_rule=shadow.later + 1,
             covering_rule=shadow.earlier + 1,
         )
+    rule, header = routes.impossible(route)
+    facts = replace(facts, impossible_rule=rule, impossible=clean(header, 100))
     facts = _delegates(view, route, facts, mesh.default_virtual_service_export_to)
     return _targets(view, route, _subsets(view, route, facts))
 

@@ -12,11 +12,14 @@ from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import services_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import EnvoyFilter, Gateway
+from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway
 from meshdoctor.model.kubernetes import Ingress, Pod, Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, attempt, probe
+
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+"""The label of what istiod makes for a Gateway of the Gateway API."""
 
 
 class GatewayFront(Struct, frozen=True, kw_only=True):
@@ -70,6 +73,7 @@ READS = (
     "Gateway",
     "Ingress",
     "Job",
+    "K8sGateway",
     "Pod",
     "Service",
     "StatefulSet",
@@ -92,9 +96,20 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
     services = services_of(pod.labels, view.objects("Service", Service, pod.namespace))
     filters = view.objects("EnvoyFilter", EnvoyFilter)
     expects = front.expects_proxy_protocol(reading.mesh_config(view), pod, filters)
-    facts = _facts(
-        subject, pod, gateways, services, front.crossed(services, gateways, pod), expects
-    )
+    servers: list[tuple[str, gt.TlsServer]] = [
+        (gateway.ref, server)
+        for gateway in gateways
+        for server in gt.of_gateway(gateway, pod.namespace)
+    ]
+    own = view.objects("K8sGateway", K8sGateway, pod.namespace)
+    servers += [
+        (gateway.ref, server)
+        for gateway in own
+        if gateway.name == pod.labels.get(GATEWAY_NAME)
+        for server in gt.of_k8s_gateway(gateway)
+    ]
+    crossed = front.crossed(services, gateways, pod)
+    facts = _facts(subject, pod, servers, services, crossed, expects)
     before = attempt(lambda: _before(view, services))
     if isinstance(before, Unavailable):
         return replace(facts, ingress=before, nameless=before, named=before)
@@ -122,19 +137,17 @@ def _before(view: View, services: tuple[Service, ...]) -> tuple[Ingress, ...]:
 def _facts(
     subject: WorkloadSubject,
     pod: Pod,
-    gateways: tuple[Gateway, ...],
+    servers: list[tuple[str, gt.TlsServer]],
     services: tuple[Service, ...],
     crossed: front.Crossed | None,
     expects: bool,
 ) -> GatewayFront:
     balancer = next((s for s in services if s.spec.type == "LoadBalancer"), None)
-    servers = [(g, s) for g in gateways for s in gt.of_gateway(g, pod.namespace)]
-    first = next((g for g, s in servers if s.mode), None)
     return GatewayFront(
         gateway=True,
         terminates=any(s.mode for _, s in servers),
         east_west=any(s.mode == gt.AUTO_PASSTHROUGH for _, s in servers),
-        first=Ref(first.ref if first else ""),
+        first=Ref(next((ref for ref, s in servers if s.mode), "")),
         crossed=crossed.kind if crossed else "",
         crossed_port=crossed.port if crossed else 0,
         crossed_gateway=Ref(crossed.gateway.ref if crossed else ""),

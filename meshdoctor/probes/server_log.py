@@ -44,6 +44,9 @@ class ServerLog(Struct, frozen=True, kw_only=True):
     app_address: Annotated[Fact[str], "address that the proxy tried in the pod", OBSERVED]
     app_timeouts: Annotated[Fact[int], "UF timed out towards the application", OBSERVED]
     app_closed: Annotated[Fact[int], "UC: the application closed the connection", OBSERVED]
+    app_patience: Annotated[
+        Fact[int], "seconds after which it did so, the same each time; 0: no such", OBSERVED
+    ]
     app_reset: Annotated[Fact[int], "UR: the application reset the request", OBSERVED]
     protocol_errors: Annotated[Fact[int], "UPE: the application broke the protocol", OBSERVED]
     bad_requests: Annotated[Fact[int], "DPE: bytes that are no HTTP, such as TLS", OBSERVED]
@@ -159,6 +162,7 @@ def _facts(
         ),
         app_timeouts=n(lambda line: ev.connect_word(line) == "timeout"),
         app_closed=n(lambda line: "UC" in line.flags),
+        app_patience=of_client(ev.same_wait(line for line in calls if "UC" in line.flags)),
         app_reset=n(lambda line: "UR" in line.flags),
         protocol_errors=n(lambda line: "UPE" in line.flags),
         bad_requests=n(lambda line: "DPE" in line.flags),

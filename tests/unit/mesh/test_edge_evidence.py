@@ -203,6 +203,20 @@ def test_what_a_gateway_forwards_bears_its_callers_address(
     assert len(ev.from_peers([line(remote=remote)], peers)) == sent
 
 
+@pytest.mark.parametrize(
+    ("durations", "seconds"),
+    [
+        ((120_001, 120_000, 120_900), 120),
+        ((120_001, 120_000), 0),
+        ((120_001, 120_000, 90_000), 0),
+        ((15, 15, 15), 0),  # closed at once: no patience at all
+        ((), 0),
+    ],
+)
+def test_the_same_wait(durations: tuple[int, ...], seconds: int) -> None:
+    assert ev.same_wait(line(duration=one) for one in durations) == seconds
+
+
 def test_span_adds_the_duration() -> None:
     one = line(duration=600_000)
     assert ev.span([one]) == (

@@ -116,6 +116,17 @@ def test_unrouted(host: str, path: str, asked: tuple[str, str], told: str) -> No
     assert shown == told
 
 
+def test_an_authority_is_compared_as_it_came() -> None:
+    text = ROUTES.replace(
+        "{uri: {prefix: /own}, method: {exact: GET}}", "{authority: {prefix: foo}}"
+    )
+    routes = many(VirtualService, text)
+    for host, narrow in (("foo.bar", ""), ("Foo.bar", "named")):
+        lost = line(first="GET /x HTTP/1.1", code=404, flags="NR", host=host, details="-")
+        found = gr.unrouted([lost], routes, "foo.bar")
+        assert (found.narrow.name if found and found.narrow else "") == narrow
+
+
 def test_scanners_of_a_host_that_is_served() -> None:
     routes = many(VirtualService, ROUTES)
     lost = line(first="GET /.env HTTP/1.1", code=404, flags="NR", host="foo.bar", details="-")

@@ -143,6 +143,20 @@ def test_hosts_that_a_gateway_admits(host: str, ns: str, outside: str) -> None:
     assert routes.host_outside(route, many(Gateway, GATEWAYS)[0]) == outside
 
 
+@pytest.mark.parametrize(
+    ("rules_", "found"),
+    [
+        ("[{match: [{headers: {':uri': {exact: /a}}}]}]", (1, ":uri")),
+        ("[{}, {match: [{headers: {':uri': {exact: /a}}}]}]", (2, ":uri")),
+        ("[{match: [{headers: {':uri': {exact: /a}}}, {uri: {exact: /a}}]}]", (0, "")),
+        ("[{match: [{headers: {':path': {exact: /a}, x-user: {exact: a}}}]}]", (0, "")),
+        ("[{}]", (0, "")),
+    ],
+)
+def test_a_header_that_nobody_sends(rules_: str, found: tuple[int, str]) -> None:
+    assert routes.impossible(vs("a", f"{{hosts: [x.y], http: {rules_}}}")) == found
+
+
 HTTP, TCP = "http: [{}]", "tcp: [{}]"
 
 

@@ -87,6 +87,26 @@ def test_front() -> None:
     assert not front(APP).gateway and front(APP).service == ""
 
 
+K8S = """
+---
+kind: Gateway
+apiVersion: gateway.networking.k8s.io/v1
+metadata: {name: api, namespace: istio-system}
+spec:
+  listeners:
+  - {name: https, hostname: a.x.com, port: 443, protocol: HTTPS}
+"""
+
+
+@pytest.mark.parametrize(("name", "terminates"), [("api", True), ("other", False)])
+def test_front_of_the_gateway_api(name: str, terminates: bool) -> None:
+    label = f"labels: {{istio: gw, gateway.networking.k8s.io/gateway-name: {name}}}"
+    text = OBJECTS.replace("kind: Gateway", "kind: Sidecar").replace("labels: {istio: gw}", label)
+    found = gateway_front.run(world(text + K8S), GW)
+    assert isinstance(found, GatewayFront) and found.terminates is terminates
+    assert found.first == ("Gateway/istio-system/api" if terminates else "")
+
+
 @pytest.mark.parametrize(("host", "asked"), [("c.x.com", True), ("a.x.com", False)])
 def test_log(host: str, asked: bool) -> None:
     logs = {("istio-system", "gw-1", "istio-proxy"): NR.format(sni="c.x.com")}
