@@ -16,6 +16,7 @@ from meshdoctor.model.kubernetes import NetworkPolicy, Pod
 MODE = "istio.io/dataplane-mode"
 REDIRECTION = "ambient.istio.io/redirection"
 PROBE_SOURCE = "169.254.7.127"
+CILIUM_CONFIG = ("kube-system", "cilium-config")
 
 
 class Wanted(StrEnum):
@@ -51,6 +52,17 @@ def wanted(pod: Pod, namespace: Mapping[str, str], excluded: Iterable[str]) -> W
 def redirection(pod: Pod) -> str:
     """enabled, pending, or "" when istio-cni never touched the pod."""
     return pod.annotations.get(REDIRECTION, "")
+
+
+def cilium_drops_probes(settings: Mapping[str, str]) -> bool:
+    """Whether Cilium loses the answers to probes from a link-local address: its BPF masquerading
+    rewrites them (istio/istio#52208), its BPF host routing knows no way there (#57911).
+
+    `settings` are those of its ConfigMap; host routing comes with kube-proxy's replacement.
+    """
+    replaced = settings.get("kube-proxy-replacement", "") in ("true", "strict")
+    legacy = settings.get("enable-host-legacy-routing", "") == "true"
+    return settings.get("enable-bpf-masquerade", "") == "true" or (replaced and not legacy)
 
 
 def probe_blocking_policy(policies: Iterable[NetworkPolicy], pod: Pod) -> NetworkPolicy | None:

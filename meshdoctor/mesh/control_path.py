@@ -12,11 +12,13 @@ from msgspec import Struct
 
 from meshdoctor.mesh.network_policy import EGRESS, Blocked, blocked
 from meshdoctor.mesh.selectors import label_selected
-from meshdoctor.model.kubernetes import NetworkPolicy, Pod, SecurityGroupPolicy
+from meshdoctor.model.kubernetes import NetworkPolicy, Pod, SecurityGroupPolicy, Workload
 
 XDS = 15012
 DNS = 53
 BRANCH_INTERFACE = "vpc.amazonaws.com/pod-eni"
+POLICY_MODE = "NETWORK_POLICY_ENFORCING_MODE"
+ENFORCES = "--enable-network-policy=true"
 
 
 class Closed(Struct, frozen=True, kw_only=True):
@@ -55,6 +57,21 @@ def closed(
         if found and all(found):
             return Closed(by=found[0], to=what)
     return Closed()
+
+
+def denies_unselected(agent: Workload, policies: Iterable[NetworkPolicy], pod: Pod) -> bool:
+    """Whether the VPC CNI lets a pod send and receive nothing, for no NetworkPolicy selects it.
+
+    Strict mode does so once NetworkPolicies are enforced at all (amazon-vpc-cni-k8s README:
+    NETWORK_POLICY_ENFORCING_MODE; its node agent's flag).
+    """
+    spec = agent.spec.template.spec
+    env = {e.name: e.value for c in (*spec.init_containers, *spec.containers) for e in c.env}
+    enforced = any(ENFORCES in (*c.args, *c.command) for c in spec.containers)
+    if env.get(POLICY_MODE, "") != "strict" or not enforced:
+        return False
+    mine = (p for p in policies if p.namespace == pod.namespace)
+    return not any(label_selected(p.spec.pod_selector, pod.labels) for p in mine)
 
 
 def own_groups(

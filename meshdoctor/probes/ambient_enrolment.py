@@ -6,12 +6,15 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.ambient import (
+    CILIUM_CONFIG,
     MODE,
     Wanted,
+    cilium_drops_probes,
     probe_blocking_policy,
     redirection,
     wanted,
 )
+from meshdoctor.mesh.branch_interface import enforcement
 from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, read_log
 from meshdoctor.mesh.control_path import BRANCH_INTERFACE
 from meshdoctor.mesh.pod_startup import recent
@@ -19,8 +22,9 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, is_sidecar
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import NetworkPolicy, Pod
+from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes.eks_reads import group_policy, vpc_cni
 from meshdoctor.probes.injection_reads import space_of
 from meshdoctor.probes.node_reads import NodePod, NodePods, cni_config, log_of_agent, node_pods
 from meshdoctor.probes.reading import workload
@@ -53,7 +57,12 @@ class AmbientEnrolment(Struct, frozen=True, kw_only=True):
     probe_text: Annotated[Fact[str], "the newest of them", OBSERVED]
     health_text: Annotated[Fact[str], "agent log: the pod will fail its probes", OBSERVED]
     policy: Annotated[Fact[Ref], "NetworkPolicy that drops the kubelet's probes; empty: none"]
-    branch_eni: Annotated[Fact[bool], "the pod has a branch network interface (EKS)"]
+    dropped_by: Annotated[
+        Fact[Ref],
+        "what else drops them: aws-node in strict mode where the pod has a branch interface, or "
+        "cilium-config with BPF masquerading or host routing; empty: nothing known",
+    ]
+    group_policy: Annotated[Fact[Ref], "the SecurityGroupPolicy behind the branch interface"]
 
 
 @probe(
@@ -68,6 +77,8 @@ class AmbientEnrolment(Struct, frozen=True, kw_only=True):
         "Namespace",
         "NetworkPolicy",
         "Pod",
+        "SecurityGroupPolicy",
+        "ServiceAccount",
         "StatefulSet",
         "log",
     ),
@@ -106,7 +117,8 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         probe_text=trouble.probe_text,
         health_text=trouble.health_text,
         policy=trouble.policy,
-        branch_eni=BRANCH_INTERFACE in pod.annotations,
+        dropped_by=trouble.dropped_by,
+        group_policy=trouble.group_policy,
     )
 
 
@@ -126,6 +138,8 @@ class _Trouble(Struct, frozen=True, kw_only=True):
     probe_text: Fact[str] = ""
     health_text: Fact[str] = ""
     policy: Fact[Ref] = Ref("")
+    dropped_by: Fact[Ref] = Ref("")
+    group_policy: Fact[Ref] = Ref("")
 
 
 NO_TROUBLE = _Trouble()
@@ -145,7 +159,23 @@ def _trouble(view: View, pod: Pod, agent: NodePod | None) -> _Trouble:
         probe_text=attempt(lambda: next(iter(known(timeouts)), "")),
         health_text=log if isinstance(log, Unavailable) else log.health_checks,
         policy=policy,
+        dropped_by=attempt(lambda: _dropped_by(view, pod) if known(timeouts) else Ref("")),
+        group_policy=attempt(lambda: _group_policy(view, pod) if known(timeouts) else Ref("")),
     )
+
+
+def _dropped_by(view: View, pod: Pod) -> Ref:
+    """What on the node loses probes that come from a link-local address."""
+    if BRANCH_INTERFACE in pod.annotations:
+        agent = vpc_cni(view)
+        return Ref(agent.ref if agent is not None and enforcement(agent).strict else "")
+    config = view.object("ConfigMap", ConfigMap, *CILIUM_CONFIG)
+    return Ref(config.ref if config is not None and cilium_drops_probes(config.data) else "")
+
+
+def _group_policy(view: View, pod: Pod) -> Ref:
+    found = group_policy(view, pod)
+    return Ref(found.ref if found is not None else "")
 
 
 def _timeouts(view: View, pod: Pod) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.control_path import Closed, closed
+from meshdoctor.mesh.control_path import Closed, closed, denies_unselected
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of
 from meshdoctor.model.evidence import Unavailable
@@ -16,12 +16,19 @@ from meshdoctor.model.kubernetes import (
 )
 from meshdoctor.model.subjects import ProxySubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import MissingError
-from meshdoctor.probes.eks_reads import group_policy
+from meshdoctor.probes.eks_reads import group_policy, vpc_cni
 from meshdoctor.probes.reading import istiod_pods, namespace_labels, network_policies
 from meshdoctor.probes.startup_reads import startups
 from meshdoctor.probes.view import View, attempt, probe
 
-READS = ("Namespace", "NetworkPolicy", "Pod", "SecurityGroupPolicy", "ServiceAccount")
+READS = (
+    "DaemonSet",
+    "Namespace",
+    "NetworkPolicy",
+    "Pod",
+    "SecurityGroupPolicy",
+    "ServiceAccount",
+)
 _RESOLVERS = ("kube-system", "k8s-app", "kube-dns")
 
 
@@ -32,6 +39,11 @@ class WayToIstiod(Struct, frozen=True, kw_only=True):
     policy: Annotated[Fact[Ref], "the NetworkPolicy that drops it; empty: none"]
     group_policy: Annotated[
         Fact[Ref], "the SecurityGroupPolicy that gives the pod its own groups; empty: none"
+    ]
+    denier: Annotated[
+        Fact[Ref],
+        "aws-node, which in strict mode denies all to pods that no NetworkPolicy selects; empty: "
+        "it does not",
     ]
     down: Annotated[Fact[Ref], "istiod's workload, where none of its pods is ready; empty: one is"]
     said: Annotated[Fact[str], "the same as the end of a sentence"]
@@ -55,18 +67,24 @@ def workload_way_to_istiod(view: View, subject: WorkloadSubject) -> WayToIstiod:
 def _way(view: View, pod: Pod) -> WayToIstiod:
     status = pod.container_status(PROXY)
     if status is None or status.ready:
-        return WayToIstiod(policy=Ref(""), group_policy=Ref(""), down=Ref(""), said="")
+        nothing = Ref("")
+        return WayToIstiod(
+            policy=nothing, group_policy=nothing, denier=nothing, down=nothing, said=""
+        )
     policy = attempt(lambda: _policy(view, pod))
     groups = attempt(lambda: group_policy(view, pod))
+    denier = attempt(lambda: _denier(view, pod))
     down = attempt(lambda: _down(view))
     told = [
         policy.said if isinstance(policy, Closed) else "",
         _told(groups) if isinstance(groups, SecurityGroupPolicy) else "",
+        _denied(denier) if isinstance(denier, str) else "",
         f"; no pod of {down} is ready" if isinstance(down, str) and down else "",
     ]
     return WayToIstiod(
         policy=Ref(_ref(policy.by.policy)) if isinstance(policy, Closed) else policy,
         group_policy=groups if isinstance(groups, Unavailable) else Ref(_ref(groups)),
+        denier=denier if isinstance(denier, Unavailable) else Ref(denier),
         down=down if isinstance(down, Unavailable) else Ref(down),
         said=clean("".join(told), 400),
     )
@@ -80,6 +98,19 @@ def _down(view: View) -> str:
     """Empty too where no istiod runs in this cluster: a remote one may answer."""
     pods = istiod_pods(view)
     return "" if not pods or any(map(is_ready, pods)) else owner_of(pods[0]).ref
+
+
+def _denier(view: View, pod: Pod) -> str:
+    agent = vpc_cni(view)
+    if agent is None:
+        return ""
+    policies = network_policies(view, {pod.namespace})
+    return agent.ref if denies_unselected(agent, policies, pod) else ""
+
+
+def _denied(denier: str) -> str:
+    mode = "enforces NetworkPolicies in strict mode, and none selects the pod: all is denied to it"
+    return f"; {denier} {mode}" if denier else ""
 
 
 def _policy(view: View, pod: Pod) -> Closed:

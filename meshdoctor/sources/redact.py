@@ -21,7 +21,7 @@ from meshdoctor.model.patterns import pattern
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _OWN_ENV = pattern(
     r"^(?:PILOT|ISTIO|PROXY|ISTIO_META|XDS|ENABLE|DISABLE|INJECTION|VALIDATION|POD|AWS_VPC|ENI_CONFIG|UNSAFE"
-    r"|INBOUND|OUTBOUND|INTERCEPTION|CITADEL|SIDECAR|TERMINATION|WARM)_"
+    r"|INBOUND|OUTBOUND|INTERCEPTION|CITADEL|SIDECAR|TERMINATION|WARM|NETWORK_POLICY)_"
     r"|^(?:TRUST_DOMAIN|REVISION|PLATFORM|CLOUD_PLATFORM|KUBECONFIG|NODE_NAME|NAMESPACE|NO_PROXY"
     r"|HTTP_PROXY|HTTPS_PROXY|LIMITS|GOMAXPROCS|GOMEMLIMIT|INSTANCE_IP|SERVICE_ACCOUNT|HOST_IP"
     r"|CLUSTER_ID|CA_ADDR|CA_PROVIDER|CA_ROOT_CA|CA_TRUSTED_NODE_ACCOUNTS|JWT_POLICY|JWT_RULE"
@@ -34,7 +34,9 @@ _OWN_ENV = pattern(
 _PLAIN_VALUE = pattern(
     r"^(?:true|false|\d{1,5}(?:\.\d{1,5})?[a-z]{0,3}|/[\w./{}$-]*|-?)$", re.IGNORECASE
 )
-_MESH_MAPS = pattern(r"^(?:istio|values|ztunnel|aws-auth$|amazon-vpc-cni$|coredns$|kube-root-ca)")
+_MESH_MAPS = pattern(
+    r"^(?:istio|values|ztunnel|aws-auth$|amazon-vpc-cni$|cilium-config$|coredns$|kube-root-ca)"
+)
 _CERTIFICATES = pattern(r"\A(?:\s*-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\s*)+\Z")
 _FLAG = pattern(r"^--?([A-Za-z0-9][\w.-]*)$")
 _BEARER = pattern(

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from meshdoctor.mesh.control_path import closed, own_groups
+from meshdoctor.mesh.control_path import closed, denies_unselected, own_groups
 from meshdoctor.model.kubernetes import (
     Meta,
     NetworkPolicy,
@@ -12,6 +12,7 @@ from meshdoctor.model.kubernetes import (
     PodStatus,
     SecurityGroupPolicy,
     SecurityGroupPolicySpec,
+    Workload,
 )
 
 SPACES: dict[str, dict[str, str]] = {"shop": {}, "istio-system": {}, "kube-system": {}}
@@ -101,3 +102,32 @@ def test_own_groups(spec: object, found: bool) -> None:
     )
     assert (own_groups([one], pod("shop", "pay"), {"role": "db"}) is one) is found
     assert own_groups([one], pod("bank", "pay"), {"role": "db"}) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "flag", "selector", "denied"),
+    [
+        ("strict", "--enable-network-policy=true", None, True),
+        ("strict", "--enable-network-policy=true", {"app": "cart"}, True),
+        ("strict", "--enable-network-policy=true", {"app": "pay"}, False),
+        ("strict", "--enable-network-policy=true", {}, False),
+        ("strict", "--enable-network-policy=false", None, False),
+        ("standard", "--enable-network-policy=true", None, False),
+    ],
+)
+def test_denies_unselected(
+    mode: str, flag: str, selector: dict[str, str] | None, denied: bool
+) -> None:
+    containers = [
+        {"name": "aws-node", "env": [{"name": "NETWORK_POLICY_ENFORCING_MODE", "value": mode}]},
+        {"name": "aws-eks-nodeagent", "args": ["--enable-ipv6=false", flag]},
+    ]
+    template = {"spec": {"containers": containers}}
+    agent = msgspec.convert({"kind": "DaemonSet", "spec": {"template": template}}, Workload)
+    spec = {"spec": {"podSelector": {"matchLabels": selector}}}
+    found = [msgspec.convert(spec, NetworkPolicy)] if selector is not None else []
+    own = [msgspec.structs.replace(p, metadata=Meta(namespace="shop")) for p in found]
+    other = [msgspec.structs.replace(p, metadata=Meta(namespace="bank")) for p in found]
+    assert denies_unselected(agent, own, pod("shop", "pay")) is denied
+    if not denied and selector is not None:
+        assert denies_unselected(agent, other, pod("shop", "pay"))

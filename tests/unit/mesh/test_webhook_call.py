@@ -221,3 +221,18 @@ def test_texts_of_proxy_config() -> None:
     assert not said("EXIT_ON_ZERO_ACTIVE_CONNECTIONS: ").exits_on_zero
     assert proxy_setup.release("docker.io/istio/proxyv2:1.30.3-distroless") == (1, 30)
     assert proxy_setup.release("reg:5000/proxyv2:latest") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "drops"),
+    [
+        ({}, False),
+        ({"enable-bpf-masquerade": "true"}, True),
+        ({"enable-bpf-masquerade": "false", "kube-proxy-replacement": "false"}, False),
+        ({"kube-proxy-replacement": "true"}, True),
+        ({"kube-proxy-replacement": "strict"}, True),
+        ({"kube-proxy-replacement": "true", "enable-host-legacy-routing": "true"}, False),
+    ],
+)
+def test_cilium_drops_probes(settings: dict[str, str], drops: bool) -> None:
+    assert ambient.cilium_drops_probes(settings) is drops

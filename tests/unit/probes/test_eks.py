@@ -3,6 +3,7 @@
 import pytest
 
 from meshdoctor.mesh.branch_interface import MODE
+from meshdoctor.mesh.control_path import ENFORCES, POLICY_MODE
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import (
     EdgeSubject,
@@ -371,6 +372,21 @@ def test_way_to_istiod(ready: bool, policy: str, groups: str) -> None:
     assert isinstance(found, WayToIstiod)
     assert (found.policy, found.group_policy) == (policy, groups)
     assert ("sg-1, sg-2" in str(found.said)) is not ready
+
+
+def test_network_policies_in_strict_mode() -> None:
+    text = AGENT.replace("{name: A, value: b}", f"{{name: {POLICY_MODE}, value: strict}}")
+    agent = text.replace(
+        "[{name: aws-node,", f"[{{name: agent, args: [{ENFORCES}]}}, {{name: aws-node,"
+    )
+    waiting = pod("apps", "rep-1", "10.0.0.2", "a", ready=False)
+    found = proxy_way_to_istiod.run(world(waiting + agent), ProxySubject("apps", "rep-1", "rep"))
+    assert found.denier == "DaemonSet/kube-system/aws-node"
+    assert "strict mode" in str(found.said)
+    opened = proxy_way_to_istiod.run(
+        world(waiting + agent + CLOSED), ProxySubject("apps", "rep-1", "rep")
+    )
+    assert (opened.denier, opened.policy) == ("", "NetworkPolicy/apps/closed")
 
 
 @pytest.mark.parametrize(("ready", "down"), [(False, "Deployment/istio-system/istiod"), (True, "")])

@@ -534,6 +534,55 @@ def test_wanted_in_ambient_and_only_pending() -> None:
     assert facts.ambient_mesh is True
 
 
+PROBE_LATE = """
+---
+apiVersion: v1
+kind: Event
+metadata: {name: late, namespace: shop}
+involvedObject: {kind: Pod, name: cart-7c9d8b6f5-xxxxx, namespace: shop}
+type: Warning
+reason: Unhealthy
+message: 'Readiness probe failed: i/o timeout'
+lastTimestamp: '2026-11-18T09:25:00Z'
+"""
+CILIUM = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: cilium-config, namespace: kube-system}
+data: {enable-bpf-masquerade: 'MASQUERADE'}
+"""
+AWS_NODE = """
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: aws-node, namespace: kube-system}
+spec: {template: {spec: {containers: [{name: aws-node, env: [{name: MODE, value: standard}]}]}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("branch", "others", "blamed"),
+    [
+        (False, CILIUM.replace("MASQUERADE", "true"), "ConfigMap/kube-system/cilium-config"),
+        (False, CILIUM.replace("MASQUERADE", "false"), ""),
+        (False, AWS_NODE, ""),
+        (True, AWS_NODE, "DaemonSet/kube-system/aws-node"),
+        (True, AWS_NODE.replace("MODE", "POD_SECURITY_GROUP_ENFORCING_MODE"), ""),
+    ],
+)
+def test_what_drops_probes_of_an_ambient_pod(branch: bool, others: str, blamed: str) -> None:
+    notes = "ambient.istio.io/redirection: enabled"
+    if branch:
+        notes += ", vpc.amazonaws.com/pod-eni: '[]'"
+    shop = SHOP.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+    live = pod(NEW, sidecar=False, ready="False").replace(
+        "  namespace: shop\n", f"  namespace: shop\n  annotations: {{{notes}}}\n", 1
+    )
+    found = ambient_enrolment.run(world(MESH + shop + live + ZTUNNEL + PROBE_LATE + others), CART)
+    assert (found.probe_timeouts, found.dropped_by) == (1, blamed)
+
+
 def test_no_ztunnel_no_ambient_mesh() -> None:
     facts = ambient_enrolment.run(world(MESH + SHOP + pod(NEW, sidecar=True)), CART)
     assert (facts.ambient_mesh, facts.wanted) == (False, "not-labelled")

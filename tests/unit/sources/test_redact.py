@@ -292,15 +292,18 @@ def test_what_judgement_needs_is_kept(tmp_path: Path) -> None:
         {"name": "PILOT_ENABLE_X", "value": "true"},
         {"name": "TRUST_DOMAIN", "value": "cluster.local"},
         {"name": "ISTIO_META_CLUSTER_ID", "value": "Kubernetes"},
+        {"name": "NETWORK_POLICY_ENFORCING_MODE", "value": "strict"},
         {"name": "PORT", "value": "8080"},
     ]
     got = Redactor().object({"kind": "Pod", "spec": {"containers": [{"name": "a", "env": env}]}})
     values = [one["value"] for one in got["spec"]["containers"][0]["env"]]
-    assert values == ["true", "cluster.local", "Kubernetes", "redacted-env-1"]
+    assert values == ["true", "cluster.local", "Kubernetes", "strict", "redacted-env-1"]
     maps = {"kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {}}
     certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
     maps["data"] = {"ca.crt": certificate, "other": "x"}
     kept = Redactor().object(maps)["data"]
     assert kept == {"ca.crt": certificate, "other": "redacted-config-1"}
+    maps |= {"metadata": {"name": "cilium-config"}, "data": {"enable-bpf-masquerade": "true"}}
+    assert Redactor().object(maps)["data"] == maps["data"]
     tls = {"kind": "Gateway", "tls": {"credentialName": "web", "privateKey": "/etc/key.pem"}}
     assert Redactor().object(tls) == tls
