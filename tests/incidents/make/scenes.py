@@ -5,6 +5,7 @@ from tests.incidents.make.lines import exchange, refused, request, reset
 from tests.incidents.make.scenes_delivery import DELIVERY
 from tests.incidents.make.scenes_posted import POSTED
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
+from tests.incidents.make.scenes_posted_eks import POSTED_EKS
 from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
@@ -241,6 +242,7 @@ SCENES = (
     *POSTED,
     *POSTED_CONTROL,
     *POSTED_GATEWAYS,
+    *POSTED_EKS,
     *POSTED_PODS,
     *POSTED_REQUESTS,
     *POSTED_ROUTES,

@@ -27,7 +27,7 @@ def security_group_shuts_istiod_out() -> Posted:
         from_="store/orders",
         to="",
     )
-    _network_agent(world)
+    network_agent(world)
     world.namespace("store")
     world.workload("store", "catalogue", [8080])
     pod = world.workload("store", "orders", [8080])
@@ -119,8 +119,8 @@ def cni_token_expired() -> Posted:
         from_="shop/cart",
         to="",
     )
-    _network_agent(world)
-    _agents(world, "istio-system", "istio-cni-node", "docker.io/istio/install-cni:1.11.4")
+    network_agent(world)
+    agents(world, "istio-system", "istio-cni-node", "docker.io/istio/install-cni:1.11.4")
     world.namespace("shop")
     pod = world.workload("shop", "cart", [8080])
     world.service("shop", "cart", [("http", 80, 8080)])
@@ -159,12 +159,12 @@ def namespace_label_of_another_value() -> Posted:
     return world
 
 
-def _network_agent(world: Posted) -> None:
+def network_agent(world: Posted) -> None:
     image = "602401143452.dkr.ecr.eu-west-1.amazonaws.com/amazon-k8s-cni:v1.15.1"
-    _agents(world, "kube-system", "aws-node", image)
+    agents(world, "kube-system", "aws-node", image)
 
 
-def _agents(world: Posted, namespace: str, name: str, image: str) -> None:
+def agents(world: Posted, namespace: str, name: str, image: str) -> None:
     """A DaemonSet with a running pod on every node."""
     labels = {"k8s-app": name}
     container = o.container(name, image, [])
