@@ -218,7 +218,7 @@ def fill(api: Api, numbers: Iterable[int], template: Object) -> None:
             listed = api.get(f"/apis/apps/v1/namespaces/{name}/replicasets")["items"]
             owners = {r["metadata"]["name"]: r["metadata"]["uid"] for r in listed}
             _in_parallel(create, _pods(template, number, owners))
-        istio.until("pods that run", 120, lambda: not pending(api))
+        istio.until("pods that run", 400, lambda: not pending(api))
     settle(api)
     # Labelled only now: ten thousand calls of the injection webhook are not what is measured.
     for name in spaces.values():
