@@ -94,8 +94,9 @@ def turned_away(log: AccessLog, target: Target) -> tuple[Line, ...]:
 
 
 def unreadable(line: Line) -> bool:
-    """Whether what came to a listener that wants HTTP was none (`DPE`, with a codec error)."""
-    return "DPE" in line.flags and not line.upstream_cluster and not low_version(line)
+    """Whether what came to a listener that wants HTTP was none: `DPE`, and 400 or no answer. An
+    answer of 426 (HTTP/1.0) or 431 (headers) tells of HTTP that was read, also with `DPE`."""
+    return "DPE" in line.flags and line.code in (0, 400) and not line.upstream_cluster
 
 
 def low_version(line: Line) -> bool:

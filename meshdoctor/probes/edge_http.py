@@ -1,6 +1,7 @@
 """Do client and server speak the same HTTP, by the logs of both proxies?"""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
@@ -8,10 +9,12 @@ from msgspec import Struct
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.access_logging import CLIENT, SERVER
+from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.edge_target import peers, target
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import proxy_logs, reading
@@ -30,7 +33,9 @@ class EdgeHttp(Struct, frozen=True, kw_only=True):
     app_broke: Annotated[
         Fact[int], "UPE at the last proxy: the application answered in another protocol", OBSERVED
     ]
-    app_good: Annotated[Fact[int], "requests that it answered well there", OBSERVED]
+    app_good: Annotated[
+        Fact[int], "requests that it answered well there, as its Service is now", OBSERVED
+    ]
     plain_refused: Annotated[
         Fact[int],
         "HTTP requests that the upstream answered 400, closed, or answered in no HTTP",
@@ -61,13 +66,19 @@ def edge_http(view: View, edge: EdgeSubject) -> EdgeHttp:
     server = reading.workload(view, edge.server) if edge.server is not None else None
     out, inside = _client_side(view, edge, client, server), _server_side(view, edge, client, server)
     last = inside if server is not None and server.pod and has_proxy(server.pod) else out
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    turned = _turned(last, service)
+
+    def new(line: Line) -> bool:
+        return turned is None or line.start is None or line.start >= turned
+
     low = next((s for s in (inside, out) if s is not None and s.count(ev.low_version)), None)
     return EdgeHttp(
         low_version=_seen((out, inside), ev.low_version),
         low_pod=low.pod(ev.low_version) if low is not None else "",
         low_namespace=low.namespace if low is not None else "",
-        app_broke=_seen((last,), lambda line: "UPE" in line.flags),
-        app_good=_seen((last,), lambda line: bool(line.method) and _good(line)),
+        app_broke=_seen((last,), _broke),
+        app_good=_seen((last,), lambda line: bool(line.method) and _good(line) and new(line)),
         plain_refused=_seen((out,), _refused),
         plain_taken=_seen((out,), lambda line: _is_request(line) and _good(line)),
     )
@@ -81,9 +92,11 @@ class _Side(Struct, frozen=True, kw_only=True):
     of: Callable[[AccessLog], tuple[Line, ...]]
     missing: Unavailable | None = None
 
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(self.logs.lines(self.of)) if self.logs is not None else ()
+
     def count(self, test: Test) -> int:
-        lines = self.logs.lines(self.of) if self.logs is not None else ()
-        return ev.count(lines, test)
+        return ev.count(self.lines(), test)
 
     def pod(self, test: Test) -> str:
         if self.logs is None:
@@ -138,6 +151,19 @@ def _server_side(
 
 def _is_request(line: Line) -> bool:
     return bool(line.method) and line.is_outbound
+
+
+def _turned(side: _Side | None, service: Service | None) -> datetime | None:
+    """When answers began to break, where the Service was written before: what was answered well
+    until then says nothing of how it declares the port now. None: nothing turned."""
+    times = [line.start for line in side.lines() if _broke(line)] if side is not None else []
+    first = min((at for at in times if at is not None), default=None)
+    changed = last_change(service) if service is not None else None
+    return first if first is not None and changed is not None and changed <= first else None
+
+
+def _broke(line: Line) -> bool:
+    return "UPE" in line.flags
 
 
 def _good(line: Line) -> bool:

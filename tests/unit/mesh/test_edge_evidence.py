@@ -93,6 +93,8 @@ DPE = {
         (DPE | {"local": "10.0.0.2:9999"}, False),
         (DPE | {"local": "172.20.0.6:8080"}, False),
         (DPE | {"cluster": OUT}, False),
+        (DPE | {"code": 426, "details": "low_version"}, False),
+        (DPE | {"code": 431, "details": "http1.too_many_headers"}, False),
         (DPE | {"flags": "-", "code": 200, "details": "via_upstream"}, False),
     ],
 )

@@ -198,6 +198,14 @@ def test_an_application_of_another_protocol() -> None:
     assert (found.app_broke, found.app_good) == (1, 0)
     good = UPE.replace("502 UPE", "200 -")
     assert good != UPE and of_http(mesh("", UPE + good)).app_good == 1
+    writer = "{manager: kubectl-patch, operation: Update, time: '2026-11-18T09:23:59Z'}"
+    written = OBJECTS.replace("{name: pay, namespace: shop}", "{name: pay, namespace: shop, WROTE}")
+    written = written.replace("WROTE", f"managedFields: [{writer}]").replace("FILE", "/dev/stdout")
+    for at, counted in (("24:00.000", 0), ("24:01.000", 1)):
+        once = good.replace("24:00.271", at)
+        logs = {("shop", "cart-1", "istio-proxy"): "", ("shop", "pay-1", "istio-proxy"): UPE + once}
+        now = of_http(world(written, logs=logs))
+        assert (now.app_broke, now.app_good) == (1, counted), "what was before the change is past"
     assert of_http(mesh(UC.replace("503 UC", "503 UPE"), "")).app_broke == 0, "its proxy said none"
     bare = EdgeSubject(
         client=EDGE.client,
