@@ -6,6 +6,7 @@ and defaults as in LBC docs/guide/service/{nlb,annotations}.md (2.5 to 3.5) and 
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -26,6 +27,8 @@ _FAILED = frozenset(
         "FailedReconcile",
     }
 )
+_DONE = frozenset({"EnsuredLoadBalancer", "UpdatedLoadBalancer", "SuccessfullyReconciled"})
+RECENT = timedelta(hours=1)
 _TIMED_OUT = pattern(
     r"[Cc]onnection timed out|[Cc]onnect(?:ion)? time-?out|i/o timeout|ETIMEDOUT|curl: \(28\)"
     r"|[Cc]onnectTimeout"
@@ -96,13 +99,30 @@ def _http_check_port(service: Service) -> int:
 
 def failure(asks: Service | Ingress, events: Iterable[Event]) -> Event | None:
     """The newest event that tells why the load balancer of a Service or Ingress is not made."""
+    return _newest(asks, events, _FAILED)
+
+
+def failure_since(asks: Service | Ingress, events: Iterable[Event], now: datetime) -> Event | None:
+    """The recent event that tells why a load balancer that is there is not kept up; None when its
+    controller succeeded later."""
+    told = tuple(events)
+    found, done = _newest(asks, told, _FAILED), _newest(asks, told, _DONE)
+    if found is None or found.last_seen is None or now - found.last_seen > RECENT:
+        return None
+    over = done is not None and done.last_seen is not None and done.last_seen > found.last_seen
+    return None if over else found
+
+
+def _newest(
+    about: Service | Ingress, events: Iterable[Event], reasons: Collection[str]
+) -> Event | None:
     mine = [
         e
         for e in events
-        if e.involved_object.kind == asks.kind
-        and e.involved_object.name == asks.name
-        and (e.involved_object.namespace or e.namespace) == asks.namespace
-        and e.reason in _FAILED
+        if e.involved_object.kind == about.kind
+        and e.involved_object.name == about.name
+        and (e.involved_object.namespace or e.namespace) == about.namespace
+        and e.reason in reasons
     ]
     return max(mine, key=lambda e: str(e.last_seen), default=None)
 

@@ -6,7 +6,13 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
-from meshdoctor.mesh.aws_load_balancer import STATUS_PORT, Balancer, balancer, failure
+from meshdoctor.mesh.aws_load_balancer import (
+    STATUS_PORT,
+    Balancer,
+    balancer,
+    failure,
+    failure_since,
+)
 from meshdoctor.mesh.exposure import ALB, backends, class_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_type
@@ -34,6 +40,9 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     asks_name: Annotated[Fact[str], "its name"]
     pending: Annotated[Fact[bool], "it, or the Ingress of its ALB, has no address"]
     event: Annotated[Fact[str], "why none is made, as its controller says", OBSERVED]
+    stuck: Annotated[
+        Fact[str], "why the one that is there is no longer kept up; empty: it is", OBSERVED
+    ]
     defaulted: Annotated[
         Fact[bool],
         "the AWS load balancer controller makes it internal, for the annotations are those of the "
@@ -73,6 +82,7 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         asks_name=asks.name if asks is not None else "",
         pending=asks is not None,
         event=attempt(lambda: _event(view, asks) if asks is not None else ""),
+        stuck=attempt(lambda: _stuck(view, service) if found is not None and asks is None else ""),
         defaulted=found is not None and found.by_lbc and found.legacy and not found.scheme,
         plain_check=found is not None and _plain_check(view, service, found),
         checks_failed=len(failed) if isinstance(failed, tuple) else failed,
@@ -92,7 +102,15 @@ def _asking(
 
 
 def _event(view: View, asks: Service | Ingress) -> str:
-    found = failure(asks, view.objects("Event", Event, asks.namespace))
+    return _told(failure(asks, view.objects("Event", Event, asks.namespace)))
+
+
+def _stuck(view: View, service: Service) -> str:
+    events = view.objects("Event", Event, service.namespace)
+    return _told(failure_since(service, events, view.now))
+
+
+def _told(found: Event | None) -> str:
     return clean(f"{found.reason}: {found.message}", 300).rstrip(".") if found is not None else ""
 
 

@@ -115,9 +115,15 @@ def test_load_balancer() -> None:
     assert found.event == "FailedBuildModel: unable to resolve at least one subnet"
     made = balanced(service() + EVENT)
     assert not made.pending and made.event == ""
+    assert made.stuck == "FailedBuildModel: unable to resolve at least one subnet"
+    done = EVENT.replace("FailedBuildModel", "SuccessfullyReconciled").replace("name: e", "name: f")
+    later, before = (done.replace("09:20", at) for at in ("09:25", "09:10"))
+    assert balanced(service() + EVENT + later).stuck == ""
+    assert balanced(service() + EVENT + before).stuck == made.stuck
+    assert balanced(service() + EVENT.replace("09:20", "08:20")).stuck == ""
     refused = ForbiddenError("list of Event", "forbidden", "")
     unseen = balanced(service(address="[]"), failing={"Event": refused})
-    assert isinstance(unseen.event, Unavailable)
+    assert isinstance(unseen.event, Unavailable) and unseen.stuck == ""
 
 
 FRONT = """
