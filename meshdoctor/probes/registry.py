@@ -65,6 +65,7 @@ from meshdoctor.probes.istiod_ca_log import istiod_ca_log
 from meshdoctor.probes.istiod_health import istiod_health
 from meshdoctor.probes.istiod_log import istiod_log
 from meshdoctor.probes.istiod_settings import istiod_settings
+from meshdoctor.probes.lingering import lingering
 from meshdoctor.probes.mesh_ca import mesh_ca
 from meshdoctor.probes.multicluster import multicluster
 from meshdoctor.probes.namespace_discovery import namespace_discovery
@@ -161,6 +162,7 @@ PROBES: tuple[Probe, ...] = (
     istiod_log,
     istiod_network,
     istiod_settings,
+    lingering,
     mesh_ca,
     multicluster,
     namespace_discovery,

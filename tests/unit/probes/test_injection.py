@@ -12,6 +12,7 @@ from meshdoctor.probes.container_end import container_end
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
 from meshdoctor.probes.injection_refusal import injection_refusal
+from meshdoctor.probes.lingering import lingering
 from meshdoctor.probes.orphan_refusals import orphan_refusals
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
@@ -510,6 +511,30 @@ def test_setup_and_redirect_of_a_plain_pod() -> None:
 def test_a_sidecar_that_is_too_old() -> None:
     old = pod(NEW, sidecar=True).replace("1.30.1", "1.24.6")
     assert proxy_setup.run(world(MESH + SHOP + old), CART).skewed is True
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_deleted_pod_that_waits_for_its_connections(ended: bool) -> None:
+    app = "terminated: {exitCode: 0}" if ended else "running: {}"
+    proxy = "{name: istio-proxy, ready: false, state: {running: {}}}"
+    text = pod(NEW, sidecar=True, ready="False")
+    text = text.replace(
+        "  namespace: shop\n",
+        "  namespace: shop\n  deletionTimestamp: '2026-11-18T10:10:00Z'\n"
+        "  deletionGracePeriodSeconds: 3600\n",
+        1,
+    )
+    text = text[: text.index("  containerStatuses")]
+    text += f"  containerStatuses: [{{name: cart, state: {{{app}}}}}, {proxy}]\n"
+    said = "2026-11-18T09:29:00Z\tinfo\tThere are still 1 active connections"
+    logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): said}
+    found = lingering.run(world(MESH + SHOP + text, logs=logs), CART)
+    assert (found.pod, found.grace_seconds) == (
+        ("cart-7c9d8b6f5-xxxxx", 3600) if ended else ("", 0)
+    )
+    assert bool(found.said) is ended
+    unread = lingering.run(world(MESH + SHOP + text), CART)
+    assert isinstance(unread.said, Unavailable) is ended
 
 
 ZTUNNEL = """
