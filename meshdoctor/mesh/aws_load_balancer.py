@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.gateway_front import sends_proxy_protocol
 from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.patterns import pattern
 
 PREFIX = "service.beta.kubernetes.io/aws-load-balancer-"
+IDLE_SECONDS = 350
 LBC_CLASS = "service.k8s.aws/nlb"
 STATUS_PORT = 15021
 _FAILED = frozenset(
@@ -29,6 +31,7 @@ _FAILED = frozenset(
 )
 _DONE = frozenset({"EnsuredLoadBalancer", "UpdatedLoadBalancer", "SuccessfullyReconciled"})
 RECENT = timedelta(hours=1)
+_IDLE = pattern(r"tcp\.idle_timeout\.seconds=(\d{1,5})")
 _TIMED_OUT = pattern(
     r"[Cc]onnection timed out|[Cc]onnect(?:ion)? time-?out|i/o timeout|ETIMEDOUT|curl: \(28\)"
     r"|[Cc]onnectTimeout"
@@ -95,6 +98,31 @@ def _http_check_port(service: Service) -> int:
         if text in (str(port.node_port), str(port.port), str(port.target_port), port.name):
             return port.target_port if isinstance(port.target_port, int) else port.port
     return int(text) if text.isdigit() else 0
+
+
+def idle_seconds(service: Service) -> int:
+    """After which silence a network load balancer forgets a TCP connection: the longest that the
+    annotations give a listener, 350 s where they give none (AWS: NLB listener attributes)."""
+    given = [
+        int(found[1])
+        for key, text in service.annotations.items()
+        if key.startswith(f"{PREFIX}listener-attributes.")
+        and (found := _IDLE.search(text)) is not None
+    ]
+    return max(given, default=IDLE_SECONDS)
+
+
+def cut_off(lines: Iterable[Line], seconds: int) -> tuple[Line, ...]:
+    """Requests that a gateway had not answered for so long, when their client was gone.
+
+    Nothing went over their connection meanwhile; whoever speaks first is reset.
+    """
+    return tuple(
+        one
+        for one in lines
+        if not one.is_tcp and not one.code and "DC" in one.flags and not one.bytes_sent
+        if one.duration_ms >= seconds * 1000
+    )
 
 
 def failure(asks: Service | Ingress, events: Iterable[Event]) -> Event | None:

@@ -10,8 +10,10 @@ from meshdoctor.mesh.aws_load_balancer import (
     STATUS_PORT,
     Balancer,
     balancer,
+    cut_off,
     failure,
     failure_since,
+    idle_seconds,
 )
 from meshdoctor.mesh.exposure import ALB, backends, class_of
 from meshdoctor.mesh.text import clean
@@ -53,6 +55,15 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     ]
     checks_failed: Annotated[Fact[int], "health checks answered with an error", OBSERVED]
     check: Annotated[Fact[str], "the last of them: method, path, code", OBSERVED]
+    idle_seconds: Annotated[
+        Fact[int], "after which silence a network load balancer forgets; 0: none"
+    ]
+    cut_off: Annotated[
+        Fact[int],
+        "requests silent for longer, whose client was then gone without an answer",
+        OBSERVED,
+    ]
+    cut: Annotated[Fact[str], "the last of them: method, path, seconds", OBSERVED]
     ingress: Annotated[Fact[Ref], "the Ingress of the ALB that leads here; empty: none"]
 
 
@@ -71,6 +82,9 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
     behind = found is not None or isinstance(ingress, Ingress)
     failed = attempt(lambda: _failed_checks(view, service) if behind else ())
     last = failed[-1] if isinstance(failed, tuple) and failed else None
+    idle = idle_seconds(service) if found is not None and found.network else 0
+    cut = attempt(lambda: _cut_off(view, service, idle) if idle else ())
+    gone = cut[-1] if isinstance(cut, tuple) and cut else None
     asks = _asking(service if found is not None else None, ingress)
     return ServiceLoadBalancer(
         ref=Ref(service.ref),
@@ -87,6 +101,9 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         plain_check=found is not None and _plain_check(view, service, found),
         checks_failed=len(failed) if isinstance(failed, tuple) else failed,
         check=clean(f"{last.method} {last.path} {last.code}", 120) if last is not None else "",
+        idle_seconds=idle,
+        cut_off=len(cut) if isinstance(cut, tuple) else cut,
+        cut=clean(f"{gone.method} {gone.path} {gone.duration_ms // 1000} s", 120) if gone else "",
         ingress=Ref(ingress.ref) if isinstance(ingress, Ingress) else Ref(""),
     )
 
@@ -138,12 +155,24 @@ def _failed_checks(view: View, service: Service) -> tuple[Line, ...]:
     return tuple(out)
 
 
+def _cut_off(view: View, service: Service, seconds: int) -> tuple[Line, ...]:
+    """Of the gateways behind the service. A log that was not read tells of none."""
+    out: list[Line] = []
+    for pod in reading.pods_of_service(view, service):
+        if proxy_type(pod) == "router":
+            out += cut_off(_lines(view, pod), seconds)
+    return tuple(out)
+
+
 def _checks(view: View, pod: Pod) -> Sequence[Line]:
+    return [one for one in _lines(view, pod) if CHECKER in one.user_agent]
+
+
+def _lines(view: View, pod: Pod) -> Sequence[Line]:
     try:
-        lines = pod_log(view, pod.namespace, pod.name).lines
+        return pod_log(view, pod.namespace, pod.name).lines
     except EvidenceError:
         return ()
-    return [one for one in lines if CHECKER in one.user_agent]
 
 
 def _failing(checks: Sequence[Line]) -> Sequence[Line]:

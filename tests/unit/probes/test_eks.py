@@ -209,6 +209,37 @@ def test_health_checks() -> None:
     assert not balanced(service(checked.replace("'*'", "'80'"))).plain_check
 
 
+POLL = (
+    '[2026-11-18T09:10:00.951Z] "GET /poll HTTP/1.1" 0 DC downstream_remote_disconnect - "-" 0 0 '
+    '400000 - "-" "app" "id" "a.example" "10.0.0.9:8080" outbound|80||app.apps.svc.cluster.local '
+    "10.0.0.1:4 10.0.0.1:8080 10.0.9.9:2 - -\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("notes", "line", "idle", "found"),
+    [
+        (f"{NOTE}type: nlb", POLL, 350, 3),
+        (f"{NOTE}type: nlb", POLL.replace("400000", "300000"), 350, 0),
+        (f"{NOTE}type: nlb", POLL.replace(" 0 DC", " 200 DC"), 350, 0),
+        (f"{NOTE}type: nlb", POLL.replace(" DC down", " - down"), 350, 0),
+        (f"{NOTE}type: nlb", POLL.replace("0 0 400000", "0 9 400000"), 350, 0),
+        (
+            f"{NOTE}type: nlb, {NOTE}listener-attributes.TCP-80: tcp.idle_timeout.seconds=3600",
+            POLL,
+            3600,
+            0,
+        ),
+        (f"{NOTE}internal: 'true'", POLL, 0, 0),
+    ],
+)
+def test_silent_requests(notes: str, line: str, idle: int, found: int) -> None:
+    logs = {("ingress", "gw-1", "istio-proxy"): line * 3}
+    told = balanced(service(f"{{{notes}}}"), logs=logs)
+    assert (told.idle_seconds, told.cut_off) == (idle, found)
+    assert (told.cut == "GET /poll 400 s") is bool(found)
+
+
 SGP = """
 ---
 kind: SecurityGroupPolicy
