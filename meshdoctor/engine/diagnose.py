@@ -9,6 +9,7 @@ from msgspec import Struct
 from meshdoctor.engine.collect import Collector, FactSet
 from meshdoctor.engine.compose import compose
 from meshdoctor.engine.evidence import Evidence, RecordingView
+from meshdoctor.engine.fronts import gateways_to
 from meshdoctor.engine.group import Group
 from meshdoctor.engine.masking import masked
 from meshdoctor.engine.playbook import Playbook
@@ -115,7 +116,7 @@ def diagnose(
     clock("objects")
     progress.step("finding subjects")
     edges = _failing(RecordingView(evidence), scope)
-    beyond = _beyond(evidence, edges)
+    beyond = _beyond(evidence, scope, edges)
     if beyond:
         evidence = evidence.widened(beyond)
         collector = Collector(evidence, strict=options.strict)
@@ -174,11 +175,13 @@ def _failing(view: View, scope: Scope) -> list[EdgeSubject]:
     return failing_edges(view, caller) if caller is not None or not scope.pair else []
 
 
-def _beyond(evidence: Evidence, edges: Iterable[EdgeSubject]) -> set[str]:
-    """Namespaces of the services at the other end that the scope did not have."""
+def _beyond(evidence: Evidence, scope: Scope, edges: Iterable[EdgeSubject]) -> set[str]:
+    """Namespaces of the services at the other end, and of the gateways before the one that is
+    asked about, that the scope did not have."""
     if evidence.namespaces is None:
         return set()
     ends = {e.service.namespace for e in edges if e.service is not None}
+    ends |= {one.namespace for one in gateways_to(RecordingView(evidence), scope)}
     return ends - set(evidence.namespaces)
 
 

@@ -35,10 +35,11 @@ def _hosts(obj: Object) -> Iterator[str]:
         yield from obj.spec.hosts
     elif isinstance(obj, VirtualService):
         yield from (h for h in obj.spec.hosts if in_mesh(obj) or not h.startswith("*"))
-        yield from _targets(obj)
+        yield from targets(obj)
 
 
-def _targets(route: VirtualService) -> Iterator[str]:
+def targets(route: VirtualService) -> Iterator[str]:
+    """Hosts that it sends requests to, as written; mirrors are among them."""
     for rule in route.spec.http:
         yield from (one.destination.host for one in rule.route)
         if rule.mirror is not None:

@@ -16,6 +16,7 @@ from meshdoctor.model.istio import (
     EnvoyFilter,
     EnvoyFilterPatch,
     RequestAuthentication,
+    Telemetry,
     WorkloadSelector,
 )
 from meshdoctor.model.patterns import pattern
@@ -42,14 +43,14 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 }
 _DEEPEST = 20
 Found = tuple[str, tuple[EnvoyFilter, ...]]
-Attached = TypeVar("Attached", EnvoyFilter, RequestAuthentication)
+Attached = TypeVar("Attached", EnvoyFilter, RequestAuthentication, Telemetry)
 
 
 def of_proxy(
     some: Iterable[Attached], root: str, namespace: str, labels: Mapping[str, str] | None
 ) -> tuple[Attached, ...]:
-    """Filters, or authentications, that a proxy gets: of its namespace or the root's, where they
-    select its labels (None: not known, so any may)."""
+    """Filters, authentications or Telemetries that a proxy gets: of its namespace or the root's,
+    where they select its labels (None: not known, so any may)."""
     return tuple(
         one
         for one in some
@@ -58,7 +59,7 @@ def of_proxy(
     )
 
 
-def _selector(one: EnvoyFilter | RequestAuthentication) -> WorkloadSelector | None:
+def _selector(one: EnvoyFilter | RequestAuthentication | Telemetry) -> WorkloadSelector | None:
     return one.spec.workload_selector if isinstance(one, EnvoyFilter) else one.spec.selector
 
 

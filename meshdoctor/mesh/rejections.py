@@ -10,19 +10,21 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, field
 
-from meshdoctor.mesh import filter_blame
+from meshdoctor.mesh import filter_blame, log_blame
 from meshdoctor.mesh.protocols import select
 from meshdoctor.mesh.services import host_matches, named_by_client, resolve_short_name
 from meshdoctor.model.istio import (
     DestinationRule,
     EnvoyFilter,
     Gateway,
+    MeshConfig,
     RequestAuthentication,
     ServiceEntry,
+    Telemetry,
     VirtualService,
     WasmPlugin,
 )
-from meshdoctor.model.kubernetes import Object, Service
+from meshdoctor.model.kubernetes import ConfigMap, Object, Service
 from meshdoctor.model.patterns import pattern
 
 STATIC_PORTS = {15021: "health", 15090: "metrics", 15001: "outbound", 15006: "inbound"}
@@ -34,8 +36,8 @@ _PATH = pattern(r"(?:Invalid path|unable to read file|Failed to load [^:]{0,60} 
 
 
 class Objects(Struct, frozen=True, kw_only=True):
-    """What may be at fault. All of one mesh, or what the scope lets us see; of EnvoyFilters and
-    RequestAuthentications, only those that the refusing proxy gets."""
+    """What may be at fault. All of one mesh, or what the scope lets us see; of EnvoyFilters,
+    RequestAuthentications and Telemetries, only those that the refusing proxy gets."""
 
     services: tuple[Service, ...] = ()
     filters: tuple[EnvoyFilter, ...] = ()
@@ -45,6 +47,9 @@ class Objects(Struct, frozen=True, kw_only=True):
     gateways: tuple[Gateway, ...] = ()
     authentications: tuple[RequestAuthentication, ...] = ()
     plugins: tuple[WasmPlugin, ...] = ()
+    telemetries: tuple[Telemetry, ...] = ()
+    config: MeshConfig = MeshConfig()
+    config_map: ConfigMap | None = None
 
 
 class Offender(Struct, frozen=True, kw_only=True):
@@ -60,7 +65,7 @@ def offender(message: str, known: Objects, type_: str = "") -> Offender:
     Try what is most specific first: a duplicate listener address, a duplicate domain, a token
     issuer, a path, the words of a patch, a cluster; at last the one patch that there is.
     """
-    for look in (_listener, _domain, _issuer, _keys, _path, _extension, _regex, _cluster):
+    for look in _LOOKS:
         found = look(message, known)
         if found is not None:
             return found
@@ -245,9 +250,33 @@ def _cluster(message: str, known: Objects) -> Offender | None:
     return Offender(why=f"cluster of {host}", objects=_newest(rules) or _newest(filters))
 
 
+def _access_log(message: str, known: Objects) -> Offender | None:
+    """A Telemetry's filter, or what the mesh config says of access logs."""
+    filtering = log_blame.filtering(message, known.telemetries)
+    if filtering:
+        return Offender(why="a filter of access logs", objects=_newest(filtering))
+    said = log_blame.settings(message, known.config)
+    if not said or known.config_map is None:
+        return None
+    return Offender(why=f"access logs, which it sets by {said}", objects=(known.config_map,))
+
+
 def _any_filter(message: str, known: Objects) -> Offender | None:
     owners = filter_blame.spoken(message, known.filters)
     return Offender(why="a patch's own words", objects=_newest(owners)) if owners else None
+
+
+_LOOKS = (
+    _listener,
+    _domain,
+    _issuer,
+    _keys,
+    _path,
+    _extension,
+    _regex,
+    _cluster,
+    _access_log,
+)
 
 
 def _newest(found: Iterable[Object]) -> tuple[Object, ...]:

@@ -16,6 +16,7 @@ from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import WorkloadSubject
 
 PROXY = "istio-proxy"
+NOT_INJECTED = "auto"  # the image in a gateway's template; injection replaces it
 _POD_HASH = pattern(r"-[a-z0-9]{5,10}$")
 _RS_HASH = pattern(r"-[a-z0-9]{6,10}$")
 _TARGETS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
@@ -91,7 +92,7 @@ class WorkloadPods:
         """Of the live pods those into which nothing was injected: without istio-proxy, or with
         that of a gateway whose image is still `auto`."""
         proxies = zip(self.live, map(proxy_container, self.live), strict=True)
-        return tuple([p for p, proxy in proxies if proxy is None or proxy.image == "auto"])
+        return tuple([p for p, proxy in proxies if proxy is None or proxy.image == NOT_INJECTED])
 
     @cached_property
     def sidecars(self) -> tuple[Pod, ...]:
@@ -230,9 +231,11 @@ def has_proxy(pod: Pod) -> bool:
 
 
 def proxy_type(pod: Pod) -> str:
-    """sidecar, router (gateway), waypoint, ztunnel or "" (no proxy); from the proxy's arguments."""
+    """sidecar, router (gateway), waypoint, ztunnel or "" (no proxy); from the proxy's arguments.
+
+    A gateway of the gateway chart that was not injected keeps the image `auto`: no proxy either."""
     container = proxy_container(pod)
-    if container is None:
+    if container is None or container.image == NOT_INJECTED:
         return ""
     args = container.args
     if "ztunnel" in args or pod.labels.get("app") == "ztunnel":

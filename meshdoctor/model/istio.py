@@ -732,6 +732,17 @@ class ParentRef(Partial, frozen=True):
     port: int = 0
 
 
+class ListenerSetSpec(Partial, frozen=True):
+    parent_ref: ParentRef = ParentRef()
+    listeners: tuple[Listener, ...] = ()
+
+
+class ListenerSet(Object, frozen=True):
+    """Listeners that another namespace adds to a Gateway of the Gateway API."""
+
+    spec: ListenerSetSpec = ListenerSetSpec()
+
+
 class BackendRef(Partial, frozen=True):
     group: str = ""
     kind: str = "Service"
@@ -884,6 +895,7 @@ class MeshConfig(Partial, frozen=True):
     access_log_file: str = ""
     access_log_encoding: str = "TEXT"
     access_log_format: str = ""
+    enable_envoy_access_log_service: bool = False
     default_providers: DefaultProviders = DefaultProviders()
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy(mode="ALLOW_ANY")
     discovery_selectors: tuple[LabelSelector, ...] = ()

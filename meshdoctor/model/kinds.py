@@ -116,6 +116,7 @@ KINDS: tuple[Kind, ...] = (
     _kind("Job", "batch", ("v1",), "jobs", k.Workload),
     _kind("K8sGateway", _GW, _V1, "gateways", i.K8sGateway, wire="Gateway"),
     _kind("LimitRange", "", ("v1",), "limitranges", k.LimitRange),
+    _kind("ListenerSet", _GW, ("v1",), "listenersets", i.ListenerSet),
     _kind(
         "MutatingWebhookConfiguration",
         "admissionregistration.k8s.io",

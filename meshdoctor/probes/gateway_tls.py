@@ -13,12 +13,12 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import Gateway, K8sGateway, VirtualService
+from meshdoctor.model.istio import Gateway, K8sGateway, ListenerSet, VirtualService
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.probes import istiod_said
 from meshdoctor.probes.gateway_certificates import Found, certificates_of
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class GatewayTls(Struct, frozen=True, kw_only=True):
@@ -66,8 +66,11 @@ class GatewayTls(Struct, frozen=True, kw_only=True):
     route_name: Annotated[Fact[str], "its name"]
     route_namespace: Annotated[Fact[str], "its namespace"]
     skipped: Annotated[Fact[bool], "istiod leaves a server out: another Gateway came first"]
-    skipped_why: Annotated[Fact[str], "why"]
-    winner: Annotated[Fact[Ref], "the Gateway that has its place"]
+    logged_skipped: Annotated[
+        Fact[bool], "a line of istiod of the last hour leaves a server of it out", OBSERVED
+    ]
+    skipped_why: Annotated[Fact[str], "why, and who has its place"]
+    winner: Annotated[Fact[Ref], "the Gateway, or ListenerSet, that has its place"]
 
 
 @probe(
@@ -76,6 +79,7 @@ class GatewayTls(Struct, frozen=True, kw_only=True):
     reads=(
         "Gateway",
         "K8sGateway",
+        "ListenerSet",
         "Pod",
         "ReferenceGrant",
         "Secret",
@@ -113,6 +117,7 @@ def _istio(view: View, subject: ConfigSubject) -> GatewayTls:
         found,
         route=unrouted,
         skipped=_skipped(view, gateway, pod),
+        left_out=istiod_said.skipped_server(view, gateway, view.objects("Gateway", Gateway)),
         said=istiod_said.of_gateway(view, pod, names),
     )
 
@@ -149,7 +154,33 @@ def _k8s(view: View, subject: ConfigSubject) -> GatewayTls:
     pod = next((p for p in pods if p.labels.get(label) == gateway.name), None)
     names = frozenset(name for s in servers for _, name in s.credentials)
     said = istiod_said.of_gateway(view, pod, names) if pod is not None else ()
-    return _facts(gateway, "gateways.gateway.networking.k8s.io", pod, found, k8s=gateway, said=said)
+    left_out = istiod_said.skipped_server(view, gateway, view.objects("K8sGateway", K8sGateway))
+    return _facts(
+        gateway,
+        "gateways.gateway.networking.k8s.io",
+        pod,
+        found,
+        k8s=gateway,
+        said=said,
+        left_out=left_out,
+        adds=_adds(view, gateway, left_out),
+    )
+
+
+def _adds(view: View, gateway: K8sGateway, left_out: Said | None) -> str:
+    """A ListenerSet of the Gateway with a listener on the port of the one that is left out."""
+    if left_out is None:
+        return ""
+    port = left_out.get("port").split(".")
+    sets = attempt(lambda: view.objects("ListenerSet", ListenerSet))
+    for one in () if isinstance(sets, Unavailable) else sets:
+        parent = one.spec.parent_ref
+        above = (parent.namespace or one.namespace, parent.name)
+        if above == (gateway.namespace, gateway.name) and any(
+            str(listener.port) in port for listener in one.spec.listeners
+        ):
+            return one.ref
+    return ""
 
 
 def _status(gateway: K8sGateway | None, reason: str) -> str:
@@ -173,6 +204,8 @@ def _facts(
     skipped: Skipped | None = None,
     k8s: K8sGateway | None = None,
     said: tuple[Said, ...] = (),
+    left_out: Said | None = None,
+    adds: str = "",
 ) -> GatewayTls:
     denied, invalid = _status(k8s, "RefNotPermitted"), _status(k8s, "InvalidCertificateRef")
     space, name = found.secret
@@ -184,7 +217,7 @@ def _facts(
         pod=pod.name if pod else "",
         pod_namespace=pod.namespace if pod else "",
         served=pod is not None or k8s is not None,
-        server=clean(found.server or (skipped.server if skipped else "")),
+        server=clean(found.server or (skipped.server if skipped else _port(left_out))),
         missing=found.missing,
         secret=Ref(f"Secret/{space}/{name}" if name else ""),
         secret_name=name,
@@ -211,6 +244,21 @@ def _facts(
         route_name=route.name if route else "",
         route_namespace=route.namespace if route else "",
         skipped=skipped is not None,
-        skipped_why=clean(skipped.why if skipped else ""),
-        winner=Ref(skipped.winner.ref if skipped else ""),
+        logged_skipped=left_out is not None,
+        skipped_why=_why(skipped, left_out),
+        winner=Ref(skipped.winner.ref if skipped else adds),
     )
+
+
+def _port(left_out: Said | None) -> str:
+    """The server as istiod names it: a listener of the Gateway API, or port name and number."""
+    if left_out is None:
+        return ""
+    listener = left_out.get("gateway").partition("istio-autogenerated-k8s-gateway")[2][1:]
+    return listener or left_out.get("port")
+
+
+def _why(skipped: Skipped | None, left_out: Said | None) -> str:
+    if skipped is not None:
+        return f"{clean(skipped.why)}, which the older {skipped.winner.ref} has"
+    return f"istiod says, {clean(left_out.get('reason'))}" if left_out is not None else ""

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.discovery import discovered, wanted_label
+from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import DestinationRule, Gateway, PeerAuthentication, VirtualService
 from meshdoctor.model.kubernetes import Namespace, Object, Pod
@@ -28,7 +29,7 @@ class NamespaceDiscovery(Struct, frozen=True, kw_only=True):
     ref: Annotated[Fact[Ref], "the namespace"]
     name: Annotated[Fact[str], "its name"]
     discovered: Annotated[Fact[bool], "no discoverySelectors, or one of them matches its labels"]
-    proxies: Annotated[Fact[int], "running pods with a proxy"]
+    proxies: Annotated[Fact[int], "pods with a proxy, started or not"]
     gateway: Annotated[Fact[str], "one of them that is a gateway; empty: none"]
     config: Annotated[Fact[int], "VirtualServices, DestinationRules, Gateways, PeerAuthentications"]
     is_root: Annotated[Fact[bool], "it is the root namespace"]
@@ -58,7 +59,7 @@ def namespace_discovery(view: View, subject: NamespaceSubject) -> NamespaceDisco
     seen = discovered(mesh, namespace.labels)
     pods, config = [], 0
     if not seen:
-        pods = [p for p in view.objects("Pod", Pod, subject.name) if shared.is_client(p)]
+        pods = [p for p in view.objects("Pod", Pod, subject.name) if _wants(p)]
         config = sum(len(view.objects(kind, type_, subject.name)) for kind, type_ in _KINDS)
     gateway = next((p.name for p in pods if shared.is_gateway(p)), "")
     return NamespaceDiscovery(
@@ -72,3 +73,10 @@ def namespace_discovery(view: View, subject: NamespaceSubject) -> NamespaceDisco
         mesh_config=Ref(reading.mesh_config_ref(view)),
         label=wanted_label(mesh),
     )
+
+
+def _wants(pod: Pod) -> bool:
+    """Whether a proxy of this pod wants istiod: one that waits for its root certificate does so
+    because the namespace is left out."""
+    ended = pod.status.phase in ("Succeeded", "Failed")
+    return not ended and pod.metadata.deletion_timestamp is None and bool(proxy_type(pod))

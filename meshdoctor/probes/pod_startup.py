@@ -21,7 +21,7 @@ from meshdoctor.mesh.pod_startup import (
     recent,
 )
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, is_native_sidecar
+from meshdoctor.mesh.workloads import NOT_INJECTED, PROXY, is_native_sidecar
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Container, ContainerStatus, Event, Pod, Workload
@@ -55,6 +55,7 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     node_ref: Annotated[Fact[Ref], "its Node"]
     container: Annotated[Fact[str], "the container that blocks it", OBSERVED]
     mesh_container: Annotated[Fact[bool], "that container is Istio's", OBSERVED]
+    not_injected: Annotated[Fact[bool], "its image is `auto`: nobody injected the gateway's pod"]
     reason: Annotated[Fact[str], "why that container waits, or OOMKilled", OBSERVED]
     exit_code: Annotated[Fact[int], "how that container last ended", OBSERVED]
     restarts: Annotated[Fact[int], "how often it was restarted", OBSERVED]
@@ -121,6 +122,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         node_ref=Ref(f"Node//{pod.spec.node_name}" if pod.spec.node_name else ""),
         container=one.container,
         mesh_container=one.container in MESH_CONTAINERS,
+        not_injected=proxy is not None and proxy.image == NOT_INJECTED,
         reason=clean(one.reason, 63),
         exit_code=one.exit_code,
         restarts=one.restarts,

@@ -53,8 +53,13 @@ def _config_map(view: View) -> ConfigMap | None:
 
 def mesh_config_ref(view: View) -> str:
     """`ConfigMap/ns/name` of the mesh config; "" when istiod's namespace holds none."""
-    found = view.memo("mesh-config-map", _config_map)
+    found = mesh_config_map(view)
     return found.ref if found is not None else ""
+
+
+def mesh_config_map(view: View) -> ConfigMap | None:
+    """The ConfigMap of the mesh config; None when istiod's namespace holds none."""
+    return view.memo("mesh-config-map", _config_map)
 
 
 def root_namespace(view: View) -> str:

@@ -18,8 +18,10 @@ from meshdoctor.model.istio import (
     DestinationRule,
     EnvoyFilter,
     Gateway,
+    MeshConfig,
     RequestAuthentication,
     ServiceEntry,
+    Telemetry,
     VirtualService,
     WasmPlugin,
 )
@@ -69,6 +71,7 @@ class _Seen(Struct, frozen=True, kw_only=True):
         "RequestAuthentication",
         "Service",
         "ServiceEntry",
+        "Telemetry",
         "VirtualService",
         "WasmPlugin",
         "log",
@@ -167,7 +170,14 @@ def _filters(view: View, proxy: str) -> tuple[EnvoyFilter, ...]:
     return tuple(f for f in got if may_match(f, proxy_type(pod), image_release(pod)))
 
 
+def _telemetries(view: View, proxy: str) -> tuple[Telemetry, ...]:
+    """Those that the proxy gets; releases before 1.11 do not serve the kind."""
+    found = attempt(lambda: view.objects("Telemetry", Telemetry))
+    return () if isinstance(found, Unavailable) else _got(view, proxy, found)
+
+
 def _objects(view: View, proxy: str) -> Objects:
+    config = attempt(lambda: reading.mesh_config(view))
     return Objects(
         services=view.objects("Service", Service),
         filters=_filters(view, proxy),
@@ -179,6 +189,9 @@ def _objects(view: View, proxy: str) -> Objects:
             view, proxy, view.objects("RequestAuthentication", RequestAuthentication)
         ),
         plugins=view.objects("WasmPlugin", WasmPlugin),
+        telemetries=_telemetries(view, proxy),
+        config=MeshConfig() if isinstance(config, Unavailable) else config,
+        config_map=reading.mesh_config_map(view),
     )
 
 

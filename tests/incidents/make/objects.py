@@ -40,6 +40,8 @@ _API = {
     "VirtualService": "networking.istio.io/v1",
     "WorkloadEntry": "networking.istio.io/v1",
     "EnvoyFilter": "networking.istio.io/v1alpha3",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "ListenerSet": "gateway.networking.k8s.io/v1",
 }
 
 

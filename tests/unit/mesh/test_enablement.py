@@ -85,7 +85,7 @@ def test_a_gateway_whose_image_is_auto_lacks_its_proxy() -> None:
     found = WorkloadPods(subject=subject, controller=None, pods=(auto, none, good, gone))
     assert found.bare == (auto, none)
     assert found.live == (auto, none, good)
-    assert found.sidecars == (auto, good)
+    assert found.sidecars == (good,)
 
 
 @pytest.mark.parametrize(

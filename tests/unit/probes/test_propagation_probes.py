@@ -354,6 +354,20 @@ def test_discovery() -> None:
         namespace_discovery.run(mesh(), NamespaceSubject("none"))
 
 
+def test_a_namespace_left_out_whose_pods_never_started() -> None:
+    waits = """
+{kind: Namespace, apiVersion: v1, metadata: {name: "off"}}
+---
+{kind: Pod, apiVersion: v1, metadata: {name: a, namespace: "off"}, spec: {containers: [{name: istio-proxy}]}, status: {phase: Pending}}
+---
+{kind: Pod, apiVersion: v1, metadata: {name: done, namespace: "off"}, spec: {containers: [{name: istio-proxy}]}, status: {phase: Succeeded}}
+---
+{kind: Pod, apiVersion: v1, metadata: {name: bare, namespace: "off"}, spec: {containers: [{name: app}]}, status: {phase: Running}}
+"""
+    found = namespace_discovery.run(world(MESH + "---" + waits), NamespaceSubject("off"))
+    assert (found.discovered, found.proxies) == (False, 1)
+
+
 def test_a_virtual_service() -> None:
     subject = ConfigSubject("VirtualService", "shop", "pay")
     found = config_virtual_service.run(mesh(), subject)

@@ -1,0 +1,67 @@
+"""Through which gateways do calls from outside come to what is asked about?"""
+
+from collections.abc import Iterator
+
+from meshdoctor.engine.scope import Scope
+from meshdoctor.mesh.concerns import delegates, targets
+from meshdoctor.mesh.routes import gateway_keys
+from meshdoctor.mesh.services import CLUSTER_DOMAIN, host_matches, resolve_short_name
+from meshdoctor.model.istio import ListenerSet, ParentRef, Route, VirtualService
+from meshdoctor.model.kinds import BY_NAME
+from meshdoctor.model.subjects import ConfigSubject
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.view import View
+
+_ROUTES = ("GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute")
+
+
+def gateways_to(view: View, scope: Scope) -> tuple[ConfigSubject, ...]:
+    """Gateways that lead to the service that is asked about, where no caller is named: whoever
+    names one means a call that starts there. What cannot be read leads nowhere."""
+    if scope.from_ is not None or scope.to is None or not scope.to.namespace:
+        return ()
+    target = f"{scope.to.name}.{scope.to.namespace}.svc.{CLUSTER_DOMAIN}"
+    return tuple(dict.fromkeys((*_classic(view, target), *_made(view, scope.to.namespace))))
+
+
+def _classic(view: View, target: str) -> Iterator[ConfigSubject]:
+    try:
+        routes = view.objects("VirtualService", VirtualService)
+    except EvidenceError:
+        return
+    leading = {
+        (route.namespace, route.name)
+        for route in routes
+        for host in targets(route)
+        if host_matches(resolve_short_name(host, route.namespace), target)
+    }
+    for route in routes:
+        if leading & {(route.namespace, route.name), *delegates(route)}:
+            yield from (ConfigSubject("Gateway", *key) for key in gateway_keys(route))
+
+
+def _made(view: View, namespace: str) -> Iterator[ConfigSubject]:
+    """Gateway API: routes lie beside what they route to."""
+    for kind in _ROUTES:
+        try:
+            routes = view.objects(kind, BY_NAME[kind].type, namespace)
+        except EvidenceError:
+            continue
+        for route in routes:
+            for parent in route.spec.parent_refs if isinstance(route, Route) else ():
+                yield from _parent(view, parent, namespace)
+
+
+def _parent(view: View, parent: ParentRef, namespace: str) -> Iterator[ConfigSubject]:
+    """A Gateway, or that of a ListenerSet."""
+    home = parent.namespace or namespace
+    if parent.kind == "Gateway":
+        yield ConfigSubject("K8sGateway", home, parent.name)
+    elif parent.kind == "ListenerSet":
+        try:
+            found = view.object("ListenerSet", ListenerSet, home, parent.name)
+        except EvidenceError:
+            return
+        if found is not None:
+            above = found.spec.parent_ref
+            yield ConfigSubject("K8sGateway", above.namespace or home, above.name)
