@@ -48,13 +48,15 @@ class Refusal(StrEnum):
 
 
 class Refused(Struct, frozen=True, kw_only=True):
-    """One refusal: its kind, the webhook or policy named, the names in the text, the text."""
+    """One refusal: its kind, the webhook or policy named, the names in the text, the text.
+    `early`: the API server's time and the later one at which a certificate begins; "": no such."""
 
     kind: Refusal
     by: str = ""
     names_mesh: bool = False
     text: str = ""
     at: datetime | None = None
+    early: tuple[str, str] = ("", "")
 
     @property
     def call_failed(self) -> bool:
@@ -87,6 +89,7 @@ _UNREACHABLE = pattern(
     r"proxyconnect|network is unreachable|Service Unavailable|Bad Gateway|"
     r"Gateway Time-?out|unexpected EOF|: EOF|request canceled|no such host"
 )
+_EARLY = pattern(r"x509: .{0,60}current time (\S{10,40}) is before (\S{10,40})")
 _UNTRUSTED = pattern(
     r"signed by unknown authority|unable to load root certificates|verification error|"
     r"certificate is not trusted|unable to parse bytes as PEM"
@@ -101,7 +104,8 @@ def read(text: str, at: datetime | None = None) -> Refused:
     if called is not None:
         name, rest = called.group(1), called.group(2)
         kind = _call(rest) if name.endswith(INJECTOR_SUFFIX) else Refusal.OTHER_CALL
-        return Refused(kind=kind, by=clean(name, 100), text=shown, at=at)
+        early = not_yet_valid(rest)
+        return Refused(kind=kind, by=clean(name, 100), text=shown, at=at, early=early)
     denied = _DENIED.search(text)
     by = clean(denied.group(1), 100) if denied else ""
     if denied is not None and denied.group(1).endswith(INJECTOR_SUFFIX):
@@ -114,6 +118,13 @@ def read(text: str, at: datetime | None = None) -> Refused:
     if kind is Refusal.DUPLICATE and AWS_TOKEN in text:
         by = AWS_TOKEN_WEBHOOK
     return Refused(kind=kind, by=by, names_mesh=mesh, text=shown, at=at)
+
+
+def not_yet_valid(text: str) -> tuple[str, str]:
+    """The API server's time and the later one at which a certificate begins, where it says that
+    one is not valid yet (Go's crypto/x509); ("", ""): it says no such thing."""
+    found = _EARLY.search(text)
+    return (clean(found[1]), clean(found[2])) if found is not None else ("", "")
 
 
 def _call(rest: str) -> Refusal:

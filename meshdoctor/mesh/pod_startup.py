@@ -255,6 +255,20 @@ def job_held_by_proxy(pod: Pod) -> bool:
     )
 
 
+def proxy_ended(pod: Pod) -> bool:
+    """Whether a plain sidecar ended well and is not started again, while the application goes on:
+    kubelet ends the proxy whose hook failed, and its exit code is 0 (not with `Always`)."""
+    proxy = next((s for s in pod.status.container_statuses if s.name == PROXY), None)
+    over = proxy.state.terminated if proxy is not None else None
+    others = [s for s in pod.status.container_statuses if s.name != PROXY]
+    return (
+        over is not None
+        and pod.spec.restart_policy != "Always"
+        and (over.exit_code == 0 or pod.spec.restart_policy == "Never")
+        and any(not _done(s) for s in others)
+    )
+
+
 def app_died_early(pod: Pod, proxy_ready: datetime | None, now: datetime) -> str:
     """An application container that failed before the proxy was ready and runs since; "" if none.
 

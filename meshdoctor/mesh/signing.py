@@ -32,6 +32,7 @@ class Signing(Struct, frozen=True, kw_only=True):
     rejected: int
     refused: int
     untrusted: int
+    expired: int
     foreign_sds: bool
     text: str
     first: datetime | None
@@ -59,6 +60,12 @@ def cause_of(text: str) -> str:
     return "unreachable" if any(mark in low for mark in _UNREACHABLE) else ""
 
 
+def _ended(text: str) -> bool:
+    """Whether the certificate that was shown is out of date; a `remote error` is about its own."""
+    low = text.lower()
+    return "certificate has expired" in low and "remote error" not in low
+
+
 def judge(said: Iterable[Said]) -> Signing:
     """The signing story of one agent log. `recovered`: a certificate was made, or istiod was
     reached, after the last failure."""
@@ -79,6 +86,7 @@ def judge(said: Iterable[Said]) -> Signing:
         rejected=kinds.count("rejected"),
         refused=kinds.count("refused"),
         untrusted=kinds.count("untrusted"),
+        expired=sum(_ended(one.text) for kind, one in known if kind == "untrusted"),
         foreign_sds=any(one.kind == "foreign_sds" for one in lines),
         text=known[-1][1].text if known else "",
         first=min(times, default=None),

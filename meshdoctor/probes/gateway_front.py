@@ -10,6 +10,7 @@ from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.exposure import ALB, ISTIO, backends, class_of
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import services_of
+from meshdoctor.mesh.text import clean
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway
@@ -43,6 +44,14 @@ class GatewayFront(Struct, frozen=True, kw_only=True):
     named: Annotated[Fact[Ref], "the first Gateway that such calls do not meet; empty: none"]
     workload: Annotated[Fact[Ref], "the workload"]
     pod: Annotated[Fact[str], "one of its pods"]
+    idle: Annotated[
+        Fact[bool], "the run asks about it, and no Gateway or Ingress gives it a listener"
+    ]
+    labels: Annotated[Fact[str], "the labels of its pods that Gateways select"]
+    near: Annotated[Fact[Ref], "the Gateway that comes closest to selecting it; empty: none"]
+    near_name: Annotated[Fact[str], "its name"]
+    near_namespace: Annotated[Fact[str], "its namespace"]
+    near_selector: Annotated[Fact[str], "its selector"]
 
 
 _NONE = GatewayFront(
@@ -64,7 +73,14 @@ _NONE = GatewayFront(
     named=Ref(""),
     workload=Ref(""),
     pod="",
+    idle=False,
+    labels="",
+    near=Ref(""),
+    near_name="",
+    near_namespace="",
+    near_selector="",
 )
+_SELECTED = ("app", "istio")
 READS = (
     "ConfigMap",
     "DaemonSet",
@@ -114,12 +130,51 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
     if isinstance(before, Unavailable):
         return replace(facts, ingress=before, nameless=before, named=before)
     met = front.nameless(before, services, gateways)
+    near = _near(view, pod) if facts.service else None
+    asked = view.namespaces is not None and not gateways and not _made(pod)
     return replace(
         facts,
+        idle=asked and near is not None and not _ruled(view),
+        labels=_pairs({k: pod.labels[k] for k in _SELECTED if k in pod.labels}),
+        near=Ref(near.ref if near else ""),
+        near_name=near.name if near else "",
+        near_namespace=near.namespace if near else "",
+        near_selector=_pairs(near.spec.selector) if near else "",
         ingress=Ref(met[0].ref if met else next((one.ref for one in before), "")),
         nameless=met is not None,
         named=Ref(met[1].ref if met else ""),
     )
+
+
+def _near(view: View, pod: Pod) -> Gateway | None:
+    """Of the Gateways that do not select the pod, the one with most labels of it."""
+    others = [g for g in view.objects("Gateway", Gateway) if not gateway_pods(g, (pod,))]
+
+    def alike(one: Gateway) -> tuple[int, int]:
+        asked = one.spec.selector
+        return (
+            sum(pod.labels.get(k) == v for k, v in asked.items()),
+            sum(k in pod.labels for k in asked),
+        )
+
+    return max(others, key=lambda g: (*alike(g), g.ref), default=None)
+
+
+def _made(pod: Pod) -> bool:
+    """Whether a Gateway of the Gateway API made it, or names it."""
+    return "gateway.networking.k8s.io/gateway-name" in pod.labels
+
+
+def _ruled(view: View) -> bool:
+    """Whether an Ingress or a Gateway of the Gateway API may give listeners to any gateway."""
+    ingresses = view.objects("Ingress", Ingress)
+    return bool(view.objects("K8sGateway", K8sGateway)) or any(
+        class_of(one) == ISTIO for one in ingresses
+    )
+
+
+def _pairs(labels: dict[str, str]) -> str:
+    return clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), 200)
 
 
 def _before(view: View, services: tuple[Service, ...]) -> tuple[Ingress, ...]:
@@ -162,4 +217,10 @@ def _facts(
         named=Ref(""),
         workload=Ref(subject.ref),
         pod=pod.name,
+        idle=False,
+        labels="",
+        near=Ref(""),
+        near_name="",
+        near_namespace="",
+        near_selector="",
     )

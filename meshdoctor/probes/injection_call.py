@@ -69,6 +69,11 @@ class InjectionCall(Struct, frozen=True, kw_only=True):
     text: Annotated[Fact[str], "what the API server said", OBSERVED]
     said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     seen_at: Annotated[Fact[str], "when it last said so"]
+    server_time: Annotated[
+        Fact[str], "its own time, where istiod's certificate begins later; empty: it does not"
+    ]
+    begins: Annotated[Fact[str], "when that certificate begins"]
+    node: Annotated[Fact[Ref], "the node of istiod's first pod"]
 
 
 @probe(
@@ -106,6 +111,8 @@ def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
         text=said.text,
         said=f". The API server says: {said.text}",
         seen_at=f"{said.at:%H:%M:%S}" if said.at else "",
+        server_time=said.early[0],
+        begins=said.early[1],
     )
 
 
@@ -150,6 +157,9 @@ def _facts(view: View, road: "_Road", namespace: str) -> InjectionCall:
         text="",
         said="",
         seen_at="",
+        server_time="",
+        begins="",
+        node=road.node,
     )
 
 
@@ -166,6 +176,7 @@ class _Road(Struct, frozen=True, kw_only=True):
     ready: Fact[int]
     istiod: Ref
     istiod_name: str
+    node: Ref
     state: Fact[str]
     oom: Fact[bool]
     port: Fact[str]
@@ -203,6 +214,7 @@ def _walk(view: View, called: tuple[Injector, ...]) -> _Road:
         ready=attempt(lambda: _ready(view, to, known(behind))),
         istiod=Ref(owner.ref if owner is not None else ""),
         istiod_name=owner.name if owner is not None else "",
+        node=Ref(f"Node//{first.spec.node_name}" if first and first.spec.node_name else ""),
         state=attempt(lambda: _state(known(behind))),
         oom=attempt(lambda: any(out_of_memory(p, "discovery", view.now) for p in known(behind))),
         port=port,

@@ -82,6 +82,9 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     revision_set_on: Annotated[
         Fact[Ref], "who carries the label istio.io/rev: namespace or workload"
     ]
+    overruled: Annotated[
+        Fact[str], "the pod's own istio.io/rev, which names another revision; empty: none does"
+    ]
     pod_value: Annotated[Fact[str], "what the pod says in sidecar.istio.io/inject"]
     pod_label: Annotated[Fact[str], "pod template label sidecar.istio.io/inject"]
     pod_annotation: Annotated[Fact[str], "pod template annotation sidecar.istio.io/inject"]
@@ -163,6 +166,7 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
             if REVISION in next_pod.labels and REVISION not in space.labels
             else space.ref
         ),
+        overruled=_overruled(next_pod, told, hooks.all),
         pod_value=clean(said, 63),
         pod_label=clean(next_pod.labels.get(INJECT, ""), 63),
         pod_annotation=clean(next_pod.annotations.get(INJECT, ""), 63),
@@ -231,6 +235,16 @@ def _conflict(space: Space, told: Decision, hooks: tuple[Injector, ...]) -> bool
         return False
     meant = {one.revision for one in hooks if one.name == named and not one.deactivated}
     return not told.asked or told.revision not in meant
+
+
+def _overruled(pod: NewPod, told: Decision, hooks: tuple[Injector, ...]) -> str:
+    """The pod's own istio.io/rev where it would lead to another istiod than the one that is asked.
+    Webhooks look at it only in namespaces that say nothing (rev.object, 1.10 to 1.32-dev)."""
+    own = pod.labels.get(REVISION, "")
+    meant = {one.revision for one in hooks if one.name == own and not one.deactivated}
+    asks = INJECTION in pod.namespace_labels or REVISION in pod.namespace_labels
+    wins = told.asked and asks and bool(meant) and told.revision not in meant
+    return clean(own, 63) if wins else ""
 
 
 def _misplaced(found: WorkloadPods, pod: NewPod) -> str:

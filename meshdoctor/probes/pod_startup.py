@@ -18,6 +18,7 @@ from meshdoctor.mesh.pod_startup import (
     job_held_by_proxy,
     out_of_memory,
     probe_kills,
+    proxy_ended,
     recent,
 )
 from meshdoctor.mesh.text import clean
@@ -88,6 +89,10 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     app_probe: Annotated[Fact[str], "event: rewritten probe on 15020 fails", OBSERVED]
     app_died_early: Annotated[Fact[str], "container that died before the proxy ran", OBSERVED]
     job_held: Annotated[Fact[bool], "only istio-proxy still runs in a finished job", OBSERVED]
+    proxy_ended: Annotated[
+        Fact[bool], "its proxy ended for good, and the application still runs", OBSERVED
+    ]
+    restart_policy: Annotated[Fact[str], "the pod's restartPolicy"]
     job_pod: Annotated[Fact[str], "the pod of that job"]
 
 
@@ -155,6 +160,8 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         app_probe=told.app_probe,
         app_died_early=attempt(lambda: _died_early(view, ended)) if ended else "",
         job_held=held is not None,
+        proxy_ended=proxy_ended(pod),
+        restart_policy=pod.spec.restart_policy,
         job_pod=held.name if held is not None else "",
     )
 

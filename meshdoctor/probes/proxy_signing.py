@@ -13,6 +13,7 @@ from meshdoctor.model.kubernetes import ConfigMap, Pod
 from meshdoctor.model.subjects import ProxySubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes.propagation_reading import sync_table
+from meshdoctor.probes.reading import istiod_pods
 from meshdoctor.probes.view import View, probe
 
 
@@ -38,6 +39,9 @@ class ProxySigning(Struct, frozen=True, kw_only=True):
     namespace: Annotated[Fact[str], "namespace of the pod"]
     pod: Annotated[Fact[str], "name of the pod"]
     istiod: Annotated[Fact[Ref], "the Service that the agent calls when istiod is its CA"]
+    control: Annotated[Fact[Ref], "the workload of istiod's first pod; empty: none is seen"]
+    control_name: Annotated[Fact[str], "its name"]
+    control_namespace: Annotated[Fact[str], "its namespace"]
     node: Annotated[Fact[Ref], "the node it runs on"]
 
 
@@ -50,6 +54,8 @@ def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
     listed = _listed(view, pod) if kept else None
     early = kept and _before_root(view, pod)
     owner, told = owner_of(pod), signing(pod)
+    istiods = istiod_pods(view)
+    control = owner_of(istiods[0]) if istiods else None
     return ProxySigning(
         doubtful=kept and (not ready or listed is False or (early and listed is None)),
         ready=ready,
@@ -64,6 +70,9 @@ def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
         namespace=pod.namespace,
         pod=pod.name,
         istiod=Ref(f"Service/{view.istio_namespace}/istiod"),
+        control=Ref(control.ref if control else ""),
+        control_name=control.name if control else "",
+        control_namespace=view.istio_namespace,
         node=Ref(f"Node//{pod.spec.node_name}" if pod.spec.node_name else ""),
     )
 

@@ -24,6 +24,7 @@ class ProxySigningLog(Struct, frozen=True, kw_only=True):
     untrusted: Annotated[
         Fact[int], "istiod's certificate was not accepted (x509) when connecting", OBSERVED
     ]
+    expired: Annotated[Fact[int], "of these, because it is out of date", OBSERVED]
     recovered: Annotated[Fact[bool], "after the last failure it worked again", OBSERVED]
     foreign_sds: Annotated[Fact[bool], "certificates come over a mounted SDS socket", OBSERVED]
     text: Annotated[Fact[str], "the last such line", OBSERVED]
@@ -42,6 +43,7 @@ def proxy_signing_log(view: View, proxy: ProxySubject) -> ProxySigningLog:
         refused=found.refused,
         failures=found.failures,
         untrusted=found.untrusted,
+        expired=found.expired,
         recovered=found.recovered,
         foreign_sds=found.foreign_sds,
         text=found.text,

@@ -21,6 +21,7 @@ from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes.view import View, attempt, known, probe
 
 VWC = "ValidatingWebhookConfiguration"
+_ENDED = "x509: certificate has expired"
 
 
 class Validation(Struct, frozen=True, kw_only=True):
@@ -31,6 +32,7 @@ class Validation(Struct, frozen=True, kw_only=True):
     refused_for: Annotated[Fact[Ref], "the object whose event says it; empty: only istiod's log"]
     call_failed: Annotated[Fact[int], "events: the webhook could not be called", OBSERVED]
     call_text: Annotated[Fact[str], "the last such event", OBSERVED]
+    expired: Annotated[Fact[bool], "it says that the certificate is out of date", OBSERVED]
     config: Annotated[Fact[Ref], "the webhook configuration that fails closed; empty: none"]
     config_name: Annotated[Fact[str], "its name"]
     service: Annotated[Fact[Ref], "the Service that it calls"]
@@ -60,6 +62,7 @@ def validation(view: View, _: MeshSubject) -> Validation:
         refused_for=Ref(clean(found.denied_on, 200)),
         call_failed=found.failed,
         call_text=found.failed_text,
+        expired=_ENDED in found.failed_text,
         config=attempt(lambda: Ref(c.ref if (c := known(config)) else "")),
         config_name=attempt(lambda: c.name if (c := known(config)) else ""),
         service=attempt(

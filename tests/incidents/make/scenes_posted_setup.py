@@ -3,7 +3,7 @@
 from tests.incidents.make.objects import Manifest
 from tests.incidents.make.posted import Posted, waiting
 from tests.incidents.make.scenes_posted import ALPHA, BETA
-from tests.incidents.make.world import Pod, at, whole
+from tests.incidents.make.world import NODES, Pod, at, whole
 
 SPECIFIER = (
     "Proto constraint validation failed (TcpProxyValidationError.AccessLog[i]: "
@@ -122,6 +122,92 @@ def listener_set_repeats_a_port() -> Posted:
     return world
 
 
+def clocks_of_two_nodes_differ() -> Posted:
+    """kubernetes/kubectl#1307, istio/istio#25181."""
+    world = Posted(
+        name="clocks-of-two-nodes-differ",
+        version="1.14.3",
+        apis=BETA,
+        summary="The clock of istiod's node is ahead: its certificate is not valid yet elsewhere.",
+        at_fault=["Deployment/istio-system/istiod", f"Node//{NODES[0]}"],
+        fix="Set the clocks of the nodes, then restart istiod.",
+        from_="shop/web",
+        to="",
+    )
+    world.namespace("shop")
+    pod = world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    url = "https://istiod.istio-system.svc:443/inject?timeout=10s"
+    world.refuse(
+        pod,
+        "Internal error occurred: failed calling webhook "
+        f'"namespace.sidecar-injector.istio.io": failed to call webhook: Post "{url}": x509: '
+        "certificate has expired or is not yet valid: "
+        f"current time {whole(3)} is before {whole(-73)}",
+    )
+    world.status()
+    return world
+
+
+def istiod_outlives_its_certificate() -> Posted:
+    """istio/istio#46612."""
+    world = Posted(
+        name="istiod-outlives-its-certificate",
+        version="1.9.9",
+        apis=BETA,
+        summary="istiod has run for longer than the certificate of its webhooks is valid.",
+        at_fault=["Deployment/istio-system/istiod"],
+        fix="Restart istiod.",
+        from_="",
+        to="",
+    )
+    world.istiod.manifest["status"]["startTime"] = "2025-11-01T00:00:00Z"
+    world.namespace("shop")
+    world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    url = "https://istiod.istio-system.svc:443/validate?timeout=30s"
+    said = (
+        f'failed calling webhook "validation.istio.io": Post "{url}": x509: certificate has '
+        f"expired or is not yet valid: current time {whole(9)} is after 2026-11-01T00:00:40Z"
+    )
+    world.event("Deployment", "shop", "web", "ReconcileError", said)
+    lines = (
+        f"info\tvalidationController\tNot ready to switch validation to fail-closed: {said}",
+        "info\thttp: TLS handshake error from 10.20.1.4:41110: remote error: tls: bad certificate",
+    )
+    for line in lines:
+        world.log(world.istiod, "discovery", f"{at(9)}\t{line}")
+    world.status("middle")
+    return world
+
+
+def second_gateway_that_nothing_selects() -> Posted:
+    """istio/istio#48492."""
+    world = Posted(
+        name="second-gateway-that-nothing-selects",
+        version="1.19.0",
+        apis=BETA,
+        summary="The second gateway's labels are those of no Gateway, so it has no listeners.",
+        at_fault=["Gateway/shop/web", "Deployment/istio-system/istio-ingressgateway-nlb"],
+        fix="A Gateway whose selector is istio: ingressgateway-nlb.",
+        from_="",
+        to="istio-system/istio-ingressgateway-nlb:80",
+    )
+    world.gateway()
+    world.gateway(name="istio-ingressgateway-nlb")
+    world.namespace("shop")
+    world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["x.example"]}
+    spec: Manifest = {"selector": {"istio": "ingressgateway"}, "servers": [server]}
+    world.config("Gateway", "shop", "web", spec)
+    route = {"route": [{"destination": {"host": "web"}}]}
+    spec = {"hosts": ["x.example"], "gateways": ["web"], "http": [route]}
+    world.config("VirtualService", "shop", "web", spec)
+    world.status()
+    return world
+
+
 def _never_injected(pod: Pod) -> None:
     """As the gateway chart writes the pod: what injection adds is not there."""
     pod.injected = False
@@ -140,6 +226,9 @@ def _never_injected(pod: Pod) -> None:
 
 POSTED_SETUP = (
     access_log_service_breaks_listeners,
+    clocks_of_two_nodes_differ,
     gateway_made_before_the_webhook,
+    istiod_outlives_its_certificate,
     listener_set_repeats_a_port,
+    second_gateway_that_nothing_selects,
 )

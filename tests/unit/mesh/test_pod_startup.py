@@ -17,6 +17,7 @@ from meshdoctor.mesh.pod_startup import (
     judge,
     out_of_memory,
     probe_kills,
+    proxy_ended,
     worst,
 )
 from meshdoctor.model.kubernetes import (
@@ -357,3 +358,16 @@ def test_the_agents_log() -> None:
     )
     assert told.overwritten and told.mixed
     assert cni.read_log("already injected with istio-init other/x", "shop").mixed == ""
+
+
+def test_a_proxy_that_ended_before_its_application() -> None:
+    def has(app: ContainerState, proxy: ContainerState, policy: str) -> bool:
+        return proxy_ended(
+            pod(status("a", app), status("istio-proxy", proxy), restart_policy=policy)
+        )
+
+    assert has(RUNNING, ended(0), "OnFailure") and has(RUNNING, ended(1), "Never")
+    assert not has(RUNNING, ended(1), "OnFailure"), "it is started again"
+    assert not has(RUNNING, ended(0), "Always"), "it is started again"
+    assert not has(ended(0), ended(0), "OnFailure"), "the job is done"
+    assert not has(RUNNING, RUNNING, "OnFailure")

@@ -246,6 +246,21 @@ def test_signing_log(code: str, field: str) -> None:
         assert getattr(found, field) == 1 and found.recovered is recovered
 
 
+@pytest.mark.parametrize(
+    ("code", "expired"),
+    [
+        ("x509: certificate has expired or is not yet valid", 1),
+        ("x509: certificate signed by unknown authority", 0),
+        ("handshake failed: remote error: tls: x509: certificate has expired", 0),
+    ],
+)
+def test_istiods_certificate_is_out_of_date(code: str, expired: int) -> None:
+    logs = {("shop", "cart-1", "istio-proxy"): FAIL.format(1, f"Unavailable desc = {code}")}
+    found = proxy_signing_log.run(view(logs=logs), ProxySubject("shop", "cart-1"))
+    assert isinstance(found, ProxySigningLog)
+    assert (found.untrusted, found.expired) == (1, expired)
+
+
 def secret(name: str, ca: Ca, **keys: str) -> dict[str, Any]:
     return {
         "kind": "Secret",

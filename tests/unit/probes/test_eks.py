@@ -556,3 +556,41 @@ metadata:
     bare = world(pod("shop", "pay-5c9d-1", "10.0.0.1", "n1"), namespaces=("shop",))
     none = aws_role.run(bare, subject)
     assert isinstance(none, AwsRole) and (none.own, none.denied) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("kubelet", "agents", "host", "found"),
+    [
+        ("v1.21.5-eks-bc4871b", ("weave-net",), "false", "weave-net"),
+        ("v1.21.5-eks-bc4871b", ("weave-net",), "true", ""),
+        ("v1.21.5-eks-bc4871b", ("calico-node", "aws-node"), "false", ""),
+        ("v1.21.5-eks-bc4871b", (), "false", ""),
+        ("v1.21.5-gke.1", ("weave-net",), "false", ""),
+    ],
+)
+def test_an_overlay_network(kubelet: str, agents: tuple[str, ...], host: str, found: str) -> None:
+    objects = f"""
+---
+kind: Node
+apiVersion: v1
+metadata: {{name: a}}
+status: {{nodeInfo: {{kubeletVersion: {kubelet}}}}}
+---
+kind: Pod
+apiVersion: v1
+metadata: {{name: istiod-1, namespace: istio-system, labels: {{app: istiod}}}}
+spec: {{hostNetwork: {host}, containers: [{{name: discovery}}]}}
+"""
+    for name in agents:
+        objects += f"""
+---
+kind: DaemonSet
+apiVersion: apps/v1
+metadata: {{name: {name}, namespace: kube-system}}
+spec: {{template: {{spec: {{containers: [{{name: a}}]}}}}}}
+"""
+    view = world(pod("apps", "rep-1", "10.0.0.2", "a") + objects)
+    facts = workload_network.run(view, WorkloadSubject("apps", "rep"))
+    assert isinstance(facts, CustomNetworking)
+    assert facts.overlay == (f"DaemonSet/kube-system/{found}" if found else "")
+    assert (found in str(facts.overlay_said)) and bool(facts.overlay_said) is bool(found)

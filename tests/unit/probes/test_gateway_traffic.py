@@ -381,3 +381,55 @@ def test_an_ingress_before_the_gateway() -> None:
     blind = world(ROUTED, failing={"Ingress": ForbiddenError("Ingress")})
     unread = gateway_front.run(blind, GW)
     assert isinstance(unread, GatewayFront) and isinstance(unread.nameless, Unavailable)
+
+
+IDLE = (
+    OBJECTS
+    + """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: second-1, namespace: istio-system, labels: {istio: second, app: gw}}
+spec: {containers: [{name: istio-proxy, args: [proxy, router]}]}
+status: {phase: Running, podIP: 10.0.0.9}
+---
+kind: Service
+apiVersion: v1
+metadata: {name: second, namespace: istio-system}
+spec: {type: LoadBalancer, selector: {istio: second}, ports: [{port: 80, targetPort: 8080}]}
+"""
+)
+SECOND = WorkloadSubject("istio-system", "second-1", "Pod")
+
+
+def idle(objects: str, subject: WorkloadSubject = SECOND, asked: bool = True) -> GatewayFront:
+    view = world(objects, namespaces=("istio-system",) if asked else None)
+    found = gateway_front.run(view, subject)
+    assert isinstance(found, GatewayFront)
+    return found
+
+
+def gateway_api(namespace: str) -> str:
+    return f"""---
+kind: Gateway
+apiVersion: gateway.networking.k8s.io/v1
+metadata: {{name: x, namespace: {namespace}}}
+"""
+
+
+def test_a_gateway_that_no_gateway_object_selects() -> None:
+    found = idle(IDLE)
+    assert found.idle and (found.near_selector, found.labels) == (
+        "istio=gw",
+        "app=gw, istio=second",
+    )
+    assert found.near in ("Gateway/shop/a", "Gateway/shop/b")
+    assert not idle(IDLE, GW).idle, "its Gateways select it"
+    assert not idle(IDLE, asked=False).idle, "nobody asks about it: it may be meant to stand idle"
+    assert not idle(
+        IDLE.replace("type: LoadBalancer, selector: {istio: second}", "selector: {istio: second}")
+    ).idle
+    made = IDLE.replace("app: gw}", "gateway.networking.k8s.io/gateway-name: x}")
+    assert not idle(made).idle
+    api = gateway_api("istio-system")
+    assert not idle(IDLE + api).idle

@@ -646,3 +646,51 @@ def test_a_misspelt_namespace_label_and_how_it_is_put_right() -> None:
             means,
             right,
         )
+
+
+def test_a_certificate_that_begins_later_than_it_is() -> None:
+    text = (
+        'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": Post: x509: certificate '
+        "has expired or is not yet valid: current time 2026-11-18T09:24:46Z is {} {}"
+    )
+    early = call(MESH + SHOP + FAILED % text.format("before", "2026-11-18T10:53:00Z"))
+    assert (early.server_time, early.begins) == ("2026-11-18T09:24:46Z", "2026-11-18T10:53:00Z")
+    assert (early.refused, early.node) == ("call-bad-certificate", "Node//n1")
+    late = call(MESH + SHOP + FAILED % text.format("after", "2026-11-18T08:53:00Z"))
+    assert (late.refused, late.server_time) == ("call-bad-certificate", "")
+
+
+CANARY = """
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: istio-sidecar-injector-canary, labels: {istio.io/rev: canary}}
+webhooks:
+- name: rev.object.sidecar-injector.istio.io
+  clientConfig: {service: {name: istiod-canary, namespace: istio-system, path: /inject}}
+  namespaceSelector:
+    matchExpressions:
+    - {key: istio.io/rev, operator: DoesNotExist}
+    - {key: istio-injection, operator: DoesNotExist}
+  objectSelector: {matchExpressions: [{key: istio.io/rev, operator: In, values: [canary]}]}
+  failurePolicy: Fail
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "space", "overruled"),
+    [
+        ("canary", "istio-injection: enabled", "canary"),
+        ("canary", "a: b", ""),
+        ("gone", "istio-injection: enabled", ""),
+        ("default", "istio-injection: enabled", ""),
+    ],
+)
+def test_a_revision_of_the_pod_that_its_namespace_overrules(
+    own: str, space: str, overruled: str
+) -> None:
+    shop = SHOP.replace("istio-injection: enabled", space).replace(
+        "{metadata: {labels: {app: cart}}",
+        f"{{metadata: {{labels: {{app: cart, istio.io/rev: {own}}}}}",
+    )
+    assert decided(MESH + CANARY + shop).overruled == overruled

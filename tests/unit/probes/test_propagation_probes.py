@@ -511,3 +511,18 @@ message: 'admission webhook "rev.validation.istio.io" denied the request: config
     found = validation.run(world(event), MeshSubject())
     assert (found.refused, found.refused_for) == (2, "Application/argocd/shop")
     assert found.refusal == "configuration is invalid: no hosts" and found.endpoints == -1
+
+
+def test_a_validation_webhook_whose_certificate_is_out_of_date() -> None:
+    event = """
+kind: Event
+apiVersion: v1
+metadata: {name: e, namespace: argocd}
+involvedObject: {kind: Application, namespace: argocd, name: shop}
+count: 2
+message: 'failed calling webhook "rev.validation.istio.io": Post: x509: certificate has expired or is not yet valid'
+"""
+    found = validation.run(world(event), MeshSubject())
+    assert (found.call_failed, found.expired) == (2, True)
+    other = event.replace("has expired or is not yet valid", "signed by unknown authority")
+    assert not validation.run(world(other), MeshSubject()).expired
