@@ -7,11 +7,11 @@ from msgspec import Struct
 from meshdoctor.mesh.aws_load_balancer import balancer, loops, timeouts
 from meshdoctor.mesh.workloads import app_containers
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import VirtualService
-from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import reading
+from meshdoctor.probes.eks_reads import balancer_names
 from meshdoctor.probes.view import View, probe
 
 PODS_READ = 8
@@ -71,7 +71,7 @@ def edge_hairpin(view: View, edge: EdgeSubject) -> EdgeHairpin:
     caught = [p for p in clients if loops(found, local, p, servers)]
     if not caught:
         return _NONE
-    names = _names(view, service)
+    names = balancer_names(view, service)
     told = {p.name: _timeouts(view, p, names) for p in clients[-PODS_READ:]}
     inside = {p.name for p in caught}
     return EdgeHairpin(
@@ -85,19 +85,6 @@ def edge_hairpin(view: View, edge: EdgeSubject) -> EdgeHairpin:
         elsewhere=sum(n for name, n in told.items() if name not in inside),
         pod=next((name for name, n in told.items() if n and name in inside), ""),
     )
-
-
-def _names(view: View, service: Service) -> frozenset[str]:
-    """The load balancer's own names and those that gateways route."""
-    routed = {
-        host.removeprefix("*.")
-        for one in view.objects("VirtualService", VirtualService)
-        if any(g != "mesh" for g in one.spec.gateways)
-        for host in one.spec.hosts
-        if host != "*"
-    }
-    own = {i.hostname or i.ip for i in service.status.load_balancer.ingress}
-    return frozenset((routed | own) - {""})
 
 
 def _timeouts(view: View, pod: Pod, names: frozenset[str]) -> int:

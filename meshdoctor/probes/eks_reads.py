@@ -2,11 +2,13 @@
 
 from meshdoctor.mesh.control_path import BRANCH_INTERFACE, own_groups
 from meshdoctor.mesh.custom_networking import custom, of_node
+from meshdoctor.model.istio import VirtualService
 from meshdoctor.model.kubernetes import (
     EniConfig,
     Node,
     Pod,
     SecurityGroupPolicy,
+    Service,
     ServiceAccount,
     Workload,
 )
@@ -39,6 +41,19 @@ def node_dns(view: View) -> Workload | None:
     found = view.objects("DaemonSet", Workload, AGENT[0])
     own = (w for w in found if w.name in NODE_DNS or w.labels.get("k8s-app") in NODE_DNS)
     return next(own, None)
+
+
+def balancer_names(view: View, service: Service) -> frozenset[str]:
+    """The names of a Service's load balancer: its own, and those that gateways route."""
+    routed = {
+        host.removeprefix("*.")
+        for one in view.objects("VirtualService", VirtualService)
+        if any(g != "mesh" for g in one.spec.gateways)
+        for host in one.spec.hosts
+        if host != "*"
+    }
+    own = {i.hostname or i.ip for i in service.status.load_balancer.ingress}
+    return frozenset((routed | own) - {""})
 
 
 def vpc_cni(view: View) -> Workload | None:

@@ -17,6 +17,7 @@ from meshdoctor.probes.aws_role import AwsRole, aws_role
 from meshdoctor.probes.branch_interface import BranchInterface, branch_interface
 from meshdoctor.probes.cluster_dns import ClusterDns, cluster_dns
 from meshdoctor.probes.custom_networking import CustomNetworking, workload_network
+from meshdoctor.probes.edge_drain import EdgeDrain, edge_drain
 from meshdoctor.probes.edge_exposure import EdgeExposure, edge_exposure
 from meshdoctor.probes.edge_external import EdgeExternal, edge_external
 from meshdoctor.probes.edge_hairpin import EdgeHairpin, edge_hairpin
@@ -83,6 +84,32 @@ def test_hairpin() -> None:
     assert (found.pod, found.every_node) == ("rep-1", False)
     other = edge_hairpin.run(world(GW + CLIENTS + service("{}"), logs=logs), CALL)
     assert isinstance(other, EdgeHairpin) and other.looping == 0 and not other.service
+
+
+LOST = "2026-11-18T09:2{}:00Z ERROR lb.example: Connection reset by peer\n"
+
+
+@pytest.mark.parametrize(
+    ("born", "notes", "after", "short"),
+    [
+        ("09:20", "", 2, True),
+        ("08:20", "", 0, True),
+        ("09:20", "proxy.istio.io/config: 'terminationDrainDuration: 240s'", 2, False),
+    ],
+)
+def test_connections_that_break_while_gateways_are_replaced(
+    born: str, notes: str, after: int, short: bool
+) -> None:
+    given = f"annotations: {{{notes}}}\n  creationTimestamp: '2026-11-18T{born}:00Z'"
+    gateway = GW.replace('annotations: {vpc.amazonaws.com/pod-eni: "[]"}', given)
+    gateway = gateway.replace("spec:\n", "spec:\n  terminationGracePeriodSeconds: 300\n", 1)
+    logs = {("apps", "rep-1", "app"): LOST.format(1) + LOST.format(3)}
+    found = edge_drain.run(world(gateway + CLIENTS + service(), logs=logs), CALL)
+    assert isinstance(found, EdgeDrain)
+    assert (found.broken, found.after, found.short) == (2, after, short)
+    assert (found.gateway, found.last) == ("Deployment/ingress/gw", "09:23:00")
+    classic = edge_drain.run(world(gateway + CLIENTS + service("{}"), logs=logs), CALL)
+    assert (classic.service, classic.broken) == ("", 0)
 
 
 EVENT = """

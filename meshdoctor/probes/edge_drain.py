@@ -1,0 +1,110 @@
+"""Do a client's calls fail while the pods behind a network load balancer are replaced?"""
+
+from typing import Annotated
+
+from msgspec import Struct
+
+from meshdoctor.mesh.aws_load_balancer import balancer
+from meshdoctor.mesh.balancer_drain import LAG_SECONDS, broken, replaced, soon_after, stays
+from meshdoctor.mesh.workloads import app_containers, owner_of, proxy_type
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Event, Pod
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import reading
+from meshdoctor.probes.eks_reads import balancer_names
+from meshdoctor.probes.view import View, attempt, probe
+
+PODS_READ = 8
+
+
+class EdgeDrain(Struct, frozen=True, kw_only=True):
+    """Of a workload of the cluster that calls gateways by their network load balancer; else all
+    empty."""
+
+    service: Annotated[Fact[Ref], "the service; empty: it has no such load balancer"]
+    gateway: Annotated[Fact[Ref], "the workload behind it"]
+    gateway_name: Annotated[Fact[str], "its name"]
+    gateway_resource: Annotated[Fact[str], "what kubectl calls it"]
+    namespace: Annotated[Fact[str], "their namespace"]
+    client: Annotated[Fact[Ref], "the workload that calls"]
+    stays_seconds: Annotated[Fact[int], "how long a pod of it serves once it is told to end"]
+    short: Annotated[Fact[bool], "it ends before the load balancer leaves it alone"]
+    broken: Annotated[Fact[int], "in the client's logs: connections that broke", OBSERVED]
+    after: Annotated[Fact[int], "those soon after a pod of the gateway came or went", OBSERVED]
+    last: Annotated[Fact[str], "when the last one broke"]
+
+
+_NONE = EdgeDrain(
+    service=Ref(""),
+    gateway=Ref(""),
+    gateway_name="",
+    gateway_resource="",
+    namespace="",
+    client=Ref(""),
+    stays_seconds=0,
+    short=False,
+    broken=0,
+    after=0,
+    last="",
+)
+
+
+@probe(
+    "edge-drain",
+    subject=SubjectKind.EDGE,
+    reads=(
+        "DaemonSet",
+        "Deployment",
+        "Event",
+        "Job",
+        "Pod",
+        "Service",
+        "StatefulSet",
+        "VirtualService",
+        "log",
+    ),
+)
+def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
+    """Do a client's calls fail while the pods behind a network load balancer are replaced?"""
+    service = reading.service(view, edge.service) if edge.service is not None else None
+    found = balancer(service) if service is not None else None
+    if edge.client is None or service is None or found is None or not found.network:
+        return _NONE
+    gateways = [p for p in reading.pods_of_service(view, service) if proxy_type(p) == "router"]
+    if not gateways:
+        return _NONE
+    owner = owner_of(gateways[0])
+    names = balancer_names(view, service)
+    clients = reading.workload(view, edge.client).pods[-PODS_READ:]
+    moments = sorted(at for pod in clients for at in broken(_log(view, pod), names))
+    seconds = min(map(stays, gateways))
+
+    def after() -> int:
+        events = view.objects("Event", Event, service.namespace) if moments else ()
+        return soon_after(moments, replaced(gateways, events, owner.name))
+
+    return EdgeDrain(
+        service=Ref(service.ref),
+        gateway=Ref(owner.ref),
+        gateway_name=owner.name,
+        gateway_resource=owner.owner.lower(),
+        namespace=service.namespace,
+        client=Ref(edge.client.ref),
+        stays_seconds=round(seconds),
+        short=seconds < LAG_SECONDS,
+        broken=len(moments),
+        after=attempt(after),
+        last=f"{moments[-1]:%H:%M:%S}" if moments else "",
+    )
+
+
+def _log(view: View, pod: Pod) -> str:
+    """Of the containers whose log can be read."""
+    texts: list[str] = []
+    for container in app_containers(pod):
+        try:
+            texts.append(view.log(pod.namespace, pod.name, container.name).text)
+        except EvidenceError:
+            continue
+    return "\n".join(texts)
