@@ -166,8 +166,12 @@ def tls_word(line: Line) -> str:
 
 
 def connect_word(line: Line) -> str:
-    """How the upstream connection failed before TLS; only for `UF` lines."""
-    return tls_errors.connect_word(text_of(line)) if "UF" in line.flags else ""
+    """How the upstream connection failed before TLS; only for `UF` lines. Proxies before 1.9 do not
+    tell how; within the pod it was refused, for nothing lies between."""
+    if "UF" not in line.flags:
+        return ""
+    untold = line.is_inbound and not text_of(line)
+    return tls_errors.connect_word(text_of(line)) or ("refused" if untold else "")
 
 
 def count(given: Iterable[Line], test: Callable[[Line], bool]) -> int:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from meshdoctor.mesh import authz_evidence as ev
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import principal
+from meshdoctor.mesh.workloads import principal, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_ambient import waypoint_of
@@ -44,8 +44,12 @@ class AuthzDenial(Struct, frozen=True, kw_only=True):
     judge_name: Annotated[Fact[str], "its workload's name"]
     judge_pod: Annotated[Fact[str], "one of its pods"]
     egress: Annotated[Fact[bool], "the judge is a gateway on the way out of the mesh"]
+    outside: Annotated[Fact[bool], "a gateway lets the requests in: callers are many, outside"]
     refused: Annotated[Fact[int], "requests that a filter of the judge refused", OBSERVED]
     passed: Annotated[Fact[int], "requests that the judge let through", OBSERVED]
+    allowed: Annotated[
+        Fact[bool], "some were let through, and none was refused by a policy; false: not known"
+    ]
     default: Annotated[Fact[int], "refused because no ALLOW rule matched", OBSERVED]
     matched: Annotated[Fact[int], "refused by a DENY rule that the log names", OBSERVED]
     bad_custom: Annotated[Fact[int], "refused by a CUSTOM policy that istiod broke", OBSERVED]
@@ -87,6 +91,13 @@ def authz_denial(view: View, edge: EdgeSubject) -> AuthzDenial:
     return _facts(view, found, judge)
 
 
+def _outside(found: Situation, judge: Hop | None) -> bool:
+    """Whether the requests come in by a gateway: it judges them itself, or calls the judge."""
+    pod = found.client.pod if found.client is not None else None
+    by = pod is not None and proxy_type(pod) == "router"
+    return found.server is not None and (by or (judge is not None and judge.kind == "gateway"))
+
+
 def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
     summary = judge.summary if judge is not None else None
     denial = summary.denial if summary is not None else None
@@ -106,8 +117,12 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         judge_name=subject.name if subject is not None else "",
         judge_pod=pod.name if pod is not None else "",
         egress=judge is not None and judge.kind == "gateway" and found.server is None,
+        outside=_outside(found, judge),
         refused=counted(found, judge, judge.refused if judge is not None else 0),
         passed=counted(found, judge, summary.passed if summary is not None else 0),
+        allowed=summary is not None
+        and summary.passed > 0
+        and not (summary.count(ev.DEFAULT) or summary.count(ev.MATCHED)),
         default=count(ev.DEFAULT),
         matched=count(ev.MATCHED),
         bad_custom=count(ev.BAD_CUSTOM),

@@ -233,6 +233,10 @@ def test_words() -> None:
     assert ev.tls_word(line(flags="UF,URX", failure=wvn)) == "wrong_version"
     assert ev.connect_word(line(flags="UF", failure=wvn)) == ""
     assert ev.connect_word(line(flags="UF", failure="delayed_connect_error:_111")) == "refused"
+    # A proxy before 1.9 logs no reason: within the pod nothing else happens.
+    inside = line(flags="UF", details="-", cluster="inbound|80|http|a.b.svc.cluster.local")
+    assert ev.connect_word(inside) == "refused"
+    assert ev.connect_word(line(flags="UF", details="-", cluster=OUT)) == ""
     assert ev.most_common(["", "a", "b", "b"]) == "b"
     assert ev.most_common([]) == ""
 

@@ -34,6 +34,7 @@ from tests.unit.world import FakeSource
 
 GET = Request(method="GET", path="/orders", host="pay.shop")
 DENIED = {"shop/pay-1": line()}
+GATEWAY = pod("gate", "istio-system", GATE, proxy="router", labels="istio: ingressgateway")
 SECONDS = int(datetime(2026, 11, 18, 9, 30, tzinfo=UTC).timestamp())
 IDP = "https://idp.example.com/"
 CLAIMS = {"iss": IDP, "sub": "alice", "exp": SECONDS + 600}
@@ -358,6 +359,33 @@ def test_refused_tokens(claims: dict[str, object], text: str, status: int, code:
     assert outcome(*SHOP, RA, logs=log) == [code]
 
 
+@pytest.mark.parametrize(
+    ("from_", "passed", "request_", "codes"),
+    [
+        ("istio-system/gate", 3, None, ["MD2116"]),
+        ("istio-system/gate", 1, None, ["MD2103"]),
+        ("shop/cart", 3, None, ["MD2103"]),
+        ("istio-system/gate", 3, bearer({**CLAIMS, "exp": 5}), ["MD2103"]),
+    ],
+)
+def test_some_of_many_users_come_with_expired_tokens(
+    from_: str, passed: int, request_: Request | None, codes: list[str]
+) -> None:
+    peer = "203.0.113.5:0" if from_.startswith("istio-system") else f"{CART}:50000"
+    text = line(code=401, details="jwt_authn_access_denied{Jwt_is_expired}", peer=peer)
+    text += line(code=200, details="via_upstream", peer=peer) * passed
+    log = {"shop/pay-1": text}
+    assert outcome(*SHOP, GATEWAY, RA, logs=log, request=request_, from_=from_) == codes
+
+
+def test_a_question_without_token_says_nothing_where_such_requests_pass() -> None:
+    log = {"shop/pay-1": line(code=200, details="via_upstream") * 2}
+    assert outcome(*SHOP, RA, NEEDS, logs=log, request=GET) == []
+    assert outcome(*SHOP, RA, NEEDS, request=GET)[0] == "MD2101"
+    both = {"shop/pay-1": log["shop/pay-1"] + line()}
+    assert outcome(*SHOP, RA, NEEDS, logs=both, request=GET)[0] == "MD2101"
+
+
 def test_signing_keys() -> None:
     text = "jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}"
     log = {"shop/pay-1": line(code=401, details=text)}
@@ -418,8 +446,6 @@ def test_claims() -> None:
 
 
 # --- gateways
-
-GATEWAY = pod("gate", "istio-system", GATE, proxy="router", labels="istio: ingressgateway")
 
 
 def test_behind_a_gateway_the_peer_is_the_gateway() -> None:
