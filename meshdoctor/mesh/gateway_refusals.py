@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.gateway_requests import host_of, path_of
+from meshdoctor.model.istio import EnvoyFilter
 from meshdoctor.model.kubernetes import Ingress
 
 CHALLENGE = "/.well-known/acme-challenge/"
@@ -35,6 +36,21 @@ def upgrades(lines: Iterable[Line]) -> Some | None:
 def oversized(lines: Iterable[Line]) -> Some | None:
     """Requests with too many or too large headers. Envoy may not have read host and path yet."""
     return _most(lines, lambda line: line.code == 431 and not line.upstream_host)
+
+
+def cut(lines: Iterable[Line]) -> Some | None:
+    """Streams that the proxy ended because they had lasted so long."""
+    return _most(lines, lambda line: line.details == "max_duration_timeout")
+
+
+def limits_streams(filters: Iterable[EnvoyFilter]) -> EnvoyFilter | None:
+    """The first EnvoyFilter that says how long a stream may last. Without one the caller does: a
+    proxy heeds gRPC's own deadline (grpc-timeout)."""
+    for one in filters:
+        text = str([patch.patch.value for patch in one.spec.config_patches if patch.patch])
+        if "max_stream_duration" in text or "maxStreamDuration" in text:
+            return one
+    return None
 
 
 def challenges(lines: Iterable[Line]) -> Some | None:

@@ -1,5 +1,6 @@
 """What do the CUSTOM policies of the judging proxy ask of whom, and can it be asked?"""
 
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 from msgspec import Struct
@@ -63,6 +64,10 @@ class AuthzCustom(Struct, frozen=True, kw_only=True):
     timeout: Annotated[Fact[str], "how long the proxy waits for the answer"]
     fail_open: Annotated[Fact[bool], "an authorizer that fails lets requests through"]
     no_headers: Annotated[Fact[bool], "HTTP, and no request header is handed on"]
+    keeps_token: Annotated[
+        Fact[Ref], "a CUSTOM policy before the application, whose provider hands on no token"
+    ]
+    keeps_provider: Annotated[Fact[str], "that HTTP provider's name"]
     body_limit: Annotated[Fact[int], "largest body that is handed on; 0: none is"]
     body_partial: Annotated[Fact[bool], "a longer body is handed on in part"]
     endpoints: Annotated[Fact[int], "ready endpoints of the provider's Service"]
@@ -108,6 +113,7 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
     told = asking if isinstance(asking, EnvoyFilter) else None
     unseen = asking if isinstance(asking, Unavailable) else None
     entry = _entry(view, host)
+    keeping = _keeping(found)
     body = (service.include_request_body_in_check or {}) if service is not None else {}
     return AuthzCustom(
         policies=len(policies),
@@ -137,6 +143,8 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
         timeout=(service.timeout or "600s") if service is not None else "",
         fail_open=service is not None and service.fail_open,
         no_headers=_no_headers(provider, service),
+        keeps_token=Ref(keeping[0].ref if keeping is not None else ""),
+        keeps_provider=clean(keeping[1] if keeping is not None else "", 100),
         body_limit=_number(body.get("maxRequestBytes")),
         body_partial=bool(body.get("allowPartialMessage")),
         endpoints=_endpoints(view, host) if policies else 0,
@@ -215,6 +223,22 @@ def _no_headers(provider: ExtensionProvider | None, service: ProviderService | N
     if provider is None or provider.envoy_ext_authz_http is None or service is None:
         return False
     return not (service.include_request_headers_in_check or service.include_headers_in_check)
+
+
+def _keeping(found: Situation) -> tuple[AuthorizationPolicy, str] | None:
+    """The first CUSTOM policy of any hop whose HTTP provider hands no Authorization header of its
+    own on to the application: it lists none; a star stands for any beginning or end."""
+    for hop in found.hops:
+        for policy in in_force(hop.inputs.policies, hop.inputs.judge, found.settings):
+            name = policy.spec.provider.name if policy.spec.provider else ""
+            provider = custom.find(name, found.settings) if policy.spec.action == "CUSTOM" else None
+            http = provider.envoy_ext_authz_http if provider is not None else None
+            if http is not None and not any(
+                fnmatchcase("authorization", one.lower())
+                for one in http.headers_to_upstream_on_allow
+            ):
+                return policy, name
+    return None
 
 
 def _number(value: object) -> int:

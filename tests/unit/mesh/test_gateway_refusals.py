@@ -4,6 +4,7 @@ import pytest
 
 from meshdoctor.mesh import gateway_refusals as gr
 from meshdoctor.mesh.access_log import Line, parse
+from meshdoctor.model.istio import EnvoyFilter
 from meshdoctor.model.kubernetes import Ingress
 from tests.unit.mesh.objects import one
 
@@ -68,3 +69,28 @@ spec: {{rules: [{{{host}, http: {{paths: [{{path: {path}, backend: {{}}}}]}}}}]}
 """,
     )
     assert gr.solves(ingress, "a.x.com") is solves
+
+
+def test_streams_that_lasted_too_long() -> None:
+    ended = line("POST /chat.Stream/Talk HTTP/2", 200, "max_duration_timeout", flags="DT")
+    found = gr.cut([ended, ended, line("GET / HTTP/1.1", 504, "response_timeout")])
+    assert found and (found.path, found.count) == ("/chat.Stream/Talk", 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "limits"),
+    [
+        ("{typed_config: {common_http_protocol_options: {max_stream_duration: 120s}}}", True),
+        ("{typed_config: {commonHttpProtocolOptions: {maxStreamDuration: 120s}}}", True),
+        ("{typed_config: {stream_idle_timeout: 120s}}", False),
+    ],
+)
+def test_what_limits_streams(value: str, limits: bool) -> None:
+    text = f"""
+kind: EnvoyFilter
+apiVersion: networking.istio.io/v1alpha3
+metadata: {{name: limits, namespace: shop}}
+spec: {{configPatches: [{{applyTo: NETWORK_FILTER, patch: {{operation: MERGE, value: {value}}}}}]}}
+"""
+    found = gr.limits_streams([one(EnvoyFilter, text)])
+    assert (found is not None) is limits

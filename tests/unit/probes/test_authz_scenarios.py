@@ -590,6 +590,28 @@ def test_the_application_misses_the_token_that_the_sidecar_took() -> None:
         assert outcome(*SHOP, ra, logs=log, request=asked) == ["MD2901"]
 
 
+@pytest.mark.parametrize(
+    ("listed", "codes"),
+    [
+        ("", ["MD2117", "(MD2901)"]),
+        ("headersToUpstreamOnAllow: [x-user]", ["MD2117", "(MD2901)"]),
+        ("headersToUpstreamOnAllow: [Authorization]", ["MD2901"]),
+        ("headersToUpstreamOnAllow: ['auth*']", ["MD2901"]),
+    ],
+)
+def test_the_application_misses_the_token_that_the_authorizer_gave(
+    listed: str, codes: list[str]
+) -> None:
+    provider = PROVIDER.replace("port: 80}", f"port: 80, {listed}}}" if listed else "port: 80}")
+    logs = {
+        "shop/pay-1": line(code=401, details="via_upstream"),
+        "shop/pay-1/app": "no Authorization header in GET /orders\n",
+    }
+    shop = (mesh(provider), *SHOP[1:], OAUTH, SLICE, custom("oauth"))
+    assert outcome(*shop, logs=logs, request=GET) == codes
+    assert outcome(*shop[:-1], custom("opa"), logs=logs, request=GET) == ["MD2901"]
+
+
 def test_a_host_outside_answers() -> None:
     log = {
         "shop/cart-1": line(

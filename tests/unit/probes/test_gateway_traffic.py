@@ -352,6 +352,29 @@ def test_who_takes_a_challenge(redirect: str, own: str, by: str) -> None:
     assert refusals(asked, ROUTED).solver == ""
 
 
+LIMITS = """
+---
+kind: EnvoyFilter
+apiVersion: networking.istio.io/v1alpha3
+metadata: {name: limits, namespace: istio-system}
+spec:
+  workloadSelector: {labels: {istio: gw}}
+  configPatches: [{applyTo: NETWORK_FILTER, patch: {value: {max_stream_duration: 120s}}}]
+"""
+
+
+def test_streams_that_an_envoyfilter_ends() -> None:
+    text = REQUEST.format(i=0, **(DIRECT | {"code": 200, "flags": "DT"}))
+    text = text.replace("200 DT -", "200 DT max_duration_timeout").replace(
+        " 0 0 1 ", " 0 0 120001 "
+    )
+    found = refusals(text, ROUTED + LIMITS)
+    assert (found.cut, found.cut_seconds, found.cut_url) == (1, 120, "a.x.com/")
+    assert (found.cut_by, found.cut_by_name) == ("EnvoyFilter/istio-system/limits", "limits")
+    assert refusals(text, ROUTED + LIMITS.replace("istio: gw", "istio: other")).cut_by == ""
+    assert refusals(text).cut_by == ""
+
+
 def test_upgrades_and_headers() -> None:
     refused = REQUEST.format(i=0, **(DIRECT | {"code": 403}))
     refused = refused.replace("403 - -", "403 - upgrade_failed")
