@@ -26,7 +26,8 @@ AWS_TOKEN_WEBHOOK = "iam-for-pods.amazonaws.com"
 
 class Refusal(StrEnum):
     """Who refused and why. The first group: the injection webhook could not be asked; OTHER_CALL:
-    a webhook of somebody else could not."""
+    a webhook of somebody else could not; TIMED_OUT: the request as a whole took too long, as it
+    does while a webhook that is not named is waited for."""
 
     CALL_NO_ENDPOINTS = "call-no-endpoints"
     CALL_UNREACHABLE = "call-unreachable"
@@ -44,6 +45,7 @@ class Refusal(StrEnum):
     RESOURCES = "resources"
     NATIVE = "native"
     OTHER_CALL = "other-call"
+    TIMED_OUT = "timed-out"
     OTHER = "other"
 
 
@@ -90,6 +92,7 @@ _UNREACHABLE = pattern(
     r"Gateway Time-?out|unexpected EOF|: EOF|request canceled|no such host"
 )
 _EARLY = pattern(r"x509: .{0,60}current time (\S{10,40}) is before (\S{10,40})")
+_LATE = pattern(r"Timeout: request did not complete within (?:requested timeout|allowed duration)")
 _UNTRUSTED = pattern(
     r"signed by unknown authority|unable to load root certificates|verification error|"
     r"certificate is not trusted|unable to parse bytes as PEM"
@@ -152,6 +155,8 @@ def _injector(rest: str) -> Refusal:
 def _plugin(text: str, denied: bool) -> Refusal:
     if _SECURITY.search(text):
         return Refusal.SECURITY
+    if _LATE.search(text):
+        return Refusal.TIMED_OUT
     if _LIMITS.search(text):
         return Refusal.LIMIT_RANGE
     if _DUPLICATE.search(text):

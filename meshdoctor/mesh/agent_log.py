@@ -43,7 +43,8 @@ _READY = "Envoy proxy is ready"
 _COUNTS = pattern(r"(\d+) rejected")
 _CERTIFICATE = pattern(
     r"failed to warm (?:root )?certificate|failed to sign|"
-    r"failed to generate (?:secret|workload certificate)|create certificate: rpc error"
+    r"failed to generate (?:secret|workload certificate)|create certificate: rpc error|"
+    r"failed to fetch token from file|Failed to load token"
 )
 _PORT = pattern(r"[Aa]ddress already in use|EADDRINUSE")
 _RESOLVER = pattern(r"no such host|server misbehaving|Temporary failure in name resolution")

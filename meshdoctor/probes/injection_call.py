@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meshdoctor.mesh.admission import Refused
+from meshdoctor.mesh.admission import Refusal, Refused
 from meshdoctor.mesh.pod_startup import out_of_memory
 from meshdoctor.mesh.services import selected_pods
 from meshdoctor.mesh.text import clean
@@ -103,7 +103,8 @@ def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
     facts = _unrefused(view, called, subject.namespace)
     if isinstance(said, Unavailable):
         return replace(facts, refused=said, text=said, said=said)
-    if said is None or not said.call_failed:
+    late = said is not None and said.kind is Refusal.TIMED_OUT and bool(called)
+    if said is None or not (said.call_failed or late):
         return facts
     return replace(
         facts,

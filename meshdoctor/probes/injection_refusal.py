@@ -110,7 +110,7 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     alike = _alike(view, coming)
     differs: dict[str, Any] = {}
     if said is not None:
-        differs |= _refused(said, subject, alike.facts.policy_said)
+        differs |= _refused(said, subject, alike.facts.policy_said, bool(coming.decision.called))
     if isinstance(said, Refused) and said.kind is Refusal.NATIVE:
         differs |= _others(view, coming)
     if isinstance(said, Refused) and said.kind in (Refusal.OTHER_CALL, Refusal.DUPLICATE):
@@ -175,16 +175,18 @@ def _nothing_told(view: View, coming: Next, last: Injector | None) -> _Alike:
 
 
 def _refused(
-    said: Refused | Unavailable, subject: WorkloadSubject, policy: Fact[str]
+    said: Refused | Unavailable, subject: WorkloadSubject, policy: Fact[str], called: bool
 ) -> dict[str, Any]:
-    """The facts on what the API server said; none when it could not call the webhook."""
+    """The facts on what the API server said; none when it could not call the webhook. `called`:
+    it had to."""
     if isinstance(said, Unavailable):
         return dict.fromkeys(_SAID, said)
-    if said.call_failed:
+    late = said.kind is Refusal.TIMED_OUT
+    if said.call_failed or (late and called):
         return {}
     quota = said.kind is Refusal.QUOTA
     return {
-        "kind": said.kind.value,
+        "kind": Refusal.OTHER.value if late else said.kind.value,
         "text": said.text,
         "said": f". The API server says: {said.text}",
         "seen_at": f"{said.at:%H:%M:%S}" if said.at else "",

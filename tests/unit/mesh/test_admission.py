@@ -84,6 +84,8 @@ ROWS = [
      Refusal.OTHER),
     ('Internal error occurred: failed calling webhook "x.example.com": context deadline exceeded',
      Refusal.OTHER_CALL),
+    ("Timeout: request did not complete within requested timeout - context deadline exceeded",
+     Refusal.TIMED_OUT),
     ("", Refusal.OTHER),
 ]  # fmt: skip
 

@@ -216,6 +216,8 @@ REJECTED = (
         (f"warn failed to warm certificate: x\n{NOT}", Complaint.NO_CERTIFICATE),
         (f"warn failed to warm certificate: code = Unavailable: connection refused\n{NOT}",
          Complaint.NO_CONFIG),
+        (f"failed to fetch token from file: istio-token: permission denied\n{NOT}",
+         Complaint.NO_CERTIFICATE),
         (f"dial tcp: lookup istiod.istio-system.svc: no such host\n{NOT}", Complaint.NO_RESOLVER),
         ("lookup example.com: no such host", Complaint.NONE),
         ("error bind: Address already in use", Complaint.PORT_TAKEN),

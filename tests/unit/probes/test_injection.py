@@ -450,6 +450,18 @@ def test_a_webhook_that_undoes_the_native_sidecar(others: str, blamed: str) -> N
     assert (blamed in str(facts.other_said)) and bool(facts.other_said) is bool(blamed)
 
 
+LATE = "Timeout: request did not complete within requested timeout - context deadline exceeded"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_request_that_took_too_long(asked: bool) -> None:
+    shop = SHOP.replace("readyReplicas: 1", "readyReplicas: 0")
+    shop = shop if asked else shop.replace("istio-injection: enabled", "a: b")
+    view = world(MESH + shop + FAILED % LATE)
+    assert injection_call.run(view, CART).refused == ("timed-out" if asked else "")
+    assert injection_refusal.run(view, CART).kind == ("" if asked else "other")
+
+
 BALANCER = """
 ---
 apiVersion: admissionregistration.k8s.io/v1
