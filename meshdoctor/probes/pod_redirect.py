@@ -28,6 +28,7 @@ from meshdoctor.probes.node_reads import (
 from meshdoctor.probes.startup_reads import startups
 from meshdoctor.probes.view import View, attempt, known, probe
 
+COMPUTE = "eks.amazonaws.com/compute-type"
 NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
 NO_CONFIG = CniConfig(ref=Ref(""), excluded=frozenset())
 _TELLING = pattern(r"unable|cannot|can't|[Pp]ermission denied|not permitted|xtables lock|failed")
@@ -59,6 +60,7 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     mixed_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     kernel: Annotated[Fact[str], "kernel of the pod's node"]
     image: Annotated[Fact[str], "operating system image of the node"]
+    fargate: Annotated[Fact[bool], "the node is Fargate's: no DaemonSet runs there"]
 
 
 @probe(
@@ -111,6 +113,7 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
         mixed_said=held.mixed_said,
         kernel=held.kernel,
         image=held.image,
+        fargate=held.fargate,
     )
 
 
@@ -124,6 +127,7 @@ class _Held(Struct, frozen=True, kw_only=True):
     mixed_said: Fact[str] = ""
     kernel: Fact[str] = ""
     image: Fact[str] = ""
+    fargate: Fact[bool] = False
 
 
 NOT_HELD = _Held()
@@ -144,6 +148,7 @@ def _held(view: View, one: Startup, agent: NodePod | None, gone: Unavailable | N
         mixed_said=f". Its agent says: {mixed}" if isinstance(mixed, str) and mixed else mixed,
         kernel=off or info.kernel_version,
         image=off or info.os_image,
+        fargate=off or (isinstance(node, Node) and node.labels.get(COMPUTE) == "fargate"),
     )
 
 

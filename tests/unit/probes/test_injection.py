@@ -525,6 +525,24 @@ def test_a_sidecar_that_is_too_old() -> None:
     assert proxy_setup.run(world(MESH + SHOP + old), CART).skewed is True
 
 
+@pytest.mark.parametrize("kind", ["fargate", "ec2"])
+def test_validation_on_a_node_of_fargate(kind: str) -> None:
+    node = f"""
+---
+apiVersion: v1
+kind: Node
+metadata: {{name: n1, labels: {{eks.amazonaws.com/compute-type: {kind}}}}}
+"""
+    text = pod(NEW, sidecar=True, ready="False")
+    ended = "{terminated: {exitCode: 126}}"
+    waits = "{waiting: {reason: CrashLoopBackOff}}"
+    text = text[: text.index("  containerStatuses")] + (
+        "  initContainerStatuses: [{name: istio-validation, ready: false, restartCount: 3, "
+        f"state: {waits}, lastState: {ended}}}]\n"
+    )
+    assert pod_redirect.run(world(MESH + SHOP + text + node), CART).fargate is (kind == "fargate")
+
+
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_deleted_pod_that_waits_for_its_connections(ended: bool) -> None:
     app = "terminated: {exitCode: 0}" if ended else "running: {}"
