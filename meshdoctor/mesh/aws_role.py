@@ -10,12 +10,17 @@ from meshdoctor.model.kubernetes import ServiceAccount
 from meshdoctor.model.patterns import pattern
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
-_DENIED = pattern(r"not authorized to perform|AccessDenied|UnauthorizedOperation")
-_ASSUMED = pattern(r":assumed-role/([\w+=,.@-]{1,64})/")
+_DENIED = pattern(
+    r"not authorized to perform|AccessDenied|UnauthorizedOperation|no permissions for"
+)
+_ASSUMED = pattern(
+    r"(?::assumed-role/|User \[name=arn:aws[\w-]{0,9}:iam::\d{0,12}\w*:role/)([\w+=.@-]{1,64})"
+)
 _STS = pattern(r"\bSTS\b|\bsts[.-][\w.-]*amazonaws\.com|AssumeRoleWithWebIdentity")
 _FAILED = pattern(
     r"refused|[Tt]imed? ?out|reset by peer|Unable to execute HTTP request|[Cc]ould not connect|"
-    r"EndpointConnectionError|RequestError: send request failed|EOF|connection error"
+    r"EndpointConnectionError|RequestError: send request failed|EOF|connection error|"
+    r"broken connection|request failed"
 )
 
 

@@ -21,6 +21,11 @@ OWN = "arn:aws:sts::111122223333:assumed-role/pay/1700000000"
         ("WebIdentityErr: caused by: RequestError: send request failed AssumeRoleWithWebIdentity",
          0, 1),
         ("AssumeRoleWithWebIdentity: not authorized", 0, 0),
+        ("[aws_credentials] STS assume role request failed", 0, 1),
+        ("STS AssumeRoleWithWebIdentity: broken connection (HTTP Status: 0)", 0, 1),
+        ("no permissions for [indices:data/write/bulk] and User [name=arn:aws:iam::111122223333:"
+         "role/nodes-1A2B, backend_roles=[]]", 1, 0),
+        ("AccessDenied: not authorized on arn:aws:iam::111122223333:role/other", 0, 0),
         ("connection to db.shop:5432 refused", 0, 0),
     ],
 )  # fmt: skip
