@@ -9,7 +9,7 @@ from meshdoctor.mesh.cni import NOTHING_LOGGED, CniLog, read_log, ready_later_th
 from meshdoctor.mesh.init_calls import exempt, targets
 from meshdoctor.mesh.pod_startup import INIT, VALIDATION, Stage, Startup
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, is_native_sidecar
+from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, owner_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Node, NodeInfo, Pod
@@ -25,9 +25,11 @@ from meshdoctor.probes.node_reads import (
     log_of_agent,
     node_pods,
 )
+from meshdoctor.probes.reading import istiod_pods
 from meshdoctor.probes.startup_reads import startups
 from meshdoctor.probes.view import View, attempt, known, probe
 
+UNTAINT = "PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS"
 COMPUTE = "eks.amazonaws.com/compute-type"
 NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
 NO_CONFIG = CniConfig(ref=Ref(""), excluded=frozenset())
@@ -60,6 +62,9 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     mixed_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     kernel: Annotated[Fact[str], "kernel of the pod's node"]
     image: Annotated[Fact[str], "operating system image of the node"]
+    untainter: Annotated[
+        Fact[Ref], "istiod's workload, when it is not told to take istio-cni's taint from nodes"
+    ]
     fargate: Annotated[Fact[bool], "the node is Fargate's: no DaemonSet runs there"]
 
 
@@ -113,8 +118,22 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
         mixed_said=held.mixed_said,
         kernel=held.kernel,
         image=held.image,
+        untainter=attempt(lambda: _untainter(view)),
         fargate=held.fargate,
     )
+
+
+def _untainter(view: View) -> Ref:
+    """istiod takes the taint cni.istio.io/not-ready away since 1.22, when told to."""
+
+    def find(v: View) -> Ref:
+        pods = istiod_pods(v)
+        told = (
+            e.value for p in pods for c in p.spec.containers for e in c.env if e.name == UNTAINT
+        )
+        return Ref(owner_of(pods[0]).ref if pods and "true" not in told else "")
+
+    return view.memo("untainter", find)
 
 
 class _Held(Struct, frozen=True, kw_only=True):

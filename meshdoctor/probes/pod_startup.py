@@ -31,6 +31,7 @@ from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.startup_reads import events_of, startups
 from meshdoctor.probes.view import View, attempt, probe
 
+CNI_TAINT = "cni.istio.io/not-ready"
 _SHORT = pattern(r"Insufficient (cpu|memory|ephemeral-storage)")
 _MESH_MOUNT = pattern(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-crl")
 _TOKEN = pattern(r'failed to fetch token|volume "istio-token"')
@@ -75,6 +76,9 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     mount_at_fault: Annotated[Fact[Ref], "its Namespace lacks a ConfigMap; else the workload"]
     short_of: Annotated[Fact[str], "cpu or memory that no node has left", OBSERVED]
     proxy_share: Annotated[Fact[int], "percent of the pod's CPU requests that the proxy asks for"]
+    awaits_cni: Annotated[
+        Fact[bool], "nodes that it may run on wait for istio-cni, as their taint says", OBSERVED
+    ]
     fargate: Annotated[Fact[bool], "Fargate refuses the init container's capabilities", OBSERVED]
     complaint: Annotated[Fact[str], "why istio-proxy says it is not ready", OBSERVED]
     complaint_text: Annotated[Fact[str], "its own words", OBSERVED]
@@ -146,6 +150,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         ),
         short_of=_short_of(one),
         proxy_share=_share(pod),
+        awaits_cni=one.stage is Stage.UNSCHEDULED and CNI_TAINT in one.event,
         fargate="not supported on Fargate" in one.event and one.stage is Stage.UNSCHEDULED,
         complaint=said.complaint,
         complaint_text=said.text,

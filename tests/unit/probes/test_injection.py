@@ -525,6 +525,29 @@ def test_a_sidecar_that_is_too_old() -> None:
     assert proxy_setup.run(world(MESH + SHOP + old), CART).skewed is True
 
 
+@pytest.mark.parametrize(
+    ("taint", "told", "awaits"),
+    [
+        ("cni.istio.io/not-ready", False, True),
+        ("cni.istio.io/not-ready", True, True),
+        ("x", False, False),
+    ],
+)
+def test_nodes_that_wait_for_istio_cni(taint: str, told: bool, awaits: bool) -> None:
+    text = pod(NEW, sidecar=True, ready="False").replace("nodeName: n1, ", "", 1)
+    text = text.replace(
+        "conditions: [",
+        "conditions: [{type: PodScheduled, status: 'False', message: '1 node(s) had untolerated "
+        f"taint {{{taint}: true}}'}}, ",
+    )
+    env = ", env: [{name: PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS, value: 'true'}]"
+    mesh = MESH.replace("{name: discovery", "{name: discovery" + (env if told else ""))
+    view = world(mesh + SHOP + text)
+    assert pod_startup.run(view, CART).awaits_cni is awaits
+    untainter = pod_redirect.run(view, CART).untainter
+    assert untainter == ("" if told else "Deployment/istio-system/istiod")
+
+
 @pytest.mark.parametrize("kind", ["fargate", "ec2"])
 def test_validation_on_a_node_of_fargate(kind: str) -> None:
     node = f"""
