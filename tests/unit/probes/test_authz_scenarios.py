@@ -378,6 +378,21 @@ def test_some_of_many_users_come_with_expired_tokens(
     assert outcome(*SHOP, GATEWAY, RA, logs=log, request=request_, from_=from_) == codes
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        rule("{when: [{key: 'request.headers[x-tenant]', values: [blue]}]}"),
+        source("requestPrincipals: ['*']"),
+        "{action: DENY, rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]}",
+    ],
+)
+def test_what_the_question_leaves_out_is_no_fault_where_such_requests_pass(spec: str) -> None:
+    """Headers and tokens are seldom given with a question."""
+    passes = {"shop/pay-1": line(code=200, details="via_upstream") * 2}
+    assert outcome(*SHOP, policy(spec), logs=passes, request=GET) == []
+    assert outcome(*SHOP, policy(spec), request=GET) != []
+
+
 def test_a_question_without_token_says_nothing_where_such_requests_pass() -> None:
     log = {"shop/pay-1": line(code=200, details="via_upstream") * 2}
     assert outcome(*SHOP, RA, NEEDS, logs=log, request=GET) == []
