@@ -28,7 +28,8 @@ from meshdoctor.probes.view import View, attempt, probe
 
 class BranchInterface(Struct, frozen=True, kw_only=True):
     """Of the worst pod of a workload; all empty where it has no branch interface, nor waits for
-    one. Logs are read of a pod that is not ready, or that is asked about."""
+    one. Logs are read of a pod that is not ready, or that is asked about; of one whose proxy is
+    ready names were resolved."""
 
     branch: Annotated[Fact[bool], "the pod has a branch interface (security groups of its own)"]
     unscheduled: Annotated[Fact[bool], "it has no node yet"]
@@ -67,7 +68,8 @@ def branch_interface(view: View, subject: WorkloadSubject) -> BranchInterface:
     count, text = told if isinstance(told, tuple) else (told, told)
     rule = enforcement(agent) if branch and agent is not None else None
     strict = rule is not None and rule.strict
-    read = strict and (not is_ready(pod) or view.namespaces is not None)
+    fails = strict and not is_ready(pod)
+    read = fails or (strict and view.namespaces is not None)
     return BranchInterface(
         branch=branch,
         unscheduled=one.stage is Stage.UNSCHEDULED,
@@ -82,8 +84,10 @@ def branch_interface(view: View, subject: WorkloadSubject) -> BranchInterface:
         pod=pod.name,
         timeouts=count,
         event=clean(one.event, 300) if waits else _clean(text),
-        no_identity=attempt(lambda: _last(view, pod, identity_failures)) if read else "",
-        no_names=attempt(lambda: _last(view, pod, names_unanswered)) if read else "",
+        no_identity=attempt(lambda: _last(view, pod, identity_failures, 1 if fails else 2))
+        if read
+        else "",
+        no_names=attempt(lambda: _last(view, pod, names_unanswered, 1)) if fails else "",
     )
 
 
@@ -105,10 +109,11 @@ def _events(view: View, pod: Pod) -> Iterable[Event]:
     return events_of(view, pod.namespace).get(("Pod", pod.name), [])
 
 
-def _last(view: View, pod: Pod, of: Callable[[str], tuple[str, ...]]) -> str:
-    """The last line of its kind in the logs of the pod's containers; "" when none has one."""
-    found = [line for text in _logs(view, pod) for line in of(text)[-1:]]
-    return clean(found[-1], 300) if found else ""
+def _last(view: View, pod: Pod, of: Callable[[str], tuple[str, ...]], least: int) -> str:
+    """The last line of its kind in the logs of the pod's containers; "" when there are fewer than
+    `least`: one that a pod which is ready tried again after is over."""
+    found = [line for text in _logs(view, pod) for line in of(text)]
+    return clean(found[-1], 300) if len(found) >= least else ""
 
 
 def _logs(view: View, pod: Pod) -> Iterator[str]:

@@ -345,6 +345,16 @@ def test_what_a_branch_interface_cuts_off(
     assert ("istiod" in str(found.no_names)) is names
 
 
+@pytest.mark.parametrize(("times", "identity"), [(1, False), (2, True)])
+def test_one_failure_of_a_pod_that_is_ready_is_over(times: int, identity: bool) -> None:
+    logs = {("apps", "rep-1", "app"): NO_AGENT * times + NO_NAMES * times}
+    one = pod("apps", "rep-1", "10.0.0.2", "a", ready=True)
+    view = world(one + AGENT + NODE_DNS, logs=logs, namespaces=("apps",))
+    found = branch_interface.run(view, WorkloadSubject("apps", "rep"))
+    assert isinstance(found, BranchInterface)
+    assert bool(found.no_identity) is identity and found.no_names == ""
+
+
 def test_logs_of_a_branch_interface_that_are_missing_are_not_said_to_be_well() -> None:
     view = world(pod("apps", "rep-1", "10.0.0.2", "a", ready=False) + AGENT)
     found = branch_interface.run(view, WorkloadSubject("apps", "rep"))
