@@ -11,7 +11,16 @@ from msgspec import Struct
 
 from meshdoctor.mesh.exposure import ALB, backends, class_of
 from meshdoctor.mesh.services import target_port
-from meshdoctor.model.istio import EnvoyFilter, Gateway, MeshConfig, Server
+from meshdoctor.model.istio import (
+    EnvoyFilter,
+    Gateway,
+    GatewaySpec,
+    K8sGateway,
+    MeshConfig,
+    Port,
+    Server,
+    ServerTls,
+)
 from meshdoctor.model.kubernetes import Ingress, Pod, Service, ServicePort
 from meshdoctor.model.snapshot import selects
 
@@ -73,6 +82,25 @@ def behind(
         for server in gateway.spec.servers:
             if server.port.number in numbers or server.port.number == workload_port:
                 yield gateway, server
+
+
+def as_gateway(made: K8sGateway) -> Gateway:
+    """A Gateway of the Gateway API as istiod reads it (pilot gateway conversion.go buildListener):
+    HTTPS ends TLS, TLS passes it on unless its mode says Terminate."""
+    servers = []
+    for one in made.spec.listeners:
+        secure = one.protocol in ("HTTPS", "TLS")
+        mode = one.tls.mode if one.tls is not None else ""
+        passed = one.protocol == "TLS" and mode != "Terminate"
+        tls = ServerTls(mode="PASSTHROUGH" if passed else "SIMPLE") if secure else None
+        port = Port(name=one.name, number=one.port, protocol=one.protocol)
+        servers.append(Server(port=port, hosts=(one.hostname or "*",), tls=tls))
+    return Gateway(
+        api_version=made.api_version,
+        kind="Gateway",
+        metadata=made.metadata,
+        spec=GatewaySpec(servers=tuple(servers)),
+    )
 
 
 def _kind(service: Service, port: ServicePort, server: Server) -> str:

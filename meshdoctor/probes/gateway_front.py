@@ -117,14 +117,13 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
         for gateway in gateways
         for server in gt.of_gateway(gateway, pod.namespace)
     ]
-    own = view.objects("K8sGateway", K8sGateway, pod.namespace)
-    servers += [
-        (gateway.ref, server)
-        for gateway in own
+    own = [
+        gateway
+        for gateway in view.objects("K8sGateway", K8sGateway, pod.namespace)
         if gateway.name == pod.labels.get(GATEWAY_NAME)
-        for server in gt.of_k8s_gateway(gateway)
     ]
-    crossed = front.crossed(services, gateways, pod)
+    servers += [(gateway.ref, server) for gateway in own for server in gt.of_k8s_gateway(gateway)]
+    crossed = front.crossed(services, (*gateways, *map(front.as_gateway, own)), pod)
     facts = _facts(subject, pod, servers, services, crossed, expects)
     before = attempt(lambda: _before(view, services))
     if isinstance(before, Unavailable):

@@ -10,7 +10,7 @@ from meshdoctor.mesh import gateway_front as front
 from meshdoctor.mesh.access_log import parse
 from meshdoctor.mesh.gateway_evidence import judge, mesh_service
 from meshdoctor.mesh.gateway_tls import TlsServer
-from meshdoctor.model.istio import EnvoyFilter, Gateway, MeshConfig
+from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway, MeshConfig
 from meshdoctor.model.kubernetes import Ingress, Meta, Pod, Service
 from tests.unit.mesh.objects import one
 
@@ -51,6 +51,28 @@ BOTH = "[{port: 80, targetPort: 8080}, {port: 443, targetPort: 8080}]"
 )
 def test_crossed(balancer: Service, server: Gateway, kind: str) -> None:
     found = front.crossed([balancer], [server], POD)
+    assert (found.kind if found else "") == kind
+
+
+@pytest.mark.parametrize(
+    ("listener", "mode", "kind"),
+    [
+        ("{protocol: HTTP}", "", ""),
+        ("{protocol: HTTPS}", "SIMPLE", front.TWICE),
+        ("{protocol: TLS, tls: {mode: Passthrough}}", "PASSTHROUGH", front.TWICE),
+        ("{protocol: TLS, tls: {mode: Terminate}}", "SIMPLE", front.TWICE),
+        ("{protocol: TCP}", "", ""),
+    ],
+)
+def test_crossed_with_the_gateway_api(listener: str, mode: str, kind: str) -> None:
+    given = {"name": "tls", "port": 443, **yaml.safe_load(listener)}
+    meta = {"name": "public", "namespace": "edge"}
+    made = msgspec.convert({"metadata": meta, "spec": {"listeners": [given]}}, K8sGateway)
+    read = front.as_gateway(made)
+    assert read.ref == "Gateway/edge/public"
+    (server,) = read.spec.servers
+    assert (server.tls.mode if server.tls else "") == mode
+    found = front.crossed([service("[{port: 443}]", ssl_cert="arn", ssl_ports="443")], [read], POD)
     assert (found.kind if found else "") == kind
 
 
