@@ -29,7 +29,7 @@ class Complaint(StrEnum):
 
 class AgentLog(Struct, frozen=True, kw_only=True):
     """`ready` whether the proxy ever said so, `ready_at` when first (None: no time in the line);
-    the texts are the last of their kind, or ""."""
+    the texts are the last of their kind, or "". `unreached`: istiod's address does not answer."""
 
     complaint: Complaint
     text: str
@@ -37,6 +37,7 @@ class AgentLog(Struct, frozen=True, kw_only=True):
     ready_at: datetime | None
     out_of_memory: bool
     probe_failed: str
+    unreached: str
 
 
 _READY = "Envoy proxy is ready"
@@ -52,19 +53,24 @@ _CONNECT = pattern(
     r"code = Unavailable|connection error|i/o timeout|connection refused|no route to host|"
     r"DeadlineExceeded|connection reset"
 )
+_DIALS = pattern(
+    r"dial tcp \[?[\da-f.:]{3,45}\]?:150(?:10|12): .{0,40}(?:i/o timeout|connection refused|"
+    r"no route to host|connection reset)"
+)
+"""The agent has istiod's address, and does not get there."""
 _STAMP = pattern(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _LAST_LINES = 2000
 
 
 def read(text: str) -> AgentLog:
     """The state of a proxy as its own log tells it. An empty log tells nothing."""
-    not_ready = certificate = port = resolver = probe = rejected = ""
+    not_ready = certificate = port = resolver = probe = rejected = unreached = ""
     ready = memory = False
     ready_at: datetime | None = None
     for line in text.splitlines()[-_LAST_LINES:]:
         if _READY in line:
             ready, ready_at = True, ready_at or _time(line)
-            not_ready = certificate = port = resolver = rejected = ""
+            not_ready = certificate = port = resolver = rejected = unreached = ""
         elif "was rejected" in line and "received from XDS server" in line:
             rejected = not_ready = line
         elif "Envoy proxy is NOT ready" in line or "config not received from " in line:
@@ -77,6 +83,8 @@ def read(text: str) -> AgentLog:
             probe = line
         elif "Envoy may have been out of memory killed" in line:
             memory = True
+        if _DIALS.search(line):
+            unreached = line
         if _RESOLVER.search(line) and ("15012" in line or "istiod" in line):
             resolver = line
     kind, said = _judge(not_ready, rejected, certificate, port, resolver)
@@ -87,6 +95,7 @@ def read(text: str) -> AgentLog:
         ready_at=ready_at,
         out_of_memory=memory,
         probe_failed=clean(probe),
+        unreached=clean(unreached),
     )
 
 

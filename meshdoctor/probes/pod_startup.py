@@ -21,6 +21,7 @@ from meshdoctor.mesh.pod_startup import (
     proxy_ended,
     recent,
 )
+from meshdoctor.mesh.revisions import discovery_host
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import NOT_INJECTED, PROXY, is_native_sidecar
 from meshdoctor.model.evidence import Unavailable
@@ -83,6 +84,9 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     complaint: Annotated[Fact[str], "why istio-proxy says it is not ready", OBSERVED]
     complaint_text: Annotated[Fact[str], "its own words", OBSERVED]
     complaint_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
+    unreached: Annotated[
+        Fact[Ref], "istiod's Service, where the proxy says its address does not answer", OBSERVED
+    ]
     proxy_was_ready: Annotated[Fact[bool], "istio-proxy was ready at some time"]
     proxy_oom: Annotated[Fact[bool], "istio-proxy was killed for want of memory", OBSERVED]
     proxy_oom_pod: Annotated[Fact[str], "the pod it happened in"]
@@ -155,6 +159,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         complaint=said.complaint,
         complaint_text=said.text,
         complaint_said=said.ending,
+        unreached=said.unreached,
         proxy_was_ready=said.was_ready,
         proxy_oom=oom is not None,
         proxy_oom_pod=oom.name if oom is not None else "",
@@ -178,6 +183,7 @@ class _Said(Struct, frozen=True, kw_only=True):
     text: Fact[str] = ""
     ending: Fact[str] = ""
     was_ready: Fact[bool] = False
+    unreached: Fact[Ref] = Ref("")
 
 
 class _Told(Struct, frozen=True, kw_only=True):
@@ -194,13 +200,21 @@ NOTHING_SAID, NOTHING_TOLD = _Said(), _Told()
 def _said(view: View, one: Startup) -> _Said:
     log = attempt(lambda: _agent(view, one))
     if isinstance(log, Unavailable):
-        return _Said(complaint=log, text=log, ending=log, was_ready=log)
+        return _Said(complaint=log, text=log, ending=log, was_ready=log, unreached=log)
     return _Said(
         complaint=log.complaint.value,
         text=log.text,
         ending=f": {log.text}" if log.text else "",
         was_ready=log.ready,
+        unreached=Ref(_istiod(view, one.pod) if log.unreached else ""),
     )
+
+
+def _istiod(view: View, pod: Pod) -> str:
+    """The Service that the proxy was told to use; the default one when it was not told."""
+    name, _, rest = discovery_host(pod).partition(".")
+    space = rest.partition(".")[0]
+    return f"Service/{space or view.istio_namespace}/{name or 'istiod'}"
 
 
 def _told(view: View, one: Startup) -> _Told:

@@ -200,6 +200,16 @@ REJECTED = (
 )
 
 
+def test_the_agent_does_not_get_to_istiod() -> None:
+    dial = "gRPC config stream closed: 14, dial tcp 172.20.10.9:15012: {}"
+    assert agent_log.read(dial.format("i/o timeout")).unreached
+    assert agent_log.read(dial.format("connect: connection refused")).unreached
+    assert not agent_log.read(dial.format("i/o timeout") + "\nEnvoy proxy is ready").unreached
+    lookup = dial.replace("172.20.10.9:15012", "lookup istiod.istio-system.svc on 172.20.0.10:53")
+    assert not agent_log.read(lookup.format("i/o timeout")).unreached
+    assert not agent_log.read("dial tcp 10.0.0.1:8080: i/o timeout").unreached
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -590,6 +590,28 @@ def test_a_deleted_pod_that_waits_for_its_connections(ended: bool) -> None:
     assert isinstance(unread.said, Unavailable) is ended
 
 
+@pytest.mark.parametrize(
+    ("config", "service"),
+    [
+        ("", "Service/istio-system/istiod"),
+        ('"discoveryAddress": "istiod-1-20.mesh.svc:15012"', "Service/mesh/istiod-1-20"),
+    ],
+)
+def test_istiod_does_not_answer(config: str, service: str) -> None:
+    env = f", env: [{{name: PROXY_CONFIG, value: '{{{config}}}'}}]"
+    text = pod(NEW, sidecar=True, ready="False").replace(
+        "[proxy, sidecar]", "[proxy, sidecar]" + env
+    )
+    text = text[: text.index("  containerStatuses")] + (
+        "  containerStatuses: [{name: istio-proxy, ready: false, state: {running: {}}}]\n"
+    )
+    said = "warn\tgRPC config stream closed: 14, dial tcp 172.20.10.9:15012: i/o timeout"
+    logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): said}
+    assert pod_startup.run(world(MESH + SHOP + text, logs=logs), CART).unreached == service
+    well = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): "info\tready"}
+    assert pod_startup.run(world(MESH + SHOP + text, logs=well), CART).unreached == ""
+
+
 ZTUNNEL = """
 ---
 apiVersion: v1
