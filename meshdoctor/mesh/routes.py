@@ -131,11 +131,21 @@ def host_outside(route: VirtualService, gateway: Gateway) -> str:
     A server host is `dns`, `ns/dns`, `./dns` or `*/dns`; a route matches when either covers the
     other (pilot/pkg/networking/core/gateway.go, host.Name.Matches).
     """
-    allowed = [dns for server in gateway.spec.servers for dns in _admitted(route, gateway, server)]
-    for host in hosts(route):
-        if not any(host_matches(a, host) or host_matches(host, a) for a in allowed):
-            return host
-    return ""
+    return next((host for host in hosts(route) if not _admits(route, gateway, host)), "")
+
+
+def serves(route: VirtualService, gateway: Gateway) -> bool:
+    """Whether the gateway admits one host of the route at least. Of a route for the mesh too, the
+    others may be meant for sidecars."""
+    return any(_admits(route, gateway, host) for host in hosts(route))
+
+
+def _admits(route: VirtualService, gateway: Gateway, host: str) -> bool:
+    return any(
+        host_matches(dns, host) or host_matches(host, dns)
+        for server in gateway.spec.servers
+        for dns in _admitted(route, gateway, server)
+    )
 
 
 _BYTES = frozenset({"TCP", "TLS", "MONGO", "MYSQL", "REDIS"})

@@ -178,7 +178,8 @@ def _gateways(view: View, route: VirtualService, facts: VirtualServiceFacts) -> 
         )
     gateways = [gateway for gateway in found.values() if gateway is not None]
     refused = [(routes.host_outside(route, gateway), gateway) for gateway in gateways]
-    if refused and all(host for host, _ in refused):
+    split = routes.in_mesh(route) and any(routes.serves(route, one) for one in gateways)
+    if refused and not split and all(host for host, _ in refused):
         host, gateway = refused[0]
         return replace(
             facts,

@@ -3,6 +3,7 @@
 from tests.incidents.make.demos import HTTP, LEDGER, shop
 from tests.incidents.make.lines import exchange, refused, request, reset
 from tests.incidents.make.scenes_delivery import DELIVERY
+from tests.incidents.make.scenes_healthy_gateways import HEALTHY_GATEWAYS
 from tests.incidents.make.scenes_posted import POSTED
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_eks import POSTED_EKS
@@ -240,6 +241,7 @@ SCENES = (
     port_exception_by_service_port,
     token_absent,
     *DELIVERY,
+    *HEALTHY_GATEWAYS,
     *POSTED,
     *POSTED_CONTROL,
     *POSTED_GATEWAYS,

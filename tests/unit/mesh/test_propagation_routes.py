@@ -140,7 +140,11 @@ def test_gateway_references() -> None:
 )
 def test_hosts_that_a_gateway_admits(host: str, ns: str, outside: str) -> None:
     route = vs("a", f"{{hosts: ['{host}'], gateways: [ingress/web]}}", ns=ns)
-    assert routes.host_outside(route, many(Gateway, GATEWAYS)[0]) == outside
+    gateway = many(Gateway, GATEWAYS)[0]
+    assert routes.host_outside(route, gateway) == outside
+    assert routes.serves(route, gateway) is (outside == "")
+    both = vs("a", f"{{hosts: ['{host}', api.example.com], gateways: [ingress/web]}}", ns=ns)
+    assert routes.serves(both, gateway)
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,24 @@ def test_what_istiod_leaves_out_in_silence() -> None:
     assert (found.dropped_rule, found.dropped, found.delegate) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    ("gateways", "hosts", "refused"),
+    [
+        ("db", "db.example.com, pay", "pay.shop.svc.cluster.local"),
+        ("db, mesh", "db.example.com, pay", ""),  # sidecars route the other host
+        ("db, mesh", "pay", "pay.shop.svc.cluster.local"),
+    ],
+)
+def test_hosts_for_sidecars_and_hosts_for_a_gateway(
+    gateways: str, hosts: str, refused: str
+) -> None:
+    text = ROOT_AND_TCP.replace("gateways: [db]", f"gateways: [{gateways}]")
+    text = text.replace("hosts: [db.example.com], gateways", f"hosts: [{hosts}], gateways")
+    view = world(MESH + text, logs=LOGS)
+    found = config_virtual_service.run(view, ConfigSubject("VirtualService", "shop", "root"))
+    assert found.refused_host == refused
+
+
 def test_a_rule_a_gateway_and_a_filter() -> None:
     rule = config_destination_rule.run(mesh(), ConfigSubject("DestinationRule", "config", "pay"))
     assert rule.never_chosen and rule.service_namespace == "shop"
