@@ -131,10 +131,26 @@ class Summary(Struct, frozen=True, kw_only=True):
         return sum(self.counts.values())
 
 
+def _since_answered(refused: list[tuple[Line, Denial]]) -> list[tuple[Line, Denial]]:
+    """Without errors of an external authorizer that are older than all its answers."""
+    answers = [one.start for one, denial in refused if denial.kind == EXT_DENIED and one.start]
+    first = min(answers, default=None)
+    if first is None:
+        return refused
+    return [
+        (line, denial)
+        for line, denial in refused
+        if denial.kind != EXT_ERROR or line.start is None or line.start >= first
+    ]
+
+
 def summarise(lines: Iterable[Line]) -> Summary:
-    """How often which filter refused; `passed` counts requests that went on to the upstream."""
+    """How often which filter refused; `passed` counts requests that went on to the upstream. What
+    failed before an external authorizer first answered tells of its start only."""
     lines = tuple(lines)
-    refused = [(line, denial) for line in lines if (denial := of_line(line)) is not None]
+    refused = _since_answered(
+        [(line, denial) for line in lines if (denial := of_line(line)) is not None]
+    )
     counts = Counter(denial.kind for _, denial in refused)
     passed = sum(1 for line in lines if line.details == "via_upstream" and line.code < 400)
     if not refused:

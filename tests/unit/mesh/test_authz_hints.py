@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501
 
+import re
 from typing import Any
 
 import pytest
@@ -272,6 +273,26 @@ def test_summaries_and_relevance() -> None:
     assert summarise(()).refused == 0
     assert len(relevant(lines, method="get", path="/orders", host="pay.shop:80")) == 4
     assert len(relevant(lines, method="PUT", path="", host="")) == 4
+
+
+@pytest.mark.parametrize(
+    ("errors", "answered", "counted"),
+    [
+        (["09:20:01", "09:20:02"], ["09:20:05"], 0),
+        (["09:20:01", "09:20:09"], ["09:20:05"], 1),
+        (["09:20:01", "09:20:02"], [], 2),
+    ],
+)
+def test_an_authorizer_that_has_answered_since_is_there(
+    errors: list[str], answered: list[str], counted: int
+) -> None:
+    text = "".join(
+        re.sub(r"\d\d:\d\d:\d\d", at, log(kind, 403), count=1)
+        for kind, times in (("ext_authz_error", errors), ("ext_authz_denied", answered))
+        for at in times
+    )
+    found = summarise(parse(text).lines)
+    assert (found.count("ext-error"), found.count("ext-denied")) == (counted, len(answered))
 
 
 def judged(*words: str) -> str:
