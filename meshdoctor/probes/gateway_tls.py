@@ -31,6 +31,8 @@ class GatewayTls(Struct, frozen=True, kw_only=True):
     namespace: Annotated[Fact[str], "its namespace"]
     pod: Annotated[Fact[str], "a gateway pod that serves it; empty: none"]
     pod_namespace: Annotated[Fact[str], "the namespace of that pod"]
+    account: Annotated[Fact[Ref], "the ServiceAccount of that pod"]
+    account_name: Annotated[Fact[str], "its name"]
     served: Annotated[Fact[bool], "a gateway pod serves it, or istiod runs one for it"]
     server: Annotated[Fact[str], "the server (listener) that has the fault"]
     missing: Annotated[Fact[bool], "a Secret of a server does not exist or lacks its keys"]
@@ -209,6 +211,7 @@ def _facts(
 ) -> GatewayTls:
     denied, invalid = _status(k8s, "RefNotPermitted"), _status(k8s, "InvalidCertificateRef")
     space, name = found.secret
+    account = (pod.spec.service_account_name or "default") if pod else ""
     return GatewayTls(
         gateway=Ref(gateway.ref if gateway else ""),
         resource=resource,
@@ -216,6 +219,8 @@ def _facts(
         namespace=gateway.namespace if gateway else "",
         pod=pod.name if pod else "",
         pod_namespace=pod.namespace if pod else "",
+        account=Ref(f"ServiceAccount/{pod.namespace}/{account}" if pod else ""),
+        account_name=account,
         served=pod is not None or k8s is not None,
         server=clean(found.server or (skipped.server if skipped else _port(left_out))),
         missing=found.missing,
