@@ -71,6 +71,20 @@ def not_http(log: AccessLog, target: Target) -> tuple[Line, ...]:
     )
 
 
+def handed_on(log: AccessLog, target: Target) -> tuple[Line, ...]:
+    """Connections to the service's own address and port that its sidecar passed on as bytes: what
+    is no HTTP misses the HTTP chain of the listener and meets the default one (istiod's
+    pilot/pkg/networking/core/listener.go, PassthroughFilterChain; seen at 1.31)."""
+    return tuple(
+        line
+        for line in log.lines
+        if line.upstream_cluster == PASSTHROUGH
+        and not line.method
+        and address(line.downstream_local)[0] in target.addresses
+        and target.port == line.local_port
+    )
+
+
 def of_server(log: AccessLog, target: Target) -> tuple[Line, ...]:
     """The server's lines on the workload port: inbound calls and the listener's refusals."""
     return tuple(

@@ -75,6 +75,11 @@ class ClientLog(Struct, frozen=True, kw_only=True):
     not_http: Annotated[
         Fact[int], "calls whose bytes the client's own proxy could not read as HTTP", OBSERVED
     ]
+    handed_on: Annotated[
+        Fact[int],
+        "connections to the service's address that its own sidecar passed on as bytes",
+        OBSERVED,
+    ]
     client_gone: Annotated[Fact[int], "DC: the caller hung up", OBSERVED]
     first: Annotated[Fact[datetime], "start of the first failure", OBSERVED]
     last: Annotated[Fact[datetime], "end of the last failure", OBSERVED]
@@ -114,7 +119,9 @@ def client_log(view: View, edge: EdgeSubject) -> ClientLog:
     def of(log: AccessLog) -> tuple[Line, ...]:
         return ev.of_client(log, wanted)
 
-    return _facts(logs, of, lambda log: ev.not_http(log, wanted))
+    return _facts(
+        logs, of, lambda log: ev.not_http(log, wanted), lambda log: ev.handed_on(log, wanted)
+    )
 
 
 def _server_pods(view: View, edge: EdgeSubject) -> tuple[Pod, ...]:
@@ -130,7 +137,7 @@ def _server_pods(view: View, edge: EdgeSubject) -> tuple[Pod, ...]:
 Of = Callable[[AccessLog], tuple[Line, ...]]
 
 
-def _facts(logs: proxy_logs.ProxyLogs, of: Of, not_http: Of) -> ClientLog:
+def _facts(logs: proxy_logs.ProxyLogs, of: Of, not_http: Of, handed_on: Of) -> ClientLog:
     lines = logs.lines(of)
     bad = tuple(line for line in lines if ev.failed(line))
     typical = ev.typical(lines)
@@ -193,6 +200,7 @@ def _facts(logs: proxy_logs.ProxyLogs, of: Of, not_http: Of) -> ClientLog:
         faults=flag("FI", "DI"),
         protocol_errors=flag("UPE", "DPE"),
         not_http=logs.seen(len(logs.lines(not_http))),
+        handed_on=logs.seen(len(logs.lines(handed_on))),
         client_gone=flag("DC"),
         first=first or logs.missing or none,
         last=last or logs.missing or none,

@@ -102,6 +102,23 @@ def test_bytes_of_the_client_that_are_no_http(fields: dict[str, object], belongs
     assert bool(ev.not_http(parse(text(**fields)), TARGET)) is belongs  # type: ignore[arg-type]
 
 
+PASSED = {"request": "- - -", "code": 0, "cluster": "PassthroughCluster", "local": "10.0.0.2:8080"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "belongs"),
+    [
+        (PASSED, True),
+        (PASSED | {"local": "10.0.0.2:9999"}, False),
+        (PASSED | {"local": "172.20.0.6:8080"}, False),
+        (PASSED | {"cluster": OUT}, False),
+        (PASSED | {"request": "GET / HTTP/1.1", "code": 200}, False),
+    ],
+)
+def test_bytes_that_the_sidecar_passes_on(fields: dict[str, object], belongs: bool) -> None:
+    assert bool(ev.handed_on(parse(text(**fields)), TARGET)) is belongs  # type: ignore[arg-type]
+
+
 def test_bytes_that_are_no_http_to_a_host_outside() -> None:
     log = parse(text(**(DPE | {"local": "172.217.16.196:443"})))  # type: ignore[arg-type]
     outside = ev.Target(hosts=frozenset({"www.google.com"}), port=443)
