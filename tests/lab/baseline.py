@@ -39,6 +39,8 @@ COLLECTIONS = (
     "/apis/batch/v1/jobs",
     "/apis/networking.k8s.io/v1/ingresses",
     "/apis/networking.k8s.io/v1/networkpolicies",
+    "/apis/rbac.authorization.k8s.io/v1/roles",
+    "/apis/rbac.authorization.k8s.io/v1/rolebindings",
     "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",

@@ -29,10 +29,16 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.lab import layout
 from tests.lab.processes import LabError
@@ -102,13 +108,38 @@ def _token(expires: int) -> str:
     return f"{_encoded(header)}.{_encoded(claims)}.AAAA"
 
 
+@lru_cache
+def _pair(name: str) -> tuple[str, str]:
+    """A certificate that nobody else signed and its key, as a Secret holds them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    cert = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    public = cert.public_bytes(serialization.Encoding.PEM)
+    return base64.b64encode(public).decode(), base64.b64encode(private).decode()
+
+
 def _filled(text: str) -> str:
     """A fault file with its tokens and keys written out."""
+    cert, key = _pair("secure.example.com")
     jwks = {"keys": [{"kty": "RSA", "kid": "lab", "alg": "RS256", "e": "AQAB", "n": _MODULUS}]}
     return (
         text.replace("%JWKS%", json.dumps(jwks))
         .replace("%TOKEN%", _token(4102444800))
         .replace("%EXPIRED%", _token(1700000000))
+        .replace("%CERT%", cert)
+        .replace("%KEY%", key)
     )
 
 
