@@ -29,6 +29,8 @@ PRIMARY = {
     "ovn-k8s-cni-overlay": "ovnkube-node",
 }
 _TYPE = pattern(r'plugin type="([^"]{1,60})"')
+_DELEGATE = pattern(r'error adding container to network "([^"]{1,60})"')
+"""Which of its networks multus could not add: only that plugin is at fault, not multus."""
 _MISSING = pattern(r'failed to find plugin "([^"]{1,60})"')
 _OWN = pattern(r"createNewK8sClient|unable to push CNI event|istio-cni|istio_cni|ambient.*redirect")
 _WORDS = {
@@ -48,6 +50,9 @@ def plugin_of(message: str) -> str:
     if missing is not None:
         return clean(missing.group(1), 60)
     named = _TYPE.findall(message)
+    delegate = _DELEGATE.search(message)
+    if delegate is not None and delegate[1].endswith(ISTIO):
+        return ISTIO
     if ISTIO in named or (not named and _OWN.search(message)):
         return ISTIO
     if not named:

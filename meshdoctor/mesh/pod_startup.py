@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from meshdoctor.mesh.cni import plugin_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready
 from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod, Terminated
@@ -45,7 +46,8 @@ class Stage(IntEnum):
 
 class Startup(Struct, frozen=True, kw_only=True):
     """One pod's state. `container` blocks it; `reason` and `exit_code` are that container's
-    waiting reason and last exit; `event` is the text of the event that tells why."""
+    waiting reason and last exit; `event` is the text of the event that tells why, `plugin` the
+    network plugin that its whole text blames."""
 
     pod: Pod
     stage: Stage
@@ -54,6 +56,7 @@ class Startup(Struct, frozen=True, kw_only=True):
     exit_code: int = 0
     restarts: int = 0
     event: str = ""
+    plugin: str = ""
     at: datetime | None = None
 
     @property
@@ -119,7 +122,10 @@ def _unscheduled(pod: Pod, own: list[Event]) -> Startup:
 
 
 def _with(pod: Pod, stage: Stage, event: Event) -> Startup:
-    return Startup(pod=pod, stage=stage, event=clean(event.message), at=event.last_seen)
+    plugin = plugin_of(event.message) if stage is Stage.SANDBOX else ""
+    return Startup(
+        pod=pod, stage=stage, event=clean(event.message), plugin=plugin, at=event.last_seen
+    )
 
 
 def _containers(pod: Pod, own: list[Event]) -> Startup:

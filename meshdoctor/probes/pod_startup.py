@@ -9,7 +9,7 @@ from msgspec import Struct
 from meshdoctor.mesh.agent_log import AgentLog, Complaint
 from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.annotations import quantity
-from meshdoctor.mesh.cni import PRIMARY, plugin_of, refused_unnamed
+from meshdoctor.mesh.cni import PRIMARY, refused_unnamed
 from meshdoctor.mesh.pod_startup import (
     MESH_CONTAINERS,
     Stage,
@@ -118,7 +118,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
     proxy = pod.container(PROXY)
     oom = next((p for p in ended if out_of_memory(p, PROXY, view.now)), None)
     held = next((p for p in ended if job_held_by_proxy(p)), None)
-    plugin = plugin_of(one.event) if one.stage is Stage.SANDBOX else ""
+    plugin = one.plugin
     said = _said(view, one) if one.stage in _WAITS else NOTHING_SAID
     told = _told(view, one) if one.stage < Stage.STARTING else NOTHING_TOLD
     return PodStartup(

@@ -305,6 +305,10 @@ def test_any_log_is_read(text: str) -> None:
         ('plugin type="aws-cni" name="aws-cni" failed (add): add cmd: failed to assign an IP',
          "aws-cni"),
         ('plugin type="istio-cni" name="istio-cni" failed (add): Unauthorized', "istio-cni"),
+        ('plugin type="multus" name="multus-cni-network" failed (add): [a/b/8e:v2-3-istio-cni]: '
+         'error adding container to network "v2-3-istio-cni": netplugin failed', "istio-cni"),
+        ('plugin type="multus" name="multus-cni-network" failed (add): [a/b/8e:ovn-kubernetes]: '
+         'error adding container to network "ovn-kubernetes": CNI request failed', "multus"),
         ('failed to find plugin "istio-cni" in path [/opt/cni/bin]', "istio-cni"),
         ('plugin type="calico" failed (add): error getting ClusterInformation', "calico"),
         ("unable to push CNI event (status code 500)", "istio-cni"),
