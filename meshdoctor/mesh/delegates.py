@@ -3,6 +3,8 @@
 Mirrors mergeVirtualServicesIfNeeded, mergeHTTPRoutes and hasConflict of
 pilot/pkg/model/virtualservice.go: a delegate names no hosts, is exported to the root's namespace,
 and its rules match part of what the root's rule matches. What does not fit is left out in silence.
+Before 1.17 a delegate that has no exportTo of its own, in a mesh whose default is ".", is exported
+to nobody (istio/istio#42602).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from msgspec import Struct
 from meshdoctor.mesh.exports import audience, sees
 from meshdoctor.model.istio import HttpMatch, HttpRoute, StringMatch, VirtualService
 
+_DEFAULT_READ = (1, 17)
 Find = Callable[[str, str], VirtualService | None]
 
 
@@ -25,8 +28,16 @@ class Dropped(Struct, frozen=True, kw_only=True):
     why: str
 
 
-def dropped(root: VirtualService, find: Find, default_export: Sequence[str] = ()) -> Dropped | None:
-    """The first rule of a VirtualService whose delegate gives it nothing, or not all."""
+def dropped(
+    root: VirtualService,
+    find: Find,
+    default_export: Sequence[str] = (),
+    release: tuple[int, ...] | None = None,
+) -> Dropped | None:
+    """The first rule of a VirtualService whose delegate gives it nothing, or not all.
+
+    `release` is istiod's; None when not known: then that of today.
+    """
     if not root.spec.hosts:
         return None
     for number, rule in enumerate(root.spec.http, start=1):
@@ -34,7 +45,7 @@ def dropped(root: VirtualService, find: Find, default_export: Sequence[str] = ()
             continue
         key = (rule.delegate.namespace or root.namespace, rule.delegate.name)
         found = find(*key)
-        why = _why(root, rule, found, default_export)
+        why = _why(root, rule, found, default_export, release)
         if why:
             return Dropped(rule=number, name="/".join(key), delegate=found, why=why)
     return None
@@ -45,11 +56,14 @@ def _why(
     rule: HttpRoute,
     delegate: VirtualService | None,
     default_export: Sequence[str],
+    release: tuple[int, ...] | None,
 ) -> str:
     if delegate is None:
         return "does not exist"
     if delegate.spec.hosts:
         return "names hosts of its own, so it is no delegate"
+    if _default_unread(delegate, default_export, release):
+        return 'is exported to nobody: this release does not read the mesh\'s default of "." for it'
     seen = audience(delegate.spec.export_to, delegate.namespace, default_export)
     if not sees(seen, root.namespace):
         return f"is not exported to {root.namespace}"
@@ -59,6 +73,13 @@ def _why(
         if rule.match and any(all(conflict(m, one) for m in rule.match) for one in own.match):
             return f"matches in its rule {number} what the root's rule does not match"
     return ""
+
+
+def _default_unread(
+    delegate: VirtualService, default_export: Sequence[str], release: tuple[int, ...] | None
+) -> bool:
+    own = bool(delegate.spec.export_to)
+    return not own and "." in default_export and release is not None and release < _DEFAULT_READ
 
 
 def conflict(root: HttpMatch, leaf: HttpMatch) -> bool:

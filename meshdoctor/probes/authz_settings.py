@@ -14,12 +14,10 @@ from meshdoctor.model.istio import (
     ServiceEntry,
 )
 from meshdoctor.model.kubernetes import Service
-from meshdoctor.model.patterns import pattern
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.reading import istiod_pods, mesh_config
+from meshdoctor.probes.reading import istiod_pods, mesh_config, release
 from meshdoctor.probes.view import View
 
-_RELEASE = pattern(r":v?(\d+)\.(\d+)")
 MULTIPLE = "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS"
 SELECTOR = "ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY"
 REMOTE_JWKS = "PILOT_JWT_ENABLE_REMOTE_JWKS"
@@ -40,7 +38,7 @@ def _settings(view: View) -> Settings:
         providers=config.extension_providers,
         multiple_providers=_is_true(env.get(MULTIPLE, "false")),
         selector_on_gateways=_is_true(env.get(SELECTOR, "true")),
-        release=_release(view),
+        release=release(view),
         known_hosts=_known_hosts(view, config),
     )
 
@@ -60,19 +58,6 @@ def istiod_env(view: View) -> dict[str, str]:
         for container in pod.spec.containers:
             out.update({e.name: e.value for e in container.env if e.value is not None})
     return out
-
-
-def _release(view: View) -> tuple[int, int] | None:
-    try:
-        pods = istiod_pods(view)
-    except EvidenceError:
-        return None
-    for pod in pods:
-        for container in pod.spec.containers:
-            found = _RELEASE.search(container.image)
-            if found:
-                return int(found[1]), int(found[2])
-    return None
 
 
 def _known_hosts(view: View, config: MeshConfig) -> frozenset[str] | None:

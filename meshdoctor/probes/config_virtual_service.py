@@ -198,7 +198,10 @@ def _delegates(
     view: View, route: VirtualService, facts: VirtualServiceFacts, default_export: Sequence[str]
 ) -> VirtualServiceFacts:
     found = dropped(
-        route, lambda *key: view.object("VirtualService", VirtualService, *key), default_export
+        route,
+        lambda *key: view.object("VirtualService", VirtualService, *key),
+        default_export,
+        reading.release(view),
     )
     if found is None:
         return facts

@@ -25,9 +25,12 @@ from meshdoctor.model.kubernetes import (
     Service,
     Workload,
 )
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes.view import View, attempt, known
+
+_RELEASE = pattern(r":v?(\d+)\.(\d+)")
 
 
 def mesh_config(view: View) -> MeshConfig:
@@ -185,6 +188,21 @@ def sidecar_scope(view: View, pod: Pod) -> Scope:
 def istiod_pods(view: View) -> tuple[Pod, ...]:
     """Running or not: every pod labelled app=istiod in istiod's namespace."""
     return view.memo("istiod-pods", _istiod_pods)
+
+
+def release(view: View) -> tuple[int, int] | None:
+    """(1, 28) from the image of an istiod; None when no tag tells, or pods may not be read."""
+    return view.memo("release", _release)
+
+
+def _release(view: View) -> tuple[int, int] | None:
+    try:
+        pods = istiod_pods(view)
+    except EvidenceError:
+        return None
+    images = (container.image for pod in pods for container in pod.spec.containers)
+    found = next(filter(None, map(_RELEASE.search, images)), None)
+    return (int(found[1]), int(found[2])) if found is not None else None
 
 
 def _istiod_pods(view: View) -> tuple[Pod, ...]:

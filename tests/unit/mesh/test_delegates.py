@@ -45,6 +45,23 @@ def test_dropped(spec: str, default: tuple[str, ...], why: str) -> None:
     assert why in lost.why
 
 
+@pytest.mark.parametrize(
+    ("spec", "release", "lost"),
+    [
+        ("{http: [{route: []}]}", (1, 16), True),
+        ("{http: [{route: []}]}", (1, 17), False),
+        ("{http: [{route: []}]}", None, False),
+        ("{exportTo: ['.'], http: [{route: []}]}", (1, 16), False),
+    ],
+)
+def test_old_releases_do_not_read_the_default(
+    spec: str, release: tuple[int, int] | None, lost: bool
+) -> None:
+    root = one(VirtualService, ROOT.replace("namespace: edge", "namespace: team"))
+    found = dropped(root, lambda *_: part(spec), (".",), release)
+    assert (found is not None and "exported to nobody" in found.why) is lost
+
+
 def test_a_delegate_that_is_absent() -> None:
     lost = dropped(one(VirtualService, ROOT), lambda *_: None)
     assert lost is not None and (lost.delegate, lost.why) == (None, "does not exist")
