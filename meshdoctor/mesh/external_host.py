@@ -15,6 +15,8 @@ from meshdoctor.mesh.services import host_matches
 from meshdoctor.mesh.visibility import Scope, exported
 from meshdoctor.model.istio import MeshConfig, ServiceEntry
 
+_PASSTHROUGH = (1, 28)
+
 
 class Why(StrEnum):
     """Why the sidecar does not know the host; KNOWN: it does."""
@@ -63,6 +65,20 @@ def names(entry: ServiceEntry, host: str) -> bool:
     return any(host_matches(h, host) for h in entry.spec.hosts) or any(
         _holds(one, host) for one in entry.spec.addresses
     )
+
+
+def lacks_endpoints(entry: ServiceEntry, release: tuple[int, ...] | None = None) -> str:
+    """Why ztunnel has no endpoint for an entry, in words; "" when it may have some.
+
+    Before 1.28 istiod sends ztunnel none for resolution NONE (istio/istio#57656); `release` is
+    istiod's, None when not known.
+    """
+    spec = entry.spec
+    if spec.endpoints or spec.workload_selector is not None:
+        return ""
+    if spec.resolution == "NONE" and (release is None or release < _PASSTHROUGH):
+        return "resolution NONE, which ztunnel takes from 1.28 on"
+    return "resolution STATIC without endpoints" if spec.resolution == "STATIC" else ""
 
 
 def host_of(entry: ServiceEntry, host: str) -> str:

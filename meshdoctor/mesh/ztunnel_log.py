@@ -1,7 +1,9 @@
 """Which connections does a ztunnel's access log tell of, and who refused them?
 
 ztunnel writes `connection complete` (and `connection opened` at debug) as key=value text, or as
-JSON with the same keys (ztunnel src/proxy/metrics.rs ConnectionResult; 1.22 to 1.31).
+JSON with the same keys (ztunnel src/proxy/metrics.rs ConnectionResult; 1.22 to 1.31). One that
+ends before it finds where to go is `connection failed`, with fewer keys; 1.22 does not quote its
+error, which is the last key.
 """
 
 import re
@@ -14,7 +16,8 @@ from meshdoctor.mesh.access_log import address, number
 from meshdoctor.mesh.log_text import MAX_LINE, json_object, lines, when
 from meshdoctor.model.patterns import pattern
 
-_HEAD = pattern(r"^(\S+)\s+(\w+)\s+access\s+connection (complete|opened)\s+")
+_HEAD = pattern(r"^(\S+)\s+(\w+)\s+access\s+connection (complete|failed|opened)\s+")
+_BARE_ERROR = pattern(r'\serror=([^"\s].*)$')
 _PAIR = pattern(r'([a-z_.]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
 
@@ -106,7 +109,10 @@ def _from_text(raw: str) -> Connection | None:
     if head is None:
         return None
     pairs = {key: _unquote(value) for key, value in _PAIR.findall(raw[head.end() :])}
-    return _connection(pairs, head[1], head[3] == "complete", raw)
+    bare = _BARE_ERROR.search(raw)
+    if bare is not None:
+        pairs["error"] = bare[1].strip()
+    return _connection(pairs, head[1], head[3] != "opened", raw)
 
 
 def _from_json(raw: str) -> Connection | None:
@@ -117,7 +123,7 @@ def _from_json(raw: str) -> Connection | None:
     if not message.startswith("connection "):
         return None
     flat = {key: str(value) for key, value in data.items() if value is not None}
-    return _connection(flat, flat.get("time", ""), message.endswith("complete"), raw)
+    return _connection(flat, flat.get("time", ""), not message.endswith("opened"), raw)
 
 
 def _connection(pairs: Mapping[str, str], time: str, complete: bool, raw: str) -> Connection:

@@ -6,13 +6,17 @@ from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from meshdoctor.mesh.access_log import address
 from meshdoctor.mesh.edge_target import ips, target
+from meshdoctor.mesh.external_host import lacks_endpoints, names
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, proxy_type
 from meshdoctor.mesh.ztunnel_log import Connection, parse
 from meshdoctor.model.evidence import Reason, Unavailable
-from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError, NotAskedError
@@ -49,6 +53,12 @@ class ZtunnelLog(Struct, frozen=True, kw_only=True):
     first: Annotated[Fact[datetime], "time of the first failure", OBSERVED]
     last: Annotated[Fact[datetime], "time of the last failure", OBSERVED]
     pod: Annotated[Fact[str], "a ztunnel pod that serves this edge"]
+    entry: Annotated[
+        Fact[Ref], "a ServiceEntry for the host, where no workload stands behind it; empty: none"
+    ]
+    entry_name: Annotated[Fact[str], "its name"]
+    entry_namespace: Annotated[Fact[str], "its namespace"]
+    entry_lacks: Annotated[Fact[str], "why ztunnel has no endpoint for it; empty: it may have"]
 
 
 @probe(
@@ -60,6 +70,7 @@ class ZtunnelLog(Struct, frozen=True, kw_only=True):
         "Job",
         "Pod",
         "Service",
+        "ServiceEntry",
         "StatefulSet",
         "log",
     ),
@@ -70,10 +81,11 @@ def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
     ztunnels = _ztunnels(view)
     if not ztunnels:
         return _facts([], "", None)
-    if edge.server is None:
+    entry = _entry(view, edge)
+    if edge.server is None and entry is None:
         raise NotAskedError("ztunnel logs", "no workload stands behind the host")
     client = _pods(view, edge.client) if edge.client is not None else ()
-    server = reading.workload(view, edge.server).pods
+    server = _pods(view, edge.server) if edge.server is not None else ()
     service = reading.service(view, edge.service) if edge.service is not None else None
     wanted = target(edge, service, server)
     nodes = {pod.spec.node_name for pod in (*client, *server)}
@@ -89,10 +101,28 @@ def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
         and (
             one.target.rpartition(":")[0].strip("[]") in wanted.addresses
             or wanted.is_host(one.service)
+            or (entry is not None and names(entry, address(one.target)[0]))
         )
         and one.target_port in (wanted.workload_port, wanted.port, 15008)
     ]
-    return _facts(lines, pod, missing)
+    found_facts = _facts(lines, pod, missing)
+    if entry is None:
+        return found_facts
+    return replace(
+        found_facts,
+        entry=Ref(entry.ref),
+        entry_name=entry.name,
+        entry_namespace=entry.namespace,
+        entry_lacks=lacks_endpoints(entry, reading.release(view)),
+    )
+
+
+def _entry(view: View, edge: EdgeSubject) -> ServiceEntry | None:
+    """The ServiceEntry that names a host behind which no workload stands."""
+    if edge.server is not None or edge.service is not None or not edge.host:
+        return None
+    entries = view.objects("ServiceEntry", ServiceEntry)
+    return min((e for e in entries if names(e, edge.host)), key=lambda e: e.ref, default=None)
 
 
 def _pods(view: View, subject: WorkloadSubject) -> tuple[Pod, ...]:
@@ -163,4 +193,8 @@ def _facts(lines: Iterable[Connection], pod: str, missing: Unavailable | None) -
         first=times[0] if times else missing or none,
         last=times[-1] if times else missing or none,
         pod=pod,
+        entry=Ref(""),
+        entry_name="",
+        entry_namespace="",
+        entry_lacks="",
     )

@@ -81,5 +81,20 @@ def test_json() -> None:
     assert (one.kind, one.target, one.source_identity) == ("peer_denied", "10.0.0.2:80", "")
 
 
+@pytest.mark.parametrize(
+    ("error", "said", "kind"),
+    [
+        ('error="no healthy upstream: 10.9.0.1:5432"', "no healthy upstream: 10.9.0.1:5432",
+         "no_upstream"),
+        ("error=unknown source: 10.42.0.10", "unknown source: 10.42.0.10", "other"),
+    ],
+)  # fmt: skip
+def test_connections_that_fail_before_they_have_a_way(error: str, said: str, kind: str) -> None:
+    head = "2026-11-18T09:24:00Z    warn    access    connection failed    src.addr=10.0.0.1:4 "
+    (one,) = parse(f'{head}dst.addr=10.9.0.1:5432 direction="outbound" {error}')
+    assert (one.complete, one.error, one.kind) == (True, said, kind)
+    assert (one.source_ip, one.target_port, one.direction) == ("10.0.0.1", 5432, "outbound")
+
+
 def test_other_lines() -> None:
     assert parse("2026-11-18T09:24:00Z info proxy connection complete\n{}\n") == ()

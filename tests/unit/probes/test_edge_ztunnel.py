@@ -86,3 +86,51 @@ def test_a_host_outside_has_no_ztunnel_where_the_mesh_has_none() -> None:
     assert isinstance(found, ZtunnelLog) and found.failures == 0
     with pytest.raises(NotAskedError):
         ztunnel_log.run(world(OBJECTS + ZTUNNEL), outside)
+
+
+ENTRY = """
+---
+kind: ServiceEntry
+apiVersion: networking.istio.io/v1
+metadata: {name: redis, namespace: data}
+spec:
+  hosts: [redis.default]
+  addresses: [10.9.4.0/30]
+  ports: [{number: 6379, name: tcp, protocol: TCP}]
+  RESOLUTION
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: ztunnel-c, namespace: istio-system, labels: {app: ztunnel}}
+spec: {nodeName: n1, containers: [{name: istio-proxy, args: [proxy, ztunnel]}]}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: istiod-1, namespace: istio-system, labels: {app: istiod}}
+spec: {containers: [{name: discovery, image: "docker.io/istio/pilot:RELEASE"}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("resolution", "release", "lacks"),
+    [
+        ("resolution: NONE", "1.25.1", True),
+        ("resolution: NONE", "1.28.0", False),
+        ("resolution: STATIC", "1.29.0", True),
+        ("endpoints: [{address: 10.9.4.1}]", "1.25.1", False),
+        ("resolution: DNS", "1.25.1", False),
+    ],
+)
+def test_entries_without_endpoints(resolution: str, release: str, lacks: bool) -> None:
+    objects = OBJECTS + ENTRY.replace("RESOLUTION", resolution).replace("RELEASE", release)
+    line = (
+        "2026-11-18T09:24:00Z\twarn\taccess\tconnection failed\tsrc.addr=10.0.0.1:4 "
+        'dst.addr={}:6379 direction="outbound" error="no healthy upstream"\n'
+    )
+    log = line.format("10.9.4.2") + line.format("10.9.5.2")
+    view = world(objects, logs={("istio-system", "ztunnel-c", "istio-proxy"): log})
+    edge = EdgeSubject(client=EDGE.client, server=None, host="redis.default", port=6379)
+    found = ztunnel_log.run(view, edge)
+    assert isinstance(found, ZtunnelLog)
+    assert (found.no_upstream, found.entry) == (1, "ServiceEntry/data/redis")
+    assert bool(found.entry_lacks) is lacks
