@@ -5,6 +5,7 @@ from tests.incidents.make.lines import exchange, refused, request, reset
 from tests.incidents.make.scenes_delivery import DELIVERY
 from tests.incidents.make.scenes_healthy_gateways import HEALTHY_GATEWAYS
 from tests.incidents.make.scenes_posted import POSTED
+from tests.incidents.make.scenes_posted_ambient import POSTED_AMBIENT
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_eks import POSTED_EKS
 from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
@@ -243,6 +244,7 @@ SCENES = (
     *DELIVERY,
     *HEALTHY_GATEWAYS,
     *POSTED,
+    *POSTED_AMBIENT,
     *POSTED_CONTROL,
     *POSTED_GATEWAYS,
     *POSTED_EKS,
