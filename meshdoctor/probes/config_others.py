@@ -33,6 +33,7 @@ class ServiceEntryFacts(Struct, frozen=True, kw_only=True):
     listener_rival: Annotated[Fact[Ref], "that older entry"]
     dns: Annotated[Fact[bool], "its resolution is by DNS"]
     first_host: Annotated[Fact[str], "its first host"]
+    client: Annotated[Fact[str], "a sidecar of the scope as pod.namespace; empty: none"]
 
 
 _NO_ENTRY = ServiceEntryFacts(
@@ -46,6 +47,7 @@ _NO_ENTRY = ServiceEntryFacts(
     listener_rival=Ref(""),
     dns=False,
     first_host="",
+    client="",
 )
 
 
@@ -76,7 +78,15 @@ def config_service_entry(view: View, config: ConfigSubject) -> ServiceEntryFacts
         listener_rival=Ref(same.rival.ref if same is not None else ""),
         dns=entry.spec.resolution.startswith("DNS"),
         first_host=clean(entry.spec.hosts[0], 253) if entry.spec.hosts else "",
+        client=_client(view, entry.namespace),
     )
+
+
+def _client(view: View, namespace: str) -> str:
+    """A pod with a sidecar, of that namespace where it has one."""
+    sidecars = (p for p in shared.proxy_pods(view) if proxy_type(p) == "sidecar")
+    found = min(sidecars, key=lambda p: (p.namespace != namespace, p.ref), default=None)
+    return f"{found.name}.{found.namespace}" if found is not None else ""
 
 
 class SidecarFacts(Struct, frozen=True, kw_only=True):
