@@ -14,6 +14,7 @@ from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
 from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.aws_role import aws_role
 from meshdoctor.probes.branch_interface import branch_interface
+from meshdoctor.probes.captured_calls import captured_calls
 from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
 from meshdoctor.probes.cluster_dns import cluster_dns
@@ -119,6 +120,7 @@ PROBES: tuple[Probe, ...] = (
     catch_all_seen,
     config_filter_cluster,
     filter_cluster_seen,
+    captured_calls,
     client_app_log,
     client_log,
     cluster_dns,

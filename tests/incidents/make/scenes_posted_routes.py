@@ -1,5 +1,6 @@
 """Which incidents of gateways and routes that do not meet are rebuilt from public reports?"""
 
+from tests.incidents.make import objects as o
 from tests.incidents.make.posted import Posted, access
 from tests.incidents.make.scenes_posted import ALPHA, BETA
 from tests.incidents.make.world import at, whole
@@ -138,7 +139,47 @@ def _served(world: Posted, name: str, host: str, secret: str, created: str) -> N
     world.config("VirtualService", name, name, spec, created=created)
 
 
+def external_name_takes_every_address() -> Posted:
+    """istio/istio#35429."""
+    world = Posted(
+        name="external-name-takes-every-address",
+        version="1.11.2",
+        apis=BETA,
+        summary="The TCP port of an ExternalName Service takes all connections to port 443.",
+        at_fault=["Service/monitoring/nexus-metrics"],
+        fix="No ports at the Service, or ports named https or tls.",
+        from_="tools/toolkit",
+        to="",
+    )
+    world.namespace("monitoring", inject=False)
+    world.namespace("tools")
+    toolkit = world.workload("tools", "toolkit", [8080])
+    world.service("tools", "toolkit", [("http", 80, 8080)])
+    port = {"name": "nexus", "port": 443, "protocol": "TCP", "targetPort": 443}
+    spec = {"type": "ExternalName", "externalName": "nexus.internal", "ports": [port]}
+    world.objects.append(o.make("Service", "monitoring", "nexus-metrics", spec=spec))
+    for i in range(6):
+        line = access(
+            at(30 - i * 4),
+            "- - -",
+            0,
+            "-",
+            "-",
+            upstream="10.3.8.40:443",
+            cluster="outbound|443||nexus-metrics.monitoring.svc.cluster.local",
+            local=f"{toolkit.ip}:5{i}010",
+            downstream=f"140.82.121.{5 + i}:443",
+            peer=f"{toolkit.ip}:4{i}110",
+        )
+        world.log(toolkit, "istio-proxy", line)
+        said = "x509: certificate is valid for nexus.internal, not api.github.com"
+        world.log(toolkit, "toolkit", f"{at(30 - i * 4)} ERROR https://api.github.com: {said}")
+    world.status("middle")
+    return world
+
+
 POSTED_ROUTES = (
+    external_name_takes_every_address,
     connection_of_another_host,
     gateway_of_another_team,
     route_to_alias_without_ports,
