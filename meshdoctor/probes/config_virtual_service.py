@@ -7,12 +7,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meshdoctor.mesh import route_targets, routes
+from meshdoctor.mesh.client_tls import rule_host
 from meshdoctor.mesh.delegates import dropped
 from meshdoctor.mesh.hosts import Misread, misread
-from meshdoctor.mesh.services import resolve_short_name
+from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import Gateway, VirtualService
+from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
@@ -43,6 +44,10 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     covering_rule: Annotated[Fact[int], "the rule that covers it, counted from 1"]
     subset: Annotated[Fact[str], "a subset that it routes to and no DestinationRule defines"]
     subset_host: Annotated[Fact[str], "the host of that subset"]
+    subset_rule: Annotated[
+        Fact[Ref], "a DestinationRule that defines it where these proxies do not look; empty: none"
+    ]
+    subset_said: Annotated[Fact[str], "the same in words; empty: there is none"]
     lost_host: Annotated[Fact[str], "a host that it routes to and istiod has no cluster for"]
     lost_service: Annotated[Fact[Ref], "the Service that has that host, but not the port"]
     lost: Annotated[Fact[str], "what has no cluster and why, in words"]
@@ -77,6 +82,8 @@ _NONE = VirtualServiceFacts(
     covering_rule=0,
     subset="",
     subset_host="",
+    subset_rule=Ref(""),
+    subset_said="",
     lost_host="",
     lost_service=Ref(""),
     lost="",
@@ -222,7 +229,20 @@ def _subsets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> V
     missing = routes.subset_without_rule(route, rules.values())
     if missing is None:
         return facts
-    return replace(facts, subset_host=clean(missing[0], 253), subset=clean(missing[1], 63))
+    host, subset = missing
+    others = (
+        r
+        for r in view.objects("DestinationRule", DestinationRule)
+        if host_matches(rule_host(r), host) and any(s.name == subset for s in r.spec.subsets)
+    )
+    other = min(others, key=lambda r: r.ref, default=None)
+    return replace(
+        facts,
+        subset_host=clean(host, 253),
+        subset=clean(subset, 63),
+        subset_rule=Ref(other.ref if other is not None else ""),
+        subset_said=f" ({other.ref} does, where they do not look)" if other else "",
+    )
 
 
 def _targets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:

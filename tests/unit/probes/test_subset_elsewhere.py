@@ -1,0 +1,29 @@
+"""A subset that is defined where the callers of its route do not look."""
+
+import pytest
+
+from meshdoctor.model.subjects import ConfigSubject
+from meshdoctor.probes.config_virtual_service import config_virtual_service
+from tests.unit.world import world
+
+OBJECTS = """
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: pay, namespace: shop}
+spec:
+  hosts: [pay.shop.svc.cluster.local]
+  http: [{route: [{destination: {host: pay.shop.svc.cluster.local, subset: v2}}]}]
+---
+kind: DestinationRule
+apiVersion: networking.istio.io/v1
+metadata: {name: pay, namespace: team}
+spec: {host: pay.shop.svc.cluster.local, subsets: [{name: NAME}]}
+"""
+
+
+@pytest.mark.parametrize(("name", "rule"), [("v2", "DestinationRule/team/pay"), ("v1", "")])
+def test_subset_elsewhere(name: str, rule: str) -> None:
+    view = world(OBJECTS.replace("NAME", name))
+    found = config_virtual_service.run(view, ConfigSubject("VirtualService", "shop", "pay"))
+    assert (found.subset, found.subset_rule) == ("v2", rule)
+    assert found.subset_said.startswith(f" ({rule}") if rule else found.subset_said == ""
