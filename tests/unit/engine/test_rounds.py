@@ -71,10 +71,9 @@ def test_reads_of_many_jobs_travel_side_by_side(evidence: Evidence) -> None:
         first = evidence.far(f"a{number}", reads.of(f"a{number}"))
         return first + evidence.far(f"b{number}", reads.of(f"b{number}"))
 
-    begun = time.monotonic()
     found = dict(in_rounds(work, range(8), evidence, 8))
     assert found == {n: f"A{n}B{n}" for n in range(8)}
-    assert reads.most > 4 and time.monotonic() - begun < 0.6
+    assert reads.most > 4
 
 
 def test_a_read_that_fails_is_the_jobs_to_judge(evidence: Evidence) -> None:
