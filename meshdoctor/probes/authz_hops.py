@@ -120,7 +120,8 @@ class Situation(Struct, frozen=True, kw_only=True):
 
 def situation(view: View, edge: EdgeSubject) -> Situation:
     """The hops of an edge, read and judged once per run."""
-    return view.memo(("authz-situation", str(edge)), lambda inner: _situation(inner, edge))
+    key = ("authz-situation", edge, edge.client_ip, edge.request)
+    return view.memo(key, lambda inner: _situation(inner, edge))
 
 
 def _situation(view: View, edge: EdgeSubject) -> Situation:
