@@ -22,39 +22,43 @@ PEM_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 PEM_END = "-----END CERTIFICATE-----"
 
 
-class _Head(msgspec.Struct, frozen=True, rename="camel"):
-    api_version: str = ""
-    kind: str = ""
-    items: list[msgspec.Raw] | None = None
-    metadata: "_ListMeta" = msgspec.field(default_factory=lambda: _ListMeta())
-
-
-class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
-    """`continue` of a list page; `resourceVersion` of the list."""
+class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """What a page says of its list: the `continue` token of the next page, the version of the list,
+    and `remainingItemCount`, absent where the server has not counted."""
 
     continue_: str = msgspec.field(default="", name="continue")
     resource_version: str = ""
+    remaining_item_count: int = 0
 
 
-def page(
-    body: bytes, kind: Kind, where: str, same: Same
-) -> tuple[list[Object], list[SetAside], str]:
-    """One page of an API list: its objects, what was set aside, and the continue token.
+class Page(msgspec.Struct, frozen=True):
+    """One page of an API list, its items still undecoded; None: the answer has none."""
 
-    Raises msgspec.DecodeError (or its ValidationError) when the body is no list at all.
-    """
-    head = decoder(_Head).decode(body)
-    if head.items is None:
+    items: list[msgspec.Raw] | None = None
+    metadata: ListMeta = ListMeta()
+
+
+def page(body: bytes) -> Page:
+    """Raises msgspec.DecodeError (or its ValidationError) when the body is no list at all."""
+    return decoder(Page).decode(body)
+
+
+def objects_of(
+    found: Page, kind: Kind, where: str, same: Same
+) -> tuple[list[Object], list[SetAside]]:
+    """The objects of a page, and what was set aside. Raises msgspec.ValidationError when the page
+    has no items."""
+    if found.items is None:
         raise msgspec.ValidationError("the answer has no items")
     objects: list[Object] = []
     aside: list[SetAside] = []
-    for raw in head.items:
+    for raw in found.items:
         one = item(raw, kind, where, same)
         if isinstance(one, SetAside):
             aside.append(one)
         else:
             objects.append(one)
-    return objects, aside, head.metadata.continue_
+    return objects, aside
 
 
 def item(

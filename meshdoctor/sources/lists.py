@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from meshdoctor.model.decode import page
+from meshdoctor.model.decode import Page, objects_of, page
 from meshdoctor.model.evidence import SetAside
 from meshdoctor.model.kinds import Kind
 from meshdoctor.model.kubernetes import Object
@@ -26,22 +26,6 @@ T = TypeVar("T")
 PAGE = 500
 MANY = 4 * PAGE
 LANES = 4
-
-
-class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
-    """What a page says of its list; `remainingItemCount` is absent where the server has not
-    counted."""
-
-    continue_: str = msgspec.field(default="", name="continue")
-    resource_version: str = ""
-    remaining_item_count: int = 0
-
-
-class PageHead(msgspec.Struct, frozen=True):
-    metadata: ListMeta = ListMeta()
-
-
-_HEAD = msgspec.json.Decoder(PageHead)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +46,9 @@ class _Gathered:
     aside: list[SetAside] = field(default_factory=list)
     same: Same = field(default_factory=Same)
 
-    def add(self, body: bytes) -> None:
+    def add(self, found: Page) -> None:
         kind, command = self.place.kind, self.place.command
-        objects, aside, _ = decoded(lambda: page(body, kind, command, self.same), command)
+        objects, aside = decoded(lambda: objects_of(found, kind, command, self.same), command)
         self.objects += objects
         self.aside += aside
 
@@ -92,20 +76,20 @@ class Lists:
     def _walk(self, place: Place, size: int) -> Answer:
         got = _Gathered(place)
         query: dict[str, str | int] = {"limit": size} if size else {}
-        body = self._transport.get(place.path, query)
-        parts = place.parts() if _meta(body, place).remaining_item_count > MANY else None
+        found = _page(self._transport.get(place.path, query), place.command)
+        parts = place.parts() if found.metadata.remaining_item_count > MANY else None
         if parts is not None:
             return self._side_by_side(place, parts)
         with ThreadPoolExecutor(1, thread_name_prefix="page") as ahead:
             while True:
                 coming: Future[bytes] | None = None
-                if token := _meta(body, place).continue_:
+                if token := found.metadata.continue_:
                     more = {**query, "continue": token}
                     coming = ahead.submit(self._transport.get, place.path, more)
-                got.add(body)
+                got.add(found)
                 if coming is None:
                     return got.answer()
-                body = coming.result()
+                found = _page(coming.result(), place.command)
 
     def _side_by_side(self, place: Place, parts: Mapping[str, str]) -> Answer:
         """Every part from its beginning: the page already seen may end amid a namespace."""
@@ -119,23 +103,23 @@ class Lists:
                     first = pool.submit(self._transport.get, parts[name], {"limit": PAGE})
                     moving[first] = name
                 for one in wait(moving, return_when=FIRST_COMPLETED).done:
-                    name, body = moving.pop(one), one.result()
-                    if token := _meta(body, place).continue_:
+                    name, found = moving.pop(one), _page(one.result(), place.command)
+                    if token := found.metadata.continue_:
                         more: dict[str, str | int] = {"limit": PAGE, "continue": token}
                         moving[pool.submit(self._transport.get, parts[name], more)] = name
-                    got[name].add(body)
+                    got[name].add(found)
         objects = tuple(obj for part in got.values() for obj in part.objects)
         aside = tuple(one for part in got.values() for one in part.aside)
         return Answer(objects=objects, set_aside=aside, command=place.command)
 
 
-def _meta(body: bytes, place: Place) -> ListMeta:
-    return decoded(lambda: _HEAD.decode(body), place.command).metadata
+def _page(body: bytes, command: str) -> Page:
+    return decoded(lambda: page(body), command)
 
 
 def resource_version(body: bytes, command: str) -> str:
     """The version of a list, from which a watch of it begins."""
-    return decoded(lambda: _HEAD.decode(body), command).metadata.resource_version
+    return _page(body, command).metadata.resource_version
 
 
 def decoded(read: Callable[[], T], command: str) -> T:

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshdoctor.model.decode import item, page
+from meshdoctor.model.decode import item, objects_of, page
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.same import Same
@@ -43,7 +43,7 @@ def _pod(name: str, app: str, value: str = "1") -> dict[str, Any]:
 
 def _page(*pods: dict[str, Any]) -> list[Pod]:
     body = json.dumps({"items": list(pods)}).encode()
-    objects, aside, _ = page(body, KIND, "here", Same())
+    objects, aside = objects_of(page(body), KIND, "here", Same())
     assert not aside
     return [pod for pod in objects if isinstance(pod, Pod)]
 
