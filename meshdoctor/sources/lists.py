@@ -93,7 +93,8 @@ class Lists:
 
     def _side_by_side(self, place: Place, parts: Mapping[str, str]) -> Answer:
         """Every part from its beginning: the page already seen may end amid a namespace."""
-        got = {name: _Gathered(place) for name in sorted(parts)}
+        whole = _Gathered(place)
+        got = {name: _Gathered(place, same=whole.same) for name in sorted(parts)}
         left = deque(got)
         moving: dict[Future[bytes], str] = {}
         with ThreadPoolExecutor(LANES, thread_name_prefix="part") as pool:
@@ -108,9 +109,10 @@ class Lists:
                         more: dict[str, str | int] = {"limit": PAGE, "continue": token}
                         moving[pool.submit(self._transport.get, parts[name], more)] = name
                     got[name].add(found)
-        objects = tuple(obj for part in got.values() for obj in part.objects)
-        aside = tuple(one for part in got.values() for one in part.aside)
-        return Answer(objects=objects, set_aside=aside, command=place.command)
+        for part in got.values():
+            whole.objects += part.objects
+            whole.aside += part.aside
+        return whole.answer()
 
 
 def _page(body: bytes, command: str) -> Page:
