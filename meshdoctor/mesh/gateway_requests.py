@@ -7,7 +7,7 @@ a VirtualService, pilot/pkg/networking/core/gateway.go).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from msgspec import Struct
@@ -140,9 +140,12 @@ def unrouted(
                 over_tls.add(host_of(line))
         else:
             routed.add(host_of(line))
+    table = _virtual_hosts(routes)
     found = []
     for (host, authority, called, method), count in seen.items():
-        one = _judge(host, authority, called, method, count, routes)
+        one = _judge(host, authority, called, method, count, table)
+        if one is not None and one.narrow is None:
+            one = replace(one, short=_short(host, routes))
         concerns = host == asked and (path == called or not path and host not in routed)
         passing = _passing(host, routes) if host in over_tls else None
         if one is not None and one.narrow is None and passing is not None:
@@ -154,26 +157,44 @@ def unrouted(
     )
 
 
+def _virtual_hosts(routes: Iterable[VirtualService]) -> dict[str, list[VirtualService]]:
+    """The VirtualServices with `http` rules of each domain, in lower case."""
+    table: dict[str, list[VirtualService]] = defaultdict(list)
+    for route in routes:
+        for domain in {own.lower() for own in hosts(route)} if route.spec.http else ():
+            table[domain].append(route)
+    return table
+
+
 def _judge(
-    host: str, authority: str, path: str, method: str, count: int, routes: Sequence[VirtualService]
+    host: str,
+    authority: str,
+    path: str,
+    method: str,
+    count: int,
+    table: Mapping[str, Sequence[VirtualService]],
 ) -> Unrouted | None:
     """None when a rule of its own virtual host may take the request after all. Hosts are compared
     without case and port; what a rule says of the authority is compared as it came."""
-    domains = {own.lower() for route in routes if route.spec.http for own in hosts(route)}
-    covering = sorted((d for d in domains if host_matches(d, host)), key=_told, reverse=True)
-    short = next((r for r in routes if "." not in host and host in _written(r)), None)
+
+    def takes(route: VirtualService) -> bool:
+        return any(may_take(rule, authority, path, method) for rule in route.spec.http)
+
+    covering = sorted((d for d in table if host_matches(d, host)), key=_told, reverse=True)
     if not covering:
-        return Unrouted(host=host, path=path, count=count, short=short)
-    own = [r for r in routes if covering[0] in _domains(r)]
-    if any(may_take(rule, authority, path, method) for route in own for rule in route.spec.http):
+        return Unrouted(host=host, path=path, count=count)
+    own = table[covering[0]]
+    if any(map(takes, own)):
         return None
-    for domain in covering[1:]:
-        for route in routes:
-            if domain in _domains(route) and any(
-                may_take(rule, authority, path, method) for rule in route.spec.http
-            ):
-                return Unrouted(host=host, path=path, count=count, narrow=own[0], wide=route)
-    return Unrouted(host=host, path=path, count=count, narrow=own[0])
+    wide = next((r for domain in covering[1:] for r in table[domain] if takes(r)), None)
+    return Unrouted(host=host, path=path, count=count, narrow=own[0], wide=wide)
+
+
+def _short(host: str, routes: Iterable[VirtualService]) -> VirtualService | None:
+    """The VirtualService that names a host without a dot."""
+    if "." in host:
+        return None
+    return next((r for r in routes if host in {own.lower() for own in r.spec.hosts}), None)
 
 
 def _passing(host: str, routes: Iterable[VirtualService]) -> VirtualService | None:
@@ -186,14 +207,6 @@ def _passing(host: str, routes: Iterable[VirtualService]) -> VirtualService | No
         ),
         None,
     )
-
-
-def _domains(route: VirtualService) -> frozenset[str]:
-    return frozenset(own.lower() for own in hosts(route)) if route.spec.http else frozenset()
-
-
-def _written(route: VirtualService) -> frozenset[str]:
-    return frozenset(host.lower() for host in route.spec.hosts)
 
 
 def _told(domain: str) -> tuple[bool, int]:
