@@ -4,10 +4,9 @@ Before 1.9 this was the only way (envoy.ext_authz, later envoy.filters.http.ext_
 written then still run. The filter asks for every request of every proxy that it selects.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from meshdoctor.mesh.filter_blame import of_proxy, texts
+from meshdoctor.mesh.filter_blame import fields, of_proxy, texts
 from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
 
 _ADDS = ("INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST", "ADD", "MERGE", "REPLACE")
@@ -16,7 +15,6 @@ _CONTEXTS = {
     "gateway": ("ANY", "GATEWAY"),
 }
 _TARGETS = ("target_uri", "targetUri", "cluster_name", "clusterName", "uri")
-_DEEPEST = 20
 
 
 def asking(
@@ -45,7 +43,8 @@ def asked(filter_: EnvoyFilter) -> str:
         text
         for patch in filter_.spec.config_patches
         if _is_filter(patch)
-        for text in _targets(patch.patch.value, 0)
+        for name, text in fields(patch)
+        if name in _TARGETS and isinstance(text, str) and text
     )
     return next(found, "")
 
@@ -57,16 +56,3 @@ def _asks(patch: EnvoyFilterPatch, kind: str) -> bool:
 def _is_filter(patch: EnvoyFilterPatch) -> bool:
     kinds = ("HTTP_FILTER", "NETWORK_FILTER")
     return patch.apply_to in kinds and patch.patch.operation in _ADDS
-
-
-def _targets(value: Any, depth: int) -> Iterator[str]:
-    if depth > _DEEPEST:
-        return
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key in _TARGETS and isinstance(inner, str) and inner:
-                yield inner
-            yield from _targets(inner, depth + 1)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _targets(inner, depth + 1)

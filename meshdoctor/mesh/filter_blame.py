@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from meshdoctor.mesh.filter_match import RENAMED
+from meshdoctor.mesh.filter_match import RENAMED, neighbour
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.model.istio import (
     EnvoyFilter,
@@ -87,7 +87,7 @@ def only(type_: str, message: str, filters: Iterable[EnvoyFilter]) -> EnvoyFilte
 
 
 def _on(patch: EnvoyFilterPatch, ports: set[int]) -> bool:
-    return not ports or _port(patch) in ports or _port(patch) == 0
+    return not ports or _port(patch) in {0, *ports}
 
 
 def _port(patch: EnvoyFilterPatch) -> int:
@@ -134,18 +134,9 @@ def _order(message: str, known: tuple[EnvoyFilter, ...]) -> Found | None:
 
 
 def _behind(patch: EnvoyFilterPatch, last: set[str]) -> bool:
-    if patch.patch.operation not in _BEHIND or not last:
+    name = neighbour(patch)
+    if name is None or patch.patch.operation not in _BEHIND or not last:
         return False
-    chain = patch.match.listener.filter_chain if patch.match.listener is not None else None
-    found = chain.filter if chain is not None else None
-    match patch.apply_to:
-        case "NETWORK_FILTER":
-            name = found.name if found is not None else ""
-        case "HTTP_FILTER":
-            sub = found.sub_filter if found is not None else None
-            name = sub.name if sub is not None else ""
-        case _:
-            return False
     return RENAMED.get(name, name) in last or (not name and _ends(patch.apply_to, last))
 
 
@@ -207,24 +198,36 @@ def _who(why: str, known: tuple[EnvoyFilter, ...], holds: Callable[[str], bool])
 def texts(filter_: EnvoyFilter) -> Iterator[str]:
     """Every text in the values of a filter's patches."""
     for patch in filter_.spec.config_patches:
-        yield from _walk(patch.patch.value, keys=False, depth=0)
+        yield from _texts(patch.patch.value, 0)
+
+
+def _texts(value: Any, depth: int) -> Iterator[str]:
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner, depth + 1)
 
 
 def _keys(filter_: EnvoyFilter) -> Iterator[str]:
     for patch in filter_.spec.config_patches:
-        yield from _walk(patch.patch.value, keys=True, depth=0)
+        yield from (key for key, _ in fields(patch))
 
 
-def _walk(value: Any, *, keys: bool, depth: int) -> Iterator[str]:
+def fields(patch: EnvoyFilterPatch) -> Iterator[tuple[str, Any]]:
+    """Every field in the value of a patch, outer ones first: its name and what it holds."""
+    yield from _fields(patch.patch.value, 0)
+
+
+def _fields(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     if depth > _DEEPEST:
         return
     if isinstance(value, dict):
-        for key, inner in value.items():
-            if keys:
-                yield str(key)
-            yield from _walk(inner, keys=keys, depth=depth + 1)
+        for name, inner in value.items():
+            yield str(name), inner
+            yield from _fields(inner, depth + 1)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _walk(inner, keys=keys, depth=depth + 1)
-    elif isinstance(value, str) and not keys:
-        yield value
+            yield from _fields(inner, depth + 1)

@@ -6,11 +6,11 @@ envoy-filter; the rate limit task adds such a cluster).
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from msgspec import Struct
 
-from meshdoctor.model.istio import EnvoyFilter
+from meshdoctor.mesh.filter_blame import fields
+from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
 
 _SOCKETS = (
     "transport_socket",
@@ -20,7 +20,6 @@ _SOCKETS = (
     "tls_context",
     "tlsContext",
 )
-_DEEPEST = 20
 
 
 class Called(Struct, frozen=True, kw_only=True):
@@ -39,21 +38,13 @@ def plaintext(filter_: EnvoyFilter) -> tuple[Called, ...]:
         if patch.apply_to == "CLUSTER" and patch.patch.operation == "ADD"
         for value in (patch.patch.value,)
         if not any(key in value for key in _SOCKETS)
-        for host, port in _addresses(value, 0)
+        for host, port in _addresses(patch)
     )
 
 
-def _addresses(value: Any, depth: int) -> Iterator[tuple[str, int]]:
-    if depth > _DEEPEST:
-        return
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key in ("socket_address", "socketAddress") and isinstance(inner, Mapping):
-                host, port = inner.get("address"), inner.get("port_value", inner.get("portValue"))
-                if isinstance(host, str) and isinstance(port, int):
-                    yield host, port
-            else:
-                yield from _addresses(inner, depth + 1)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _addresses(inner, depth + 1)
+def _addresses(patch: EnvoyFilterPatch) -> Iterator[tuple[str, int]]:
+    for name, inner in fields(patch):
+        if name in ("socket_address", "socketAddress") and isinstance(inner, Mapping):
+            host, port = inner.get("address"), inner.get("port_value", inner.get("portValue"))
+            if isinstance(host, str) and isinstance(port, int):
+                yield host, port

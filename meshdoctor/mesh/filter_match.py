@@ -71,16 +71,27 @@ def dead(patch: EnvoyFilterPatch, proxy_types: frozenset[str], versions: tuple[s
     wanted = match.proxy.proxy_version if match.proxy is not None else ""
     if wanted and versions and not any(_version_matches(wanted, v) for v in versions):
         return f"proxyVersion {wanted} is not the proxies' {versions[0]}"
-    chain = match.listener.filter_chain if match.listener is not None else None
-    if chain is None or chain.filter is None:
-        return ""
-    names = [chain.filter.name]
-    if chain.filter.sub_filter is not None:
-        names.append(chain.filter.sub_filter.name)
     if versions and all(release(v) < _BY_NEW_NAME_ALONE for v in versions):
         return ""
-    old = next((n for n in names if n in RENAMED), "")
+    old = next((n for n in _named(patch) if n in RENAMED), "")
     return f"filter {old} is now {RENAMED[old]}" if old else ""
+
+
+def _named(patch: EnvoyFilterPatch) -> tuple[str, str]:
+    """The filter and its sub-filter that a patch matches by name; "" where it names none."""
+    listener = patch.match.listener
+    chain = listener.filter_chain if listener is not None else None
+    found = chain.filter if chain is not None else None
+    if found is None:
+        return "", ""
+    return found.name, found.sub_filter.name if found.sub_filter is not None else ""
+
+
+def neighbour(patch: EnvoyFilterPatch) -> str | None:
+    """The filter beside which, or on which, a patch of a filter chain acts: "" where it names none,
+    None for a patch of something else."""
+    network, http = _named(patch)
+    return {"NETWORK_FILTER": network, "HTTP_FILTER": http}.get(patch.apply_to)
 
 
 def _version_matches(pattern: str, version: str) -> bool:

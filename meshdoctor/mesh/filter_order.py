@@ -10,12 +10,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from meshdoctor.mesh.filter_match import dead
+from meshdoctor.mesh.filter_match import dead, neighbour
 from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
 
 _RELATIVE = frozenset({"INSERT_BEFORE", "INSERT_AFTER", "REPLACE", "MERGE", "REMOVE"})
 _ADDS = frozenset({"INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST", "ADD"})
-_PLACES = frozenset({"HTTP_FILTER", "NETWORK_FILTER"})
 
 
 class TooEarly(Struct, frozen=True, kw_only=True):
@@ -56,15 +55,8 @@ def _turn(filter_: EnvoyFilter) -> tuple[int, float, str]:
 
 
 def _wanted(patch: EnvoyFilterPatch) -> str:
-    """The name of the filter beside which, or on which, the patch acts."""
-    if patch.patch.operation not in _RELATIVE or patch.apply_to not in _PLACES:
-        return ""
-    listener = patch.match.listener
-    chain = listener.filter_chain if listener is not None else None
-    found = chain.filter if chain is not None else None
-    if found is None or patch.apply_to == "NETWORK_FILTER":
-        return found.name if found is not None else ""
-    return found.sub_filter.name if found.sub_filter is not None else ""
+    """The name of the filter without which the patch does nothing."""
+    return (neighbour(patch) or "") if patch.patch.operation in _RELATIVE else ""
 
 
 def _adds(
