@@ -15,6 +15,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import container_logs
 from meshdoctor.probes.authz_denial import READS
 from meshdoctor.probes.authz_hops import Hop, Situation, read_log, situation, unseen_by_caller
 from meshdoctor.probes.view import View, probe
@@ -118,8 +119,8 @@ def _kubernetes(view: View, found: Situation) -> Fact[str]:
     """
     failed: Unavailable | None = None
     for text in _app_logs(view, found.server or found.client):
-        if isinstance(text, Unavailable):
-            failed = text
+        if isinstance(text, EvidenceError):
+            failed = text.unavailable
             continue
         for line in text.splitlines()[-2000:]:
             if any(mark in line for mark in FORBIDDEN):
@@ -133,12 +134,7 @@ def _misses_token(view: View, found: Situation) -> str:
     return next((said for text in texts if (said := misses_token(text))), "")
 
 
-def _app_logs(view: View, who: WorkloadPods | None) -> Iterator[str | Unavailable]:
+def _app_logs(view: View, who: WorkloadPods | None) -> Iterator[str | EvidenceError]:
     pod = who.pod if who is not None else None
-    if pod is None or not has_proxy(pod):
-        return
-    for container in app_containers(pod)[:2]:
-        try:
-            yield view.log(pod.namespace, pod.name, container.name).text
-        except EvidenceError as error:
-            yield error.unavailable
+    if pod is not None and has_proxy(pod):
+        yield from container_logs.each(view, pod, app_containers(pod)[:2])

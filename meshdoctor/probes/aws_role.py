@@ -11,7 +11,7 @@ from meshdoctor.mesh.workloads import app_containers
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import container_logs
 from meshdoctor.probes.eks_reads import service_account
 from meshdoctor.probes.reading import workload
 from meshdoctor.probes.view import View, probe
@@ -50,7 +50,7 @@ def aws_role(view: View, subject: WorkloadSubject) -> AwsRole:
     account = service_account(view, pod) if pod is not None else None
     own = role.own_role(account)
     known = bool(own) and pod is not None and (view.namespaces is not None or _young(view, pod))
-    seen = role.read(_log(view, pod), own) if known and pod is not None else role.Fallback()
+    seen = role.read(_says(view, pod), own) if known and pod is not None else role.Fallback()
     return AwsRole(
         workload=Ref(subject.ref),
         resource=subject.owner.lower(),
@@ -72,15 +72,6 @@ def _young(view: View, pod: Pod) -> bool:
     return started is not None and view.now - started < YOUNG
 
 
-def _log(view: View, pod: Pod) -> str:
+def _says(view: View, pod: Pod) -> str:
     """What the application's containers say; raises when none of their logs can be read."""
-    texts: list[str] = []
-    missing: EvidenceError | None = None
-    for container in app_containers(pod):
-        try:
-            texts.append(view.log(pod.namespace, pod.name, container.name).text)
-        except EvidenceError as error:
-            missing = error
-    if not texts and missing is not None:
-        raise missing
-    return "\n".join(texts)
+    return "\n".join(container_logs.read(view, pod, app_containers(pod)))

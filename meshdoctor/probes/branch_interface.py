@@ -1,6 +1,6 @@
 """What does a branch interface keep from a pod, or does it get none?"""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event, Object, Pod, Workload
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import container_logs
 from meshdoctor.probes.eks_reads import node_dns, selecting, vpc_cni
 from meshdoctor.probes.startup_reads import events_of, startups
 from meshdoctor.probes.view import View, attempt, probe
@@ -112,21 +112,6 @@ def _events(view: View, pod: Pod) -> Iterable[Event]:
 def _last(view: View, pod: Pod, of: Callable[[str], tuple[str, ...]], least: int) -> str:
     """The last line of its kind in the logs of the pod's containers; "" when there are fewer than
     `least`: one that a pod which is ready tried again after is over."""
-    found = [line for text in _logs(view, pod) for line in of(text)]
+    texts = container_logs.read(view, pod, pod.spec.containers)
+    found = [line for text in texts for line in of(text)]
     return clean(found[-1], 300) if len(found) >= least else ""
-
-
-def _logs(view: View, pod: Pod) -> Iterator[str]:
-    """The log of each container that has one; raises when none can be read."""
-    missing: EvidenceError | None = None
-    read = 0
-    for container in pod.spec.containers:
-        try:
-            text = view.log(pod.namespace, pod.name, container.name).text
-        except EvidenceError as error:
-            missing = error
-            continue
-        read += 1
-        yield text
-    if missing is not None and not read:
-        raise missing

@@ -9,8 +9,8 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import app_containers
 from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
-from meshdoctor.ports import EvidenceError, NotAskedError
-from meshdoctor.probes import reading
+from meshdoctor.ports import NotAskedError
+from meshdoctor.probes import container_logs, reading
 from meshdoctor.probes.view import View, probe
 
 
@@ -34,16 +34,6 @@ def client_app_log(view: View, edge: EdgeSubject) -> ClientAppLog:
     pod = reading.workload(view, edge.client).pod
     names = [edge.host.split(".")[0] if edge.service is not None else edge.host]
     found: list[str] = []
-    missing: EvidenceError | None = None
-    read = 0
-    for container in app_containers(pod) if pod is not None else ():
-        try:
-            text = view.log(edge.client.namespace, pod.name if pod else "", container.name).text
-        except EvidenceError as error:
-            missing = error
-            continue
-        read += 1
+    for text in container_logs.read(view, pod, app_containers(pod)) if pod is not None else ():
         found += name_errors(text, names)
-    if not read and missing is not None:
-        raise missing
     return ClientAppLog(name_errors=len(found), text=clean(found[-1], 200) if found else "")

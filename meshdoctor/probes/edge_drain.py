@@ -10,8 +10,7 @@ from meshdoctor.mesh.workloads import app_containers, owner_of, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event, Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
-from meshdoctor.ports import EvidenceError
-from meshdoctor.probes import reading
+from meshdoctor.probes import container_logs, reading
 from meshdoctor.probes.eks_reads import balancer_names
 from meshdoctor.probes.view import View, attempt, probe
 
@@ -101,10 +100,4 @@ def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
 
 def _log(view: View, pod: Pod) -> str:
     """Of the containers whose log can be read."""
-    texts: list[str] = []
-    for container in app_containers(pod):
-        try:
-            texts.append(view.log(pod.namespace, pod.name, container.name).text)
-        except EvidenceError:
-            continue
-    return "\n".join(texts)
+    return "\n".join(container_logs.readable(view, pod, app_containers(pod)))

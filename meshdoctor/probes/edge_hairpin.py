@@ -9,8 +9,7 @@ from meshdoctor.mesh.workloads import app_containers
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
-from meshdoctor.ports import EvidenceError
-from meshdoctor.probes import reading
+from meshdoctor.probes import container_logs, reading
 from meshdoctor.probes.eks_reads import balancer_names
 from meshdoctor.probes.view import View, probe
 
@@ -89,10 +88,5 @@ def edge_hairpin(view: View, edge: EdgeSubject) -> EdgeHairpin:
 
 def _timeouts(view: View, pod: Pod, names: frozenset[str]) -> int:
     """Of the containers whose log can be read."""
-    count = 0
-    for container in app_containers(pod):
-        try:
-            count += timeouts(view.log(pod.namespace, pod.name, container.name).text, names)
-        except EvidenceError:
-            continue
-    return count
+    texts = container_logs.readable(view, pod, app_containers(pod))
+    return sum(timeouts(text, names) for text in texts)
