@@ -42,7 +42,7 @@ from meshdoctor.probes import authz_settings as reads
 from meshdoctor.probes.authz_ambient import enrolled, waypoint_of, ztunnel_lines
 from meshdoctor.probes.authz_peer import peer_speaks_mtls
 from meshdoctor.probes.proxy_logs import pod_log
-from meshdoctor.probes.reading import mesh_config, service, workloads
+from meshdoctor.probes.reading import edge_service, mesh_config, workloads
 from meshdoctor.probes.view import View, attempt
 
 MOST_PODS = 3
@@ -128,7 +128,7 @@ def _situation(view: View, edge: EdgeSubject) -> Situation:
     known = workloads(view)
     client = known.get((edge.client.namespace, edge.client.name)) if edge.client else None
     server = known.get((edge.server.namespace, edge.server.name)) if edge.server else None
-    found = service(view, edge.service) if edge.service else None
+    found = edge_service(view, edge)
     declared = port_of(found, edge.port) if found and edge.port else None
     pod = server.pod if server else None
     port = target_port(declared, pod) if declared is not None else edge.port

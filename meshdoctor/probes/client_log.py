@@ -112,7 +112,7 @@ def client_log(view: View, edge: EdgeSubject) -> ClientLog:
             "log of the client's proxy", "no client is named", "name it with --from"
         )
     logs = proxy_logs.read(view, reading.workload(view, edge.client), CLIENT)
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     pods = _server_pods(view, edge)
     wanted = target(edge, service, pods)
 

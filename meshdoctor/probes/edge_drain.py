@@ -66,7 +66,7 @@ _NONE = EdgeDrain(
 )
 def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
     """Do a client's calls fail while the pods behind a network load balancer are replaced?"""
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     found = balancer(service) if service is not None else None
     if edge.client is None or service is None or found is None or not found.network:
         return _NONE

@@ -80,7 +80,7 @@ class EdgeEndpoints(Struct, frozen=True, kw_only=True):
 def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
     """Do the client's calls reach endpoints that exist, and which may it use?"""
     pod = _client_pod(view, edge)
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     slices = attempt(lambda: _slices(view, service))
     lines = attempt(lambda: _lines(view, edge, service))
     held = attempt(lambda: _held(view, pod, service, edge.port))

@@ -22,7 +22,7 @@ class EdgeExposure(Struct, frozen=True, kw_only=True):
 @probe("edge-exposure", subject=SubjectKind.EDGE, reads=("Ingress", "Service"))
 def edge_exposure(view: View, edge: EdgeSubject) -> EdgeExposure:
     """Does something outside the cluster call the service's pods past Istio's gateways?"""
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     found = Exposure()
     if service is not None:
         found = exposure(service, view.objects("Ingress", Ingress, service.namespace))

@@ -60,7 +60,7 @@ _NONE = EdgeHairpin(
 )
 def edge_hairpin(view: View, edge: EdgeSubject) -> EdgeHairpin:
     """Does a client call a load balancer that may hand the call back to the client's own node?"""
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     found = balancer(service) if service is not None else None
     if edge.client is None or service is None or found is None:
         return _NONE

@@ -64,9 +64,11 @@ def edge_http(view: View, edge: EdgeSubject) -> EdgeHttp:
     """Do client and server speak the same HTTP?"""
     client = reading.workload(view, edge.client) if edge.client is not None else None
     server = reading.workload(view, edge.server) if edge.server is not None else None
-    out, inside = _client_side(view, edge, client, server), _server_side(view, edge, client, server)
+    service = reading.edge_service(view, edge)
+    wanted = target(edge, service, server.pods if server is not None else ())
+    callers = peers(client.pods if client is not None else (), edge.client_ip)
+    out, inside = _client_side(view, client, wanted), _server_side(view, server, wanted, callers)
     last = inside if server is not None and server.pod and has_proxy(server.pod) else out
-    service = reading.service(view, edge.service) if edge.service is not None else None
     turned = _turned(last, service)
 
     def new(line: Line) -> bool:
@@ -123,24 +125,17 @@ def _side(
     return _Side(namespace=space, logs=logs, of=of, missing=logs.missing)
 
 
-def _client_side(
-    view: View, edge: EdgeSubject, client: WorkloadPods | None, server: WorkloadPods | None
-) -> _Side | None:
+def _client_side(view: View, client: WorkloadPods | None, wanted: ev.Target) -> _Side | None:
     if client is None:
         return None
-    service = reading.service(view, edge.service) if edge.service is not None else None
-    wanted = target(edge, service, server.pods if server is not None else ())
     return _side(view, client, CLIENT, lambda log: ev.of_client(log, wanted))
 
 
 def _server_side(
-    view: View, edge: EdgeSubject, client: WorkloadPods | None, server: WorkloadPods | None
+    view: View, server: WorkloadPods | None, wanted: ev.Target, callers: ev.Peers
 ) -> _Side | None:
     if server is None:
         return None
-    service = reading.service(view, edge.service) if edge.service is not None else None
-    wanted = target(edge, service, server.pods)
-    callers = peers(client.pods if client is not None else (), edge.client_ip)
 
     def of(log: AccessLog) -> tuple[Line, ...]:
         lines = (*ev.of_server(log, wanted), *ev.turned_away(log, wanted))

@@ -50,7 +50,7 @@ def edge_locality(view: View, edge: EdgeSubject) -> EdgeLocality:
     none = EdgeLocality(
         outlier=False, setting="", source=Ref(""), local=0, total=0, uneven=False, zone=""
     )
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     if service is None or edge.client is None:
         return none
     client = reading.workload(view, edge.client)

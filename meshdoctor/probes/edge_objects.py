@@ -43,7 +43,7 @@ def judged(view: View, edge: EdgeSubject) -> Judged:
 def given(view: View, edge: EdgeSubject) -> Given:
     """The objects that have a say about an edge, of the namespaces that can have one."""
     mesh = reading.mesh_config(view)
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     client, server = _ends(view, edge)
     owner = service.namespace if service is not None else ""
     spaces = {mesh.root_namespace, owner}

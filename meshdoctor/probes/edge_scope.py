@@ -115,7 +115,7 @@ _NONE = EdgeScope(
 )
 def edge_scope(view: View, edge: EdgeSubject) -> EdgeScope:
     """Does the client's proxy know the service, and which routes and rules apply to it there?"""
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     if edge.client is None or service is None:
         return _NONE
     client = reading.workload(view, edge.client)

@@ -49,9 +49,8 @@ def edge_seen(view: View, edge: EdgeSubject) -> EdgeSeen:
 
 
 def _wanted(view: View, edge: EdgeSubject) -> ev.Target:
-    service = reading.service(view, edge.service) if edge.service is not None else None
     pods = reading.workload(view, edge.server).pods if edge.server is not None else ()
-    return target(edge, service, pods)
+    return target(edge, reading.edge_service(view, edge), pods)
 
 
 def _client_lines(view: View, edge: EdgeSubject) -> tuple[Line, ...]:

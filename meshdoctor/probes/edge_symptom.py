@@ -23,13 +23,16 @@ CERTIFICATE_WORDS = (
 )
 
 
+def _wanted(view: View, edge: EdgeSubject, server: WorkloadPods | None) -> ev.Target:
+    return target(edge, reading.edge_service(view, edge), server.pods if server is not None else ())
+
+
 def logged(
     view: View, edge: EdgeSubject, client: WorkloadPods, server: WorkloadPods | None
 ) -> tuple[str, str, int, bool]:
     """The client's TLS error, why a certificate was refused, how many lines say so, and whether
     its log cannot tell (unreadable, or access logging off)."""
-    service = reading.service(view, edge.service) if edge.service is not None else None
-    wanted = target(edge, service, server.pods if server is not None else ())
+    wanted = _wanted(view, edge, server)
     try:
         logs = proxy_logs.read(view, client, CLIENT)
     except EvidenceError:
@@ -46,8 +49,7 @@ def beyond(
 ) -> tuple[str, ...]:
     """Addresses outside this cluster's pods whose certificate the client's proxy would not take,
     or that would not take its own: an east-west gateway (15443), or pods of another cluster."""
-    service = reading.service(view, edge.service) if edge.service is not None else None
-    wanted = target(edge, service, server.pods if server is not None else ())
+    wanted = _wanted(view, edge, server)
     try:
         logs = proxy_logs.read(view, client, CLIENT)
     except EvidenceError:
@@ -67,8 +69,7 @@ def arrived(
     """Whether the server logged a call of this client over Istio mutual TLS: then it works."""
     if client is None or server is None:
         return False
-    service = reading.service(view, edge.service) if edge.service is not None else None
-    wanted = target(edge, service, server.pods)
+    wanted = _wanted(view, edge, server)
     try:
         logs = proxy_logs.read(view, server, SERVER)
     except EvidenceError:

@@ -86,7 +86,7 @@ def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
         raise NotAskedError("ztunnel logs", "no workload stands behind the host")
     client = _pods(view, edge.client) if edge.client is not None else ()
     server = _pods(view, edge.server) if edge.server is not None else ()
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     wanted = target(edge, service, server)
     nodes = {pod.spec.node_name for pod in (*client, *server)}
     found, pod, missing = _connections(view, ztunnels, nodes)

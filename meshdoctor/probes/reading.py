@@ -26,7 +26,7 @@ from meshdoctor.model.kubernetes import (
     Workload,
 )
 from meshdoctor.model.patterns import pattern
-from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
+from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes.view import View, attempt, known
 
@@ -113,6 +113,12 @@ def workload(view: View, subject: WorkloadSubject) -> WorkloadPods:
 def service(view: View, subject: ServiceSubject) -> Service | None:
     """One service; None when it does not exist."""
     return view.object("Service", Service, subject.namespace, subject.name)
+
+
+def edge_service(view: View, edge: EdgeSubject) -> Service | None:
+    """The service that an edge leads to; None when it leads to none, or to one that does not
+    exist."""
+    return service(view, edge.service) if edge.service is not None else None
 
 
 def pods_of_service(view: View, found: Service) -> tuple[Pod, ...]:

@@ -86,7 +86,7 @@ def server_log(view: View, edge: EdgeSubject) -> ServerLog:
         raise NotAskedError("log of the server's proxy", "no workload stands behind the host")
     workload = reading.workload(view, edge.server)
     logs = proxy_logs.read(view, workload, SERVER)
-    service = reading.service(view, edge.service) if edge.service is not None else None
+    service = reading.edge_service(view, edge)
     wanted = target(edge, service, workload.pods)
     return _facts(logs, lambda log: ev.of_server(log, wanted), _client(view, edge))
 
