@@ -108,10 +108,7 @@ def _past_services(
     if service is None:
         yield EdgeSubject(client=client, server=by_ip.get(address), host=host, port=port)
         return
-    named = ServiceSubject(service.namespace, service.name)
-    servers: list[WorkloadSubject | None] = list(_behind(view, service))
-    for server in (servers or [None])[:MOST_SERVERS]:
-        yield EdgeSubject(client=client, server=server, service=named, host=host, port=port)
+    yield from _through(view, client, service, host, port)
 
 
 def _went_out(pod: Pod, line: Line) -> bool:
@@ -149,16 +146,17 @@ def _to_service(view: View, client: WorkloadSubject, host: str, port: int) -> It
     if service is None:
         yield EdgeSubject(client=client, server=None, host=host, port=port)
         return
+    yield from _through(view, client, service, host, port)
+
+
+def _through(
+    view: View, client: WorkloadSubject, service: Service, host: str, port: int
+) -> Iterator[EdgeSubject]:
+    """Calls of a Service, to each of the first workloads behind it."""
+    named = ServiceSubject(service.namespace, service.name)
     servers: list[WorkloadSubject | None] = list(_behind(view, service))
-    servers = servers or [None]
-    for server in servers[:MOST_SERVERS]:
-        yield EdgeSubject(
-            client=client,
-            server=server,
-            service=ServiceSubject(service.namespace, service.name),
-            host=host,
-            port=port,
-        )
+    for server in (servers or [None])[:MOST_SERVERS]:
+        yield EdgeSubject(client=client, server=server, service=named, host=host, port=port)
 
 
 def _behind(view: View, service: Service) -> Iterable[WorkloadSubject]:
