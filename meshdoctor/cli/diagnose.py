@@ -90,7 +90,7 @@ def diagnose(**options: Any) -> None:
         options["namespaces"],
     )
     live = source_of.bundle is None
-    if not (options["from_"] or options["to"]):
+    if not scope.pair:
         from meshdoctor.sources.heap import keep_pages_out
 
         keep_pages_out()
