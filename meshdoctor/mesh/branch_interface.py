@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.log_text import lines
 from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.vpc_cni import settings
 from meshdoctor.model.kubernetes import Event, Workload
 from meshdoctor.model.patterns import pattern
 
@@ -43,8 +44,7 @@ class Enforcement(Struct, frozen=True, kw_only=True):
 
 def enforcement(agent: Workload) -> Enforcement:
     """The settings of the DaemonSet aws-node."""
-    spec = agent.spec.template.spec
-    env = {e.name: e.value for c in (*spec.init_containers, *spec.containers) for e in c.env}
+    env = settings(agent)
     strict = env.get(MODE, "strict") != "standard"
     return Enforcement(strict=strict, reached=not strict or env.get(DEMUX, "") == "true")
 

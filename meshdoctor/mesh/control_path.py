@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.network_policy import EGRESS, Blocked, blocked
 from meshdoctor.mesh.selectors import label_selected
+from meshdoctor.mesh.vpc_cni import settings
 from meshdoctor.model.kubernetes import NetworkPolicy, Pod, SecurityGroupPolicy, Workload
 
 XDS = 15012
@@ -66,9 +67,8 @@ def denies_unselected(agent: Workload, policies: Iterable[NetworkPolicy], pod: P
     NETWORK_POLICY_ENFORCING_MODE; its node agent's flag).
     """
     spec = agent.spec.template.spec
-    env = {e.name: e.value for c in (*spec.init_containers, *spec.containers) for e in c.env}
     enforced = any(ENFORCES in (*c.args, *c.command) for c in spec.containers)
-    if env.get(POLICY_MODE, "") != "strict" or not enforced:
+    if settings(agent).get(POLICY_MODE, "") != "strict" or not enforced:
         return False
     mine = (p for p in policies if p.namespace == pod.namespace)
     return not any(label_selected(p.spec.pod_selector, pod.labels) for p in mine)

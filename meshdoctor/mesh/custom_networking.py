@@ -9,6 +9,7 @@ name, or the only ENIConfig that there is. Pods on the host's network keep the n
 
 from collections.abc import Iterable
 
+from meshdoctor.mesh.vpc_cni import settings
 from meshdoctor.model.kubernetes import EniConfig, Node, Workload
 
 _KEY = "k8s.amazonaws.com/eniConfig"
@@ -18,19 +19,15 @@ _ZONE = "topology.kubernetes.io/zone"
 
 def custom(agent: Workload) -> bool:
     """Whether the DaemonSet aws-node gives pods networks of their own."""
-    return _env(agent).get("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "").lower() == "true"
+    return settings(agent).get("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "").lower() == "true"
 
 
 def of_node(agent: Workload, node: Node, configs: Iterable[EniConfig]) -> EniConfig | None:
     """The ENIConfig that pods of the node get; None: none is known."""
-    env = _env(agent)
+    env = settings(agent)
     by_note = node.annotations.get(env.get("ENI_CONFIG_ANNOTATION_DEF", _KEY), "")
     by_label = node.labels.get(env.get("ENI_CONFIG_LABEL_DEF", _KEY), "")
     wanted = by_note or by_label or node.labels.get(_ZONE, "")
     known = tuple(configs)
     named = next((c for name in (wanted, _DEFAULT) for c in known if c.name == name), None)
     return named or (known[0] if len(known) == 1 else None)
-
-
-def _env(agent: Workload) -> dict[str, str]:
-    return {e.name: e.value or "" for c in agent.spec.template.spec.containers for e in c.env}
