@@ -3,11 +3,11 @@
 Every attribute is known, or None: nothing here is guessed. Three-valued logic lives beside it.
 """
 
-import ipaddress
 from collections.abc import Iterable
 
 from msgspec import Struct, field
 
+from meshdoctor.mesh.addresses import is_address
 from meshdoctor.model.istio import ExtensionProvider
 
 Truth = bool | None
@@ -113,15 +113,6 @@ def last_forwarded(value: str | None, skip: int) -> str | None:
     parts = [p.strip() for p in (value or "").split(",") if p.strip()]
     index = len(parts) - 1 - skip
     return parts[index] if 0 <= index < len(parts) and is_address(parts[index]) else None
-
-
-def is_address(text: str) -> bool:
-    """Whether text is an IPv4 or IPv6 address, and nothing more."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def remote_address(

@@ -8,6 +8,7 @@ rules, suffixed `-deny-due-to-bad-CUSTOM-action` (the whole workload up to 1.19)
 from collections.abc import Iterable
 
 from meshdoctor.mesh.authz_call import Settings
+from meshdoctor.mesh.client_tls import tls_at_port
 from meshdoctor.mesh.egress import ORIGINATES
 from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import DestinationRule, ExtensionProvider, ProviderService, ServiceEntry
@@ -102,9 +103,5 @@ def asked_plainly(
 
 
 def _originates(rule: DestinationRule, port: int) -> bool:
-    policy = rule.spec.traffic_policy
-    if policy is None:
-        return False
-    own = next((p for p in policy.port_level_settings if p.port.number == port), None)
-    tls = own.tls if own is not None else policy.tls
+    tls, _ = tls_at_port(rule.spec.traffic_policy, port)
     return tls is not None and tls.mode in ORIGINATES

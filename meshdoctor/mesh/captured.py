@@ -6,12 +6,12 @@ connection to that port number which no other listener takes is sent to its host
 the application dialled.
 """
 
-import ipaddress
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line, address
+from meshdoctor.mesh.addresses import is_address
 from meshdoctor.mesh.protocols import HTTPS, TLS, select
 from meshdoctor.model.kubernetes import Service
 
@@ -45,7 +45,7 @@ def captured(lines: Iterable[Line]) -> tuple[Captured, ...]:
         if not (line.is_tcp and line.is_outbound):
             continue
         pair = (address(line.downstream_local)[0], address(line.upstream_host)[0])
-        if all(map(_is_ip, pair)):
+        if all(map(is_address, pair)):
             found.setdefault((line.cluster_host, line.cluster_port), []).append(pair)
     out = []
     for (host, port), pairs in sorted(found.items()):
@@ -55,11 +55,3 @@ def captured(lines: Iterable[Line]) -> tuple[Captured, ...]:
             one = Captured(host=host, port=port, calls=len(pairs), dialled=first, sent=sent)
             out.append(one)
     return tuple(sorted(out, key=lambda one: -one.calls))
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

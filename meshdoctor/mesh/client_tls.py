@@ -245,7 +245,7 @@ def _joined(group: Merged, rule: DestinationRule) -> Merged:
     )
 
 
-def _at_port(policy: TrafficPolicy | None, port: int) -> tuple[ClientTls | None, bool]:
+def tls_at_port(policy: TrafficPolicy | None, port: int) -> tuple[ClientTls | None, bool]:
     """The tls of a policy on a *service* port; a port entry replaces all that stands above it."""
     if policy is None:
         return None, False
@@ -268,7 +268,7 @@ def ruling(chosen: Merged | None, client: Client, port: int, subset: str = "") -
     """What a merged rule says of tls on one service port, for one subset ("" for none)."""
     if chosen is None:
         return ClientTlsRuling()
-    top, at_port = _at_port(chosen.policy, port)
+    top, at_port = tls_at_port(chosen.policy, port)
     origin, level = chosen.policy_from, PORT if at_port else TOP
     tls, believed = top, chosen.policy if not subset else None
     reset = at_port and top is None and chosen.policy is not None and chosen.policy.tls is not None
@@ -276,7 +276,7 @@ def ruling(chosen: Merged | None, client: Client, port: int, subset: str = "") -
         if one.name != subset or one.traffic_policy is None:
             continue
         believed = one.traffic_policy
-        own, own_port = _at_port(one.traffic_policy, port)
+        own, own_port = tls_at_port(one.traffic_policy, port)
         if own is not None or own_port:
             tls, origin, level = own, owner, SUBSET
         break

@@ -6,11 +6,10 @@ declared HTTP ports look at the host: a port of another protocol, or of none (sn
 getVirtualHostsForSniffedServicePort), leads to the one service that the address belongs to.
 """
 
-import ipaddress
-
 from msgspec import Struct
 
 from meshdoctor.mesh import protocols
+from meshdoctor.mesh.addresses import is_address
 from meshdoctor.mesh.client_tls import Client
 from meshdoctor.mesh.services import fqdn, host_matches, named_by_client
 from meshdoctor.mesh.visibility import Scope, Sight, sees
@@ -97,7 +96,7 @@ def passthrough_of(given: Given, client: Client, sight: Sight, selected: protoco
     host = bare_host(given.asked_host)
     if not host:
         return ""
-    if _is_ip(host):
+    if is_address(host):
         known = {given.service.spec.cluster_ip, *given.service.spec.cluster_ips}
         return "" if host in known or given.service.headless else POD_IP
     meant = named_by_client(host, client.namespace)
@@ -116,19 +115,11 @@ def bare_host(host: str) -> str:
     return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
 
 
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def addresses_of(given: Given) -> tuple[str, ...]:
     """What the client's packets are addressed to."""
     service = given.service
     asked = bare_host(given.asked_host)
-    if _is_ip(asked):
+    if is_address(asked):
         return (asked,)
     if service is not None and not service.headless:
         found = tuple(ip for ip in (service.spec.cluster_ip, *service.spec.cluster_ips) if ip)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from meshdoctor.mesh.workloads import principal
 from meshdoctor.model.istio import ServiceEntry, WorkloadEntry
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.snapshot import selects
@@ -58,11 +59,7 @@ def stranger(
 ) -> Stranger | None:
     """The first endpoint, among those whose pod is known by its address, that is refused."""
     found = tuple(found)
-    named = (
-        f"spiffe://{trust_domain}/ns/{entry.namespace}/sa/{one.account}"
-        for one in found
-        if one.account
-    )
+    named = (_spiffe(trust_domain, entry.namespace, one.account) for one in found if one.account)
     accepted = tuple(dict.fromkeys((*entry.spec.subject_alt_names, *named)))
     if not accepted:
         return None
@@ -70,11 +67,14 @@ def stranger(
         pod = pods.get(one.address)
         if pod is None:
             continue
-        account = pod.spec.service_account_name or "default"
-        identity = f"spiffe://{trust_domain}/ns/{pod.namespace}/sa/{account}"
+        identity = _spiffe(trust_domain, pod.namespace, pod.spec.service_account_name)
         if identity not in accepted:
             return Stranger(endpoint=one, pod=pod, identity=identity, accepted=accepted)
     return None
+
+
+def _spiffe(trust_domain: str, namespace: str, account: str) -> str:
+    return f"spiffe://{principal(trust_domain, namespace, account)}"
 
 
 def namespaces(names: Iterable[str]) -> frozenset[str]:
