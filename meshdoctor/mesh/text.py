@@ -4,6 +4,8 @@ Log lines, annotations and API messages may hold terminal escapes, control chara
 overrides and megabytes. What passes here is printable, single-line and bounded.
 """
 
+from collections.abc import Mapping
+
 from meshdoctor.mesh.secrets import mask
 from meshdoctor.model.patterns import pattern
 
@@ -14,6 +16,15 @@ _CONTROL = pattern(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u
 def strip_ansi(text: str) -> str:
     """The text without ANSI escape sequences; line breaks stay."""
     return _ANSI.sub("", text)
+
+
+def pairs(labels: Mapping[str, str], limit: int = 200) -> str:
+    """Labels in words, safe to show.
+
+    >>> pairs({"istio": "ingress", "app": "edge"})
+    'app=edge, istio=ingress'
+    """
+    return clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), limit)
 
 
 def clean(text: str, limit: int = 300) -> str:

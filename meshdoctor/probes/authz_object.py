@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh import authz_object as obj
 from meshdoctor.mesh.authz_policies import GATEWAY_GROUP, target_refs
-from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.text import clean, pairs
 from meshdoctor.mesh.workloads import has_proxy
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy, K8sGateway, PolicyTargetRef
@@ -98,7 +98,7 @@ def authz_object(view: View, config: ConfigSubject) -> AuthzObject:
         name=policy.name,
         namespace=policy.namespace,
         action=clean(policy.spec.action, 20),
-        selector=clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), 200),
+        selector=pairs(labels),
         selected=reach.selected,
         here=reach.here,
         whole_scope=view.namespaces is None or not mesh_wide,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from meshdoctor.mesh import rules
 from meshdoctor.mesh.endpoints import empty_subset
 from meshdoctor.mesh.hosts import misread, service_of
-from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.text import clean, pairs
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import DestinationRule
 from meshdoctor.model.kubernetes import Pod, Service
@@ -129,12 +129,8 @@ def _of_service(
         service_namespace=service.namespace,
         never_chosen=never,
         empty_subset=clean(subset.name, 63) if subset is not None else "",
-        empty_labels=_labels(subset.labels) if subset is not None else "",
+        empty_labels=pairs(subset.labels) if subset is not None else "",
     )
-
-
-def _labels(labels: dict[str, str]) -> str:
-    return clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), 200)
 
 
 def _astray(view: View, rule: DestinationRule, facts: DestinationRuleFacts) -> DestinationRuleFacts:

@@ -12,7 +12,7 @@ from meshdoctor.mesh.gateway_binding import (
     privileged_port,
 )
 from meshdoctor.mesh.log_lines import of
-from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.text import clean, pairs
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import Gateway
 from meshdoctor.model.kubernetes import Pod, Service
@@ -90,12 +90,12 @@ def config_gateway(view: View, config: ConfigSubject) -> GatewayFacts:
         ref=Ref(gateway.ref),
         name=gateway.name,
         namespace=gateway.namespace,
-        selector=_pairs(gateway.spec.selector),
+        selector=pairs(gateway.spec.selector),
         pods=len(chosen),
         gateways=len(everywhere),
         problem=_problem(gateway, len(chosen), near, miss, low),
         nearest=f"{near.namespace}/{near.name}" if near is not None else "",
-        nearest_labels=_pairs(
+        nearest_labels=pairs(
             {k: near.labels[k] for k in gateway.spec.selector if k in near.labels}
             if near is not None
             else {}
@@ -132,12 +132,8 @@ def _problem(
         )
     if pods or near is None:
         return ""
-    has = _pairs({k: near.labels[k] for k in gateway.spec.selector if k in near.labels})
-    wanted = _pairs(gateway.spec.selector)
+    has = pairs({k: near.labels[k] for k in gateway.spec.selector if k in near.labels})
+    wanted = pairs(gateway.spec.selector)
     return clean(
         f"no gateway pod has {wanted} (the nearest, {near.namespace}/{near.name}, has {has})", 300
     )
-
-
-def _pairs(labels: dict[str, str]) -> str:
-    return clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), 200)

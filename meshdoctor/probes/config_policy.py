@@ -8,7 +8,7 @@ from meshdoctor.mesh import edge_evidence, policy_effect
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import SERVER
 from meshdoctor.mesh.policy_effect import Effect
-from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.text import clean, pairs
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import PeerAuthentication
 from meshdoctor.model.kubernetes import Service
@@ -102,7 +102,7 @@ def _facts(policy: PeerAuthentication | None, found: Effect | None, root: str) -
         scope=found.scope if found else "",
         root=root,
         in_root=bool(policy is not None and wanted and policy.namespace == root),
-        selector=clean(", ".join(f"{k}={v}" for k, v in sorted(wanted.items()))),
+        selector=pairs(wanted, 300),
         selected=len(found.selected) if found else 0,
         workloads=found.candidates if found else 0,
         older=Ref(older.ref if older else ""),

@@ -10,7 +10,7 @@ from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.exposure import ALB, ISTIO, backends, class_of
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import services_of
-from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.text import pairs
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway
@@ -134,11 +134,11 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
     return replace(
         facts,
         idle=asked and near is not None and not _ruled(view),
-        labels=_pairs({k: pod.labels[k] for k in _SELECTED if k in pod.labels}),
+        labels=pairs({k: pod.labels[k] for k in _SELECTED if k in pod.labels}),
         near=Ref(near.ref if near else ""),
         near_name=near.name if near else "",
         near_namespace=near.namespace if near else "",
-        near_selector=_pairs(near.spec.selector) if near else "",
+        near_selector=pairs(near.spec.selector) if near else "",
         ingress=Ref(met[0].ref if met else next((one.ref for one in before), "")),
         nameless=met is not None,
         named=Ref(met[1].ref if met else ""),
@@ -170,10 +170,6 @@ def _ruled(view: View) -> bool:
     return bool(view.objects("K8sGateway", K8sGateway)) or any(
         class_of(one) == ISTIO for one in ingresses
     )
-
-
-def _pairs(labels: dict[str, str]) -> str:
-    return clean(", ".join(f"{k}={v}" for k, v in sorted(labels.items())), 200)
 
 
 def _before(view: View, services: tuple[Service, ...]) -> tuple[Ingress, ...]:
