@@ -72,3 +72,17 @@ def proxy_not_ready(pod: Pod) -> bool:
     """Whether the pod's istio-proxy runs and is not ready."""
     status = pod.container_status(PROXY)
     return status is not None and not status.ready and status.state.running is not None
+
+
+def proxy_never_gets_ready(pod: Pod) -> bool:
+    """Whether the pod should come up, and its istio-proxy has started and is not ready: it runs,
+    or kubelet ended it and starts it again.
+
+    Phase is Pending while another container waits for it (a native sidecar, or
+    holdApplicationUntilProxyStarts).
+    """
+    status = pod.container_status(PROXY)
+    if status is None or status.ready or pod.metadata.deletion_timestamp is not None:
+        return False
+    started = status.state.running is not None or status.last_state.terminated is not None
+    return started and pod.status.phase in ("Pending", "Running")

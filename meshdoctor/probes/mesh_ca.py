@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh import ca
 from meshdoctor.mesh.certificates import Bundle, compare
-from meshdoctor.mesh.sync_judgement import proxy_not_ready
+from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, owner_of, proxy_type
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -125,8 +125,8 @@ def _map(view: View, namespace: str) -> ConfigMap | None:
 
 
 def _waits(pod: Pod) -> bool:
-    """Whether the pod's proxy, which is not ready, runs, as one without certificate does."""
-    return proxy_not_ready(pod) and proxy_type(pod) in ("sidecar", "router")
+    """Whether the pod's proxy has started and is not ready, as one without certificate is."""
+    return proxy_never_gets_ready(pod) and proxy_type(pod) in ("sidecar", "router")
 
 
 def _leaf(secret: Secret | None) -> Bundle:

@@ -9,6 +9,7 @@ from meshdoctor.mesh.filter_match import may_match
 from meshdoctor.mesh.istiod_log import proxy_of
 from meshdoctor.mesh.log_lines import scan
 from meshdoctor.mesh.rejections import Objects, Offender, offender
+from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, image_release, proxy_type
 from meshdoctor.mesh.xds import short_type, wrong_types
@@ -124,8 +125,7 @@ def _from_proxies(view: View) -> list[_Seen]:
     except EvidenceError:
         names = set()
     names |= {f"{p.name}.{p.namespace}" for p in shared.unready_proxies(view)}
-    clients = shared.proxy_pods(view)
-    wanted = [p for p in clients if f"{p.name}.{p.namespace}" in names] if names else []
+    wanted = [p for p in _known(view) if f"{p.name}.{p.namespace}" in names] if names else []
     found: list[_Seen] = []
     for pod in wanted[:MOST_LOGS]:
         try:
@@ -144,10 +144,16 @@ def _from_proxies(view: View) -> list[_Seen]:
     return found
 
 
+def _known(view: View) -> tuple[Pod, ...]:
+    """Pods with a proxy that run, and those that wait for theirs."""
+    waiting = filter(proxy_never_gets_ready, shared.unready_proxies(view))
+    return (*shared.proxy_pods(view), *(p for p in waiting if p.status.phase == "Pending"))
+
+
 def _pod(view: View, proxy: str) -> Pod | None:
     """The pod of `pod.namespace`; None: it is not known."""
     name, _, namespace = proxy.rpartition(".")
-    pods = (p for p in shared.proxy_pods(view) if (p.namespace, p.name) == (namespace, name))
+    pods = (p for p in _known(view) if (p.namespace, p.name) == (namespace, name))
     return next(pods, None)
 
 

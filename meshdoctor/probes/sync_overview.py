@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.sync_judgement import in_words, overview, proxy_not_ready
+from meshdoctor.mesh.sync_judgement import in_words, overview, proxy_never_gets_ready
 from meshdoctor.mesh.workloads import is_ready
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact
@@ -30,7 +30,9 @@ class SyncOverview(Struct, frozen=True, kw_only=True):
     ]
     absent_first: Annotated[Fact[str], "the first of them, namespace/pod"]
     problems: Annotated[Fact[int], "istiods or records that could not be read"]
-    proxies_not_ready: Annotated[Fact[int], "running pods whose istio-proxy is not ready", OBSERVED]
+    proxies_not_ready: Annotated[
+        Fact[int], "pods whose istio-proxy has started and is not ready", OBSERVED
+    ]
     trouble_seen: Annotated[
         Fact[bool],
         "some evidence that could be read shows a proxy or istiod in trouble (False says only "
@@ -43,8 +45,7 @@ def sync_overview(view: View, _: MeshSubject) -> SyncOverview:
     """How many proxies hold what istiod sent, and how many are in trouble?"""
     pods = shared.proxy_pods(view)
     istiods = reading.istiod_pods(view)
-    waiting = filter(proxy_not_ready, shared.unready_proxies(view))
-    not_ready = sum(map(shared.is_client, waiting))
+    not_ready = sum(map(proxy_never_gets_ready, shared.unready_proxies(view)))
     down = any(not is_ready(p) for p in istiods)
     try:
         sync = shared.sync(view)

@@ -137,6 +137,63 @@ def test_the_overview() -> None:
     assert isinstance(blind.wrong, Unavailable) and blind.trouble_seen is False
 
 
+WAITS = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {{name: new-1, namespace: shop, labels: {{app: new}}{deleted}}}
+spec: {{containers: [{{name: new}}, {{name: istio-proxy, args: [proxy, sidecar]}}]}}
+status:
+  phase: {phase}
+  containerStatuses:
+  - {{name: new, ready: false, state: {{waiting: {{reason: PodInitializing}}}}}}
+  - {{name: istio-proxy, ready: false, state: {state}{last}}}
+"""
+LOOP = "{waiting: {reason: CrashLoopBackOff}}"
+ENDED = ", lastState: {terminated: {exitCode: 255, reason: Error}}"
+STARTED = "{running: {startedAt: 2026-11-18T09:00:00Z}}"
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "last", "deleted", "trouble"),
+    [
+        ("Running", STARTED, "", "", True),
+        ("Pending", STARTED, "", "", True),
+        ("Pending", LOOP, ENDED, "", True),
+        ("Pending", "{waiting: {reason: PodInitializing}}", "", "", False),
+        ("Running", LOOP, ENDED, ', deletionTimestamp: "2026-11-18T09:20:00Z"', False),
+        ("Failed", "{terminated: {exitCode: 1}}", ENDED, "", False),
+    ],
+)
+def test_a_proxy_that_started_and_never_gets_ready_is_trouble(
+    phase: str, state: str, last: str, deleted: str, trouble: bool
+) -> None:
+    pod = WAITS.format(phase=phase, state=state, last=last, deleted=deleted)
+    synced = STATUS.replace("STALE ", "SYNCED")
+    found = sync_overview.run(
+        world(MESH + pod, istioctl={"proxy-status": synced}, logs=LOGS), MeshSubject()
+    )
+    assert (found.proxies_not_ready, found.trouble_seen) == (int(trouble), trouble)
+
+
+def test_the_log_of_a_proxy_whose_pod_waits_for_it_is_read() -> None:
+    """Its pod is Pending: the application starts after the proxy."""
+    pod = WAITS.format(phase="Pending", state=LOOP, last=ENDED, deleted="")
+    said = (
+        "2026-11-18T09:00:00Z\twarning\tenvoy config\tgRPC config for "
+        "type.googleapis.com/envoy.config.listener.v3.Listener rejected: bad\n"
+    )
+    found = refusals.run(
+        world(
+            MESH + pod,
+            istioctl={"proxy-status": STATUS.replace("STALE ", "SYNCED")},
+            logs={("shop", "new-1", "istio-proxy"): said},
+        ),
+        MeshSubject(),
+    )
+    assert (found.count, found.first_proxy) == (1, "new-1.shop")
+
+
 def test_istiod_itself() -> None:
     health = istiod_health.run(mesh(), MeshSubject())
     assert (health.restarting, health.reason, health.workload) == (
