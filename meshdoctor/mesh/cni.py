@@ -28,10 +28,10 @@ PRIMARY = {
     "multus": "kube-multus-ds",
     "ovn-k8s-cni-overlay": "ovnkube-node",
 }
-_TYPE = pattern(r'plugin type="([^"]{1,60})"')
+_TYPE = pattern(r'plugin type=\\?"([^"\\]{1,60})\\?"')
 _DELEGATE = pattern(r'error adding container to network "([^"]{1,60})"')
 """Which of its networks multus could not add: only that plugin is at fault, not multus."""
-_MISSING = pattern(r'failed to find plugin "([^"]{1,60})"')
+_MISSING = pattern(r'failed to find plugin \\?"([^"\\]{1,60})\\?"')
 _OWN = pattern(r"createNewK8sClient|unable to push CNI event|istio-cni|istio_cni|ambient.*redirect")
 _WORDS = {
     "aws-cni": pattern(r"\badd cmd: "),
@@ -45,7 +45,10 @@ _REFUSED = pattern(r"(?:network|sandbox \S+|\(add\)): Unauthorized$")
 
 
 def plugin_of(message: str) -> str:
-    """The plugin that a FailedCreatePodSandBox text blames; "" when it names none."""
+    """The plugin that a FailedCreatePodSandBox or FailedKillPod text blames; "" when it names none.
+
+    The kubelet quotes the error of a sandbox that it cannot take down, so quotes in it are escaped.
+    """
     missing = _MISSING.search(message)
     if missing is not None:
         return clean(missing.group(1), 60)
@@ -58,6 +61,16 @@ def plugin_of(message: str) -> str:
     if not named:
         return next((name for name, words in _WORDS.items() if words.search(message)), "")
     return clean(named[-1], 60)
+
+
+def blame(message: str) -> str:
+    """The part of a sandbox's failure that tells why: from the plugin's name on, where it has one.
+
+    >>> blame('failed to setup network for sandbox "8a1f": plugin type="istio-cni" failed (add): x')
+    'plugin type="istio-cni" failed (add): x'
+    """
+    named = _TYPE.search(message)
+    return message[named.start() :] if named is not None else message
 
 
 def refused_unnamed(message: str) -> bool:

@@ -1,8 +1,9 @@
 """How far did a pod come on its way to Ready, and what stopped it there?
 
 Reads phase, conditions, container states and the pod's events, as the kubelet writes them
-(Kubernetes 1.23 to 1.36). A native sidecar is an init container with restartPolicy Always: it is
-started, then ready, and never ends. Exit 137 is out-of-memory only when the reason says so.
+(Kubernetes 1.23 to 1.36). A pod that is deleted goes only when its sandbox can be taken down. A
+native sidecar is an init container with restartPolicy Always: it is started, then ready, and never
+ends. Exit 137 is out-of-memory only when the reason says so.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from meshdoctor.mesh.cni import plugin_of
+from meshdoctor.mesh.cni import blame, plugin_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready
 from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod, Terminated
@@ -70,6 +71,9 @@ def judge(pod: Pod, events: Iterable[Event], now: datetime) -> Startup:
     if is_ready(pod) or pod.status.phase in _OVER:
         return at_rest(pod)
     own = recent(pod, events, now)
+    stuck = stays_for_its_sandbox(pod, own)
+    if stuck is not None:
+        return _with(pod, Stage.SANDBOX, stuck)
     if not pod.spec.node_name or _is(pod, "PodScheduled", "False"):
         return _unscheduled(pod, own)
     for stage, reasons in _BEFORE_CONTAINERS:
@@ -77,6 +81,14 @@ def judge(pod: Pod, events: Iterable[Event], now: datetime) -> Startup:
         if told is not None and not _any_started(pod):
             return _with(pod, stage, told)
     return _containers(pod, own)
+
+
+def stays_for_its_sandbox(pod: Pod, events: Iterable[Event]) -> Event | None:
+    """The event that says why a pod that is deleted stays: its sandbox cannot be taken down."""
+    if pod.metadata.deletion_timestamp is None:
+        return None
+    found = (e for e in events if e.reason == "FailedKillPod" and "KillPodSandbox" in e.message)
+    return next(found, None)
 
 
 def at_rest(pod: Pod) -> Startup:
@@ -122,9 +134,14 @@ def _unscheduled(pod: Pod, own: list[Event]) -> Startup:
 
 
 def _with(pod: Pod, stage: Stage, event: Event) -> Startup:
-    plugin = plugin_of(event.message) if stage is Stage.SANDBOX else ""
+    if stage is not Stage.SANDBOX:
+        return Startup(pod=pod, stage=stage, event=clean(event.message), at=event.last_seen)
     return Startup(
-        pod=pod, stage=stage, event=clean(event.message), plugin=plugin, at=event.last_seen
+        pod=pod,
+        stage=stage,
+        event=clean(blame(event.message)),
+        plugin=plugin_of(event.message),
+        at=event.last_seen,
     )
 
 

@@ -8,7 +8,15 @@ from collections import defaultdict
 from msgspec import Struct
 
 from meshdoctor.mesh.admission import Refused, lacks_pods, standing, unlisted
-from meshdoctor.mesh.pod_startup import Stage, Startup, at_rest, glance, judge, worst
+from meshdoctor.mesh.pod_startup import (
+    Stage,
+    Startup,
+    at_rest,
+    glance,
+    judge,
+    stays_for_its_sandbox,
+    worst,
+)
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.kubernetes import Event, Pod, Workload
 from meshdoctor.model.subjects import WorkloadSubject
@@ -76,8 +84,9 @@ def _controllers(view: View, subject: WorkloadSubject) -> tuple[EventsOf, tuple[
 
 
 class Startups(Struct, frozen=True, kw_only=True):
-    """How far each pod of a workload came that is not being deleted; the one furthest from Ready,
-    an empty pod that ended where there is none; and those of which a container ever ended."""
+    """How far each pod of a workload came that is not being deleted, or cannot be; the one furthest
+    from Ready, an empty pod that ended where there is none; and those of which a container ever
+    ended."""
 
     states: tuple[Startup, ...]
     worst: Startup
@@ -92,7 +101,7 @@ def startups(view: View, subject: WorkloadSubject) -> Startups:
         found, now = workload(v, subject), v.now
         waits, ended = glance(found.pods)
         events = events_of(v, subject.namespace) if waits else {}
-        staying = [p for p in found.pods if p.metadata.deletion_timestamp is None]
+        staying = [p for p in found.pods if _stays(p, events)]
         if len(found.ready) == len(found.pods):
             states = [at_rest(pod) for pod in staying]
         else:
@@ -104,6 +113,13 @@ def startups(view: View, subject: WorkloadSubject) -> Startups:
         )
 
     return view.memo(("startups", subject), build)
+
+
+def _stays(pod: Pod, events: EventsOf) -> bool:
+    """Whether the pod is not being deleted, or is and cannot go."""
+    gone = pod.metadata.deletion_timestamp is not None
+    own = events.get(("Pod", pod.metadata.name), ())
+    return not gone or stays_for_its_sandbox(pod, own) is not None
 
 
 def pods_in(view: View, namespace: str) -> tuple[Pod, ...]:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,6 +146,31 @@ def test_stages(
 ) -> None:
     told = judge(one, events, NOW)
     assert (told.stage, told.container, told.exit_code) == (stage, container, code), why
+
+
+KILL = 'failed to "KillPodSandbox" for "b3": failed to find plugin \\"istio-cni\\" in path [/x]'
+
+
+@pytest.mark.parametrize(
+    ("deleted", "reason", "message", "stage"),
+    [
+        (True, "FailedKillPod", KILL, Stage.SANDBOX),
+        (False, "FailedKillPod", KILL, Stage.APP),
+        (True, "FailedKillPod", 'failed to "KillContainer" for "a"', Stage.APP),
+        (True, "BackOff", KILL, Stage.APP),
+    ],
+)
+def test_a_pod_that_stays_for_its_sandbox(
+    deleted: bool, reason: str, message: str, stage: Stage
+) -> None:
+    one = pod(status("a", ended(1)), phase="Running")
+    at = NOW - timedelta(days=1) if deleted else None
+    gone = msgspec.structs.replace(
+        one, metadata=msgspec.structs.replace(one.metadata, deletion_timestamp=at)
+    )
+    told = judge(gone, [event(reason, message)], NOW)
+    assert told.stage is stage
+    assert (told.plugin == "istio-cni") is (stage is Stage.SANDBOX)
 
 
 def test_events_of_a_former_pod_of_that_name_do_not_count() -> None:
@@ -319,6 +345,10 @@ def test_any_log_is_read(text: str) -> None:
         ('set up pod "a_b" network: open /run/flannel/subnet.env: no such file', "flannel"),
         ('set up pod "a_b" network: unable to connect to Cilium daemon', "cilium-cni"),
         ('networkPlugin cni failed to set up pod "a_b" network: Unauthorized', ""),
+        ('failed to "KillPodSandbox": "rpc error: failed to destroy network: plugin '
+         'type=\\"aws-cni\\" name=\\"aws-cni\\" failed (delete): del cmd: x"', "aws-cni"),
+        ('failed to "KillPodSandbox": "rpc error: failed (delete): failed to find plugin '
+         '\\"istio-cni\\" in path [/opt/cni/bin]"', "istio-cni"),
     ],
 )  # fmt: skip
 def test_which_plugin_is_blamed(message: str, plugin: str) -> None:

@@ -590,6 +590,34 @@ def test_a_deleted_pod_that_waits_for_its_connections(ended: bool) -> None:
     assert isinstance(unread.said, Unavailable) is ended
 
 
+@pytest.mark.parametrize("reason", ["FailedKillPod", "Unhealthy"])
+def test_a_deleted_pod_whose_sandbox_cannot_be_taken_down(reason: str) -> None:
+    """It counts among the pods, unlike others that are being deleted."""
+    name = "cart-7c9d8b6f5-xxxxx"
+    text = pod(NEW, sidecar=True, ready="False").replace(
+        "  namespace: shop\n",
+        "  namespace: shop\n  deletionTimestamp: '2026-11-18T09:20:00Z'\n",
+        1,
+    )
+    text = text.replace(
+        "ready: true, state: {running: {}}", "ready: false, state: {terminated: {}}"
+    )
+    event = f"""
+---
+kind: Event
+apiVersion: v1
+metadata: {{name: e1, namespace: shop}}
+type: Warning
+reason: {reason}
+message: 'failed to "KillPodSandbox" for "b3": failed to find plugin \\"istio-cni\\" in path [/x]'
+lastTimestamp: "2026-11-18T09:29:00Z"
+involvedObject: {{kind: Pod, name: {name}, namespace: shop}}
+"""
+    found = pod_startup.run(world(MESH + SHOP + text + event), CART)
+    stuck = reason == "FailedKillPod"
+    assert (found.stage, found.plugin) == (("sandbox", "istio-cni") if stuck else ("ended", ""))
+
+
 @pytest.mark.parametrize(
     ("config", "service"),
     [
