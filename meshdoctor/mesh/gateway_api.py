@@ -53,6 +53,26 @@ def route_refusal(route: Route) -> Refusal | None:
     return None
 
 
+ISTIO_CLASSES = frozenset({"istio", "istio-remote", "istio-waypoint", "istio-east-west"})
+"""The classes that istiod makes by itself (pilot/pkg/config/kube/gateway/gatewayclass.go)."""
+
+
+def unanswered(route: Route, gateways: Iterable[K8sGateway]) -> bool:
+    """Whether one of the Gateways that a route asks for is Istio's, and no controller of Istio has
+    written a word on the route: istiod does so for each that it reads."""
+    if any(p.controller_name.startswith("istio.io/") for p in route.status.parents):
+        return False
+    wanted = {
+        (p.namespace or route.namespace, p.name)
+        for p in route.spec.parent_refs
+        if p.kind in ("", "Gateway")
+    }
+    return any(
+        (g.namespace, g.name) in wanted and g.spec.gateway_class_name in ISTIO_CLASSES
+        for g in gateways
+    )
+
+
 def _first(conditions: Iterable[Condition], generation: int) -> Refusal | None:
     for one in conditions:
         old = bool(one.observed_generation) and one.observed_generation < generation

@@ -34,6 +34,13 @@ _OWN = (
         r"imeout writing[\s:]+(?:connection[=\" :]+)?(?P<connection>[\w.\-]+)",
     ),
     row("invalid", "configuration is invalid: ", r"(?P<reason>configuration is invalid: .*)"),
+    row(
+        "kind_ignored",
+        "ignoring",
+        r"CRD (?P<resource>[\w.\-]+) (?:version|expected) .*\bignoring",
+    ),
+    row("kind_ignored", "pilot CRD filter", r"excluding (?P<resource>[\w.\-]+) due to pilot CRD"),
+    row("kind_ignored", "Skipping CRD ", r"Skipping CRD (?P<gvk>[\w.\-]+/\w+/\w+) as it is not"),
     row("no_gateway", "no reachable E/W gateway", r"network (?P<network>\S+) has no"),
 )
 _REFUSED = pattern(r"forbidden|could not find the requested resource|no matches for kind")
@@ -62,6 +69,26 @@ class IstiodLog(Struct, frozen=True, kw_only=True):
             s
             for s in self.kind("list_refused", "kind_unknown")
             if s.kind == "kind_unknown" or _REFUSED.search(s.get("reason"))
+        )
+
+    def ignored(self, resource: str, group: str, kind: str) -> Said | None:
+        """The last line that says that a kind is not read, although objects of it may exist: its
+        CRD is too old or too new for this release (pkg/kube/kclient/crdwatcher.go), is left out by
+        PILOT_IGNORE_RESOURCES, or does not serve the version wanted (crdclient).
+
+        >>> said = read(["CRD tlsroutes.x.io version 1.4 is below minimum version 1.5, ignoring"])
+        >>> said.ignored("tlsroutes", "x.io", "TLSRoute") is not None
+        True
+        """
+        return next(
+            (
+                s
+                for s in reversed(self.kind("kind_ignored"))
+                if s.get("resource") == f"{resource}.{group}"
+                or s.get("gvk").startswith(f"{group}/")
+                and s.get("gvk").endswith(f"/{kind}")
+            ),
+            None,
         )
 
     @property

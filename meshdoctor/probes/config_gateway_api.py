@@ -4,13 +4,15 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.gateway_api import Refusal, gateway_refusal, route_refusal
+from meshdoctor.mesh.gateway_api import Refusal, gateway_refusal, route_refusal, unanswered
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import K8sGateway, Route
+from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes.view import View, attempt, probe
 
 ROUTES = ("GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute")
 
@@ -28,12 +30,20 @@ class GatewayApiFacts(Struct, frozen=True, kw_only=True):
     message: Annotated[Fact[str], "its message", OBSERVED]
     parent: Annotated[Fact[Ref], "the Gateway that a route asks for; empty: none"]
     waypoint: Annotated[Fact[bool], "a waypoint (gatewayClassName istio-waypoint)"]
+    unanswered: Annotated[
+        Fact[bool], "a route for one of Istio's Gateways on which istiod has written no status"
+    ]
+    ignored: Annotated[
+        Fact[str], "istiod's own words that it does not read such routes; empty: none", OBSERVED
+    ]
+    definition: Annotated[Fact[Ref], "CustomResourceDefinition of the kind"]
+    definition_name: Annotated[Fact[str], "its name"]
 
 
 @probe(
     "config-gateway-api",
     subject=SubjectKind.CONFIG,
-    reads=("GRPCRoute", "HTTPRoute", "K8sGateway", "TCPRoute", "TLSRoute"),
+    reads=("GRPCRoute", "HTTPRoute", "K8sGateway", "Pod", "TCPRoute", "TLSRoute", "log"),
     kinds=("K8sGateway", *ROUTES),
 )
 def config_gateway_api(view: View, config: ConfigSubject) -> GatewayApiFacts:
@@ -43,18 +53,20 @@ def config_gateway_api(view: View, config: ConfigSubject) -> GatewayApiFacts:
         if gateway is None:
             raise MissingError(str(config), "it does not exist any more")
         waypoint = gateway.spec.gateway_class_name == "istio-waypoint"
-        return _facts(gateway, gateway_refusal(gateway), waypoint)
+        return _facts(view, gateway, gateway_refusal(gateway), waypoint)
     if config.config_kind in ROUTES:
         route = view.object(config.config_kind, Route, config.namespace, config.name)
         if route is None:
             raise MissingError(str(config), "it does not exist any more")
-        return _facts(route, route_refusal(route), False)
-    return _facts(None, None, False)
+        return _facts(view, route, route_refusal(route), False)
+    return _facts(view, None, None, False)
 
 
 def _facts(
-    obj: K8sGateway | Route | None, found: Refusal | None, waypoint: bool
+    view: View, obj: K8sGateway | Route | None, found: Refusal | None, waypoint: bool
 ) -> GatewayApiFacts:
+    waits = isinstance(obj, Route) and unanswered(obj, view.objects("K8sGateway", K8sGateway))
+    name = _definition(obj.kind) if obj is not None else ""
     return GatewayApiFacts(
         ref=Ref(obj.ref if obj is not None else ""),
         resource=f"{obj.kind.lower()}.gateway.networking.k8s.io" if obj is not None else "",
@@ -65,4 +77,19 @@ def _facts(
         message=clean(found.message) if found is not None else "",
         parent=Ref(found.parent if found is not None else ""),
         waypoint=waypoint,
+        unanswered=waits,
+        ignored=attempt(lambda: _ignored(view, obj.kind)) if waits and obj is not None else "",
+        definition=Ref(f"CustomResourceDefinition//{name}" if name else ""),
+        definition_name=name,
     )
+
+
+def _definition(kind: str) -> str:
+    known = BY_NAME["K8sGateway" if kind == "Gateway" else kind]
+    return f"{known.plural}.{known.group}"
+
+
+def _ignored(view: View, kind: str) -> str:
+    known = BY_NAME[kind]
+    said = shared.istiod_log(view).log.ignored(known.plural, known.group, known.wire)
+    return clean(said.text) if said is not None else ""
