@@ -6,11 +6,11 @@ utility and PGV messages, 1.24 to 1.36); which object holds them is looked up in
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from meshdoctor.mesh import filter_blame, log_blame
+from meshdoctor.mesh import filter_blame, log_blame, route_blame
 from meshdoctor.mesh.protocols import select
 from meshdoctor.mesh.services import host_matches, named_by_client, resolve_short_name
 from meshdoctor.model.istio import (
@@ -219,21 +219,9 @@ def _extension(message: str, known: Objects) -> Offender | None:
     return Offender(why=found[0], objects=_newest(found[1])) if found is not None else None
 
 
-def _regex(message: str, known: Objects) -> Offender | None:
-    if not re.search(
-        r"[Ii]nvalid regex|repetition operator|missing closing|regex .*too (large|complex)", message
-    ):
-        return None
-    owners = [r for r in known.routes if any(x and x in message for x in _expressions(r))]
-    return Offender(why="a regular expression", objects=_newest(owners)) if owners else None
-
-
-def _expressions(route: VirtualService) -> Iterator[str]:
-    for rule in route.spec.http:
-        for match in rule.match:
-            for text in (match.uri, match.method, match.authority, *match.headers.values()):
-                if text is not None and text.regex:
-                    yield text.regex
+def _route(message: str, known: Objects) -> Offender | None:
+    why, owners = route_blame.blame(message, known.routes)
+    return Offender(why=why, objects=_newest(owners)) if owners else None
 
 
 def _cluster(message: str, known: Objects) -> Offender | None:
@@ -273,7 +261,7 @@ _LOOKS = (
     _keys,
     _path,
     _extension,
-    _regex,
+    _route,
     _cluster,
     _access_log,
 )

@@ -200,6 +200,7 @@ class ConnectionPool(Partial, frozen=True):
 class OutlierDetection(Partial, frozen=True):
     consecutive_5xx_errors: int | None = msgspec.field(default=None, name="consecutive5xxErrors")
     consecutive_gateway_errors: int | None = None
+    consecutive_errors: int | None = None
     interval: str = ""
     base_ejection_time: str = ""
     max_ejection_percent: int | None = None
@@ -332,6 +333,10 @@ class DirectResponse(Partial, frozen=True):
     status: int = 0
 
 
+class CorsPolicy(Partial, frozen=True):
+    allow_origins: tuple[StringMatch, ...] = ()
+
+
 class HttpRetry(Partial, frozen=True):
     attempts: int = 0
     retry_on: str = ""
@@ -357,6 +362,7 @@ class HttpRoute(Partial, frozen=True):
     retries: HttpRetry | None = None
     rewrite: HttpRewrite | None = None
     mirror: Destination | None = None
+    cors_policy: CorsPolicy | None = None
 
 
 class L4Match(Partial, frozen=True):
