@@ -48,6 +48,7 @@ from meshdoctor.probes.edge_exposure import edge_exposure
 from meshdoctor.probes.edge_external import edge_external
 from meshdoctor.probes.edge_hairpin import edge_hairpin
 from meshdoctor.probes.edge_http import edge_http
+from meshdoctor.probes.edge_limits import edge_limits
 from meshdoctor.probes.edge_locality import edge_locality
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
 from meshdoctor.probes.edge_scope import edge_scope
@@ -146,6 +147,7 @@ PROBES: tuple[Probe, ...] = (
     edge_external,
     edge_hairpin,
     edge_http,
+    edge_limits,
     edge_locality,
     edge_network,
     edge_scope,
