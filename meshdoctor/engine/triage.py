@@ -6,6 +6,7 @@ are found by service host and pod IP.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE
@@ -173,6 +174,10 @@ def _to_server(
     peer = line.downstream_remote.rpartition(":")[0]
     client = by_ip.get(peer)
     workload: WorkloadPods | None = workloads(view).get((server.namespace, server.name))
+    named = _by_server_name(view, server, line, workload)
+    if named is not None:
+        yield replace(named, client=client, client_ip="" if client else peer)
+        return
     service = None
     service_port = port
     if workload is not None:
@@ -191,4 +196,23 @@ def _to_server(
         host=f"{service.name}.{service.namespace}.svc.cluster.local" if service else "",
         port=service_port,
         client_ip="" if client else peer,
+    )
+
+
+def _by_server_name(
+    view: View, server: WorkloadSubject, line: Line, workload: WorkloadPods | None
+) -> EdgeSubject | None:
+    """The Service and port that the caller's proxy meant, which Istio's own SNI names: several
+    ports of a Service may lead to one of the pod. None: the SNI does not tell."""
+    port, host = line.server_name_target
+    name = named_by_client(host, server.namespace) if host and workload is not None else None
+    found = view.object("Service", Service, *name) if name is not None else None
+    if found is None or workload is None or not selected_pods(found, workload.pods):
+        return None
+    return EdgeSubject(
+        client=None,
+        server=server,
+        service=ServiceSubject(found.namespace, found.name),
+        host=host,
+        port=port,
     )

@@ -144,6 +144,14 @@ class Line(Struct, frozen=True, kw_only=True):
             return "plaintext"
         return "istio" if self.server_name.startswith("outbound_.") else "foreign"
 
+    @property
+    def server_name_target(self) -> tuple[int, str]:
+        """PORT and HOST of Istio's SNI `outbound_.PORT_.SUBSET_.HOST`; (0, "") for any other."""
+        parts = self.server_name.split("_.", 3)
+        if len(parts) != 4 or parts[0] != "outbound":
+            return 0, ""
+        return number(parts[1]), parts[3]
+
 
 class AccessLog(Struct, frozen=True, kw_only=True):
     """What a proxy's log holds.

@@ -107,6 +107,18 @@ def turned_away(log: AccessLog, target: Target) -> tuple[Line, ...]:
     )
 
 
+def unread(log: AccessLog, target: Target) -> tuple[Line, ...]:
+    """Connections to the workload port whose bytes the server's proxy could not read as HTTP. No
+    request came of them, so their lines have no cluster, only the address that was called."""
+    return tuple(
+        line
+        for line in log.lines
+        if unreadable(line)
+        and address(line.downstream_local)[0] in target.addresses
+        and target.workload_port in (0, line.local_port)
+    )
+
+
 def unreadable(line: Line) -> bool:
     """Whether what came to a listener that wants HTTP was none: `DPE`, and 400 or no answer. An
     answer of 426 (HTTP/1.0) or 431 (headers) tells of HTTP that was read, also with `DPE`."""

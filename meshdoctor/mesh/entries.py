@@ -104,6 +104,14 @@ def shared_listener(entry: ServiceEntry, others: Iterable[ServiceEntry]) -> Shar
     return None
 
 
+def bare_protocol(entry: ServiceEntry, port: int) -> str:
+    """The protocol of a port that is TCP of any kind and has no address of its own; "" for any
+    other. Such a port wants 0.0.0.0:PORT, and gets no listener where HTTP has that already."""
+    if port not in _bare_ports(entry):
+        return ""
+    return next(p.protocol for p in entry.spec.ports if p.number == port)
+
+
 def _bare_ports(entry: ServiceEntry) -> frozenset[int]:
     if entry.spec.addresses:
         return frozenset()

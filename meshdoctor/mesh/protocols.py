@@ -7,7 +7,8 @@ server-first ports are TCP, else the proxy sniffs.
 
 from msgspec import Struct
 
-from meshdoctor.model.kubernetes import ServicePort
+from meshdoctor.mesh.services import port_of, target_port
+from meshdoctor.model.kubernetes import Pod, Service, ServicePort
 
 HTTP = "HTTP"
 HTTP2 = "HTTP2"
@@ -86,6 +87,24 @@ def _parse(name: str) -> str:
     if lowered.startswith("grpc-web"):
         return GRPC_WEB
     return _NAMES.get(lowered.partition("-")[0], "")
+
+
+def twin(service: Service, number: int, pod: Pod | None) -> ServicePort | None:
+    """A port of the Service that is declared HTTP and leads to the same target port as the TCP
+    port `number`: the pod has one listener for both, so one protocol (istiod's
+    networking/core/listener_inbound.go, chainsForPort; 1.5 to 1.32-dev). None: there is none."""
+    called = port_of(service, number)
+    if called is None or not select(called).opaque:
+        return None
+    target = target_port(called, pod)
+    return next(
+        (
+            other
+            for other in service.spec.ports
+            if other.port != number and select(other).http and target_port(other, pod) == target
+        ),
+        None,
+    )
 
 
 def server_speaks_first(number: int) -> bool:

@@ -60,6 +60,7 @@ class EdgeCertificates(Struct, frozen=True, kw_only=True):
     sans_miss: Annotated[Fact[bool], "the rule's subjectAltNames leave out the server's identity"]
     sans: Annotated[Fact[str], "those subjectAltNames"]
     identity: Annotated[Fact[str], "the server's identity, from its certificate or its account"]
+    account: Annotated[Fact[str], "the identity that the server's service account gives it"]
     rule: Annotated[Fact[Ref], "the DestinationRule with those names; empty: none"]
     rule_name: Annotated[Fact[str], "its name"]
     rule_namespace: Annotated[Fact[str], "its namespace"]
@@ -204,6 +205,7 @@ def _facts(
         sans_miss=ruling.mode == "ISTIO_MUTUAL" and san_missing(sans, spiffe),
         sans=clean(", ".join(sans)),
         identity=clean(spiffe),
+        account=clean(account),
         rule=Ref(ruling.source if sans else ""),
         rule_name=ruling.rule.name if ruling.rule and sans else "",
         rule_namespace=ruling.rule.namespace if ruling.rule and sans else "",

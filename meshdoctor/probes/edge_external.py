@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.entries import bare_protocol
 from meshdoctor.mesh.external_host import Known, Why, host_of, judge
 from meshdoctor.mesh.services import named_by_client
 from meshdoctor.mesh.text import clean
@@ -31,6 +32,9 @@ class EdgeExternal(Struct, frozen=True, kw_only=True):
     entry_name: Annotated[Fact[str], "its name"]
     entry_namespace: Annotated[Fact[str], "its namespace"]
     ports: Annotated[Fact[str], "its ports"]
+    opaque: Annotated[
+        Fact[str], "the protocol of the port, where it is TCP of any kind without addresses; empty"
+    ]
     sidecar: Annotated[Fact[Ref], "the Sidecar in force for the client; empty: none"]
     known_host: Annotated[Fact[str], "the entry's host that means the host called"]
     mend_kind: Annotated[Fact[str], "the kind of the object that hides it, in lower case"]
@@ -54,6 +58,7 @@ _NONE = EdgeExternal(
     entry_name="",
     entry_namespace="",
     ports="",
+    opaque="",
     sidecar=Ref(""),
     known_host="",
     mend_kind="",
@@ -123,6 +128,7 @@ def _facts(
         entry_name=entry.name if entry is not None else "",
         entry_namespace=entry.namespace if entry is not None else "",
         ports=clean(", ".join(str(p.number) for p in entry.spec.ports), 80) if entry else "",
+        opaque=bare_protocol(entry, edge.port) if entry is not None else "",
         sidecar=Ref(in_force.source if found.why is Why.SIDECAR else ""),
         known_host=clean(known),
         mend_kind=kind.lower(),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh import network_policy, tls_parameters
+from meshdoctor.mesh import network_policy, protocols, tls_parameters
 from meshdoctor.mesh.edge_path import Given
 from meshdoctor.mesh.network_policy import Blocked
 from meshdoctor.mesh.text import clean
@@ -85,6 +85,10 @@ class EdgeTlsExtras(Struct, frozen=True, kw_only=True):
     filter_name: Annotated[Fact[str], "its name"]
     filter_namespace: Annotated[Fact[str], "its namespace"]
     filters: Annotated[Fact[int], "how many such EnvoyFilters"]
+    twin: Annotated[
+        Fact[str],
+        "a port declared HTTP that leads to the target port of the TCP port called; empty: none",
+    ]
 
 
 @probe(
@@ -110,7 +114,14 @@ def edge_tls_extras(view: View, edge: EdgeSubject) -> EdgeTlsExtras:
         filter_name=first.name if first else "",
         filter_namespace=first.namespace if first else "",
         filters=len(filters),
+        twin=_twin(given, edge),
     )
+
+
+def _twin(given: Given, edge: EdgeSubject) -> str:
+    pod = given.server.pod if given.server is not None else None
+    found = protocols.twin(given.service, edge.port, pod) if given.service is not None else None
+    return clean(f"{found.port} ({found.name})", 80) if found is not None else ""
 
 
 def _odd_one(edge: EdgeSubject, mine: str, theirs: str) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import AccessLog, Line
@@ -88,7 +89,19 @@ def server_log(view: View, edge: EdgeSubject) -> ServerLog:
     logs = proxy_logs.read(view, workload, SERVER)
     service = reading.edge_service(view, edge)
     wanted = target(edge, service, workload.pods)
-    return _facts(logs, lambda log: ev.of_server(log, wanted), _client(view, edge))
+    client = _client(view, edge)
+    found = _facts(logs, lambda log: ev.of_server(log, wanted), client)
+    unread = logs.lines(lambda log: ev.unread(log, wanted))
+    return found if isinstance(client, Unavailable) else _with_unread(found, unread, client)
+
+
+def _with_unread(found: ServerLog, unread: tuple[Line, ...], client: ev.Peers) -> ServerLog:
+    """Connections that were no HTTP count among the bad requests, though not among the calls."""
+    more = len(ev.from_peers(unread, client))
+    known = found.bad_requests
+    if not more:
+        return found
+    return replace(found, bad_requests=more + (known if isinstance(known, int) else 0))
 
 
 def _client(view: View, edge: EdgeSubject) -> ev.Peers | Unavailable:

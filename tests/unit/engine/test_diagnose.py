@@ -301,6 +301,22 @@ def test_triage_finds_the_failing_edges(line: str, edge: str) -> None:
     assert [str(e) for e in failing_edges(view)] == ([edge] if edge else [])
 
 
+@pytest.mark.parametrize(
+    ("name", "edge"),
+    [
+        ("outbound_.81_._.cart.shop.svc.cluster.local", "istio-system/istiod-1 -> shop/cart:81"),
+        ("outbound_.82_.v1_.cart.shop.svc.cluster.local", "istio-system/istiod-1 -> shop/cart:82"),
+        ("outbound_.81_._.gone.shop.svc.cluster.local", "istio-system/istiod-1 -> shop/cart:80"),
+        ("cart.example.com", "istio-system/istiod-1 -> shop/cart:80"),
+    ],
+)
+def test_the_callers_server_name_tells_which_port_was_meant(name: str, edge: str) -> None:
+    line = REFUSED.replace(" - -\n", f" {name} -\n")
+    assert line != REFUSED
+    view = world(MESH, logs={("shop", "cart-5c9d-aaaaa", "istio-proxy"): line})
+    assert [str(e) for e in failing_edges(view)] == [edge]
+
+
 def test_a_call_to_a_service_under_a_host_that_the_proxy_does_not_know() -> None:
     line = (
         '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 503 UC x - "-" 0 95 12 - "-" "-" "-" '

@@ -148,3 +148,20 @@ def test_an_authorizer_that_takes_no_tls() -> None:
 
 def test_examples() -> None:
     assert doctest.testmod(entry_identity).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "port", "protocol"),
+    [
+        ("{hosts: [x.com], ports: [{number: 80, protocol: TCP}]}", 80, "TCP"),
+        ("{hosts: [x.com], ports: [{number: 80, protocol: TCP}]}", 81, ""),
+        ("{hosts: [x.com], ports: [{number: 80, protocol: HTTP}]}", 80, ""),
+        ("{hosts: [x.com], ports: [{number: 80, protocol: TLS}]}", 80, ""),
+        ("{hosts: [x.com], addresses: [192.0.2.1], ports: [{number: 80, protocol: TCP}]}", 80, ""),
+    ],
+)
+def test_a_port_of_bytes_without_address(spec: str, port: int, protocol: str) -> None:
+    text = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: x}, spec: S}"
+    assert (
+        entries.bare_protocol(one(ServiceEntry, text.replace("S}", f"{spec}}}")), port) == protocol
+    )

@@ -3,7 +3,7 @@
 import pytest
 
 from meshdoctor.mesh import protocols
-from meshdoctor.model.kubernetes import ServicePort
+from meshdoctor.model.kubernetes import Service, ServicePort, ServiceSpec
 
 ROWS = [
     ("http", "", 80, "HTTP", "name"),
@@ -42,3 +42,22 @@ def test_kinds_of_protocols() -> None:
     udp = protocols.select_raw(53, "dns", "", "UDP")
     assert udp.protocol == "UDP" and not udp.opaque
     assert protocols.server_speaks_first(3306) and not protocols.server_speaks_first(8080)
+
+
+@pytest.mark.parametrize(
+    ("ports", "called", "found"),
+    [
+        (((10101, "tcp-a", 9000), (10102, "grpc-a", 9000)), 10101, 10102),
+        (((10101, "tcp-a", 9000), (10102, "grpc-a", 9000)), 10102, 0),
+        (((10101, "tcp-a", 9000), (10102, "tcp-b", 9000)), 10101, 0),
+        (((10101, "tcp-a", 9000), (10102, "grpc-a", 9001)), 10101, 0),
+        (((10101, "", 9000), (10102, "grpc-a", 9000)), 10101, 0),
+        (((10101, "tcp-a", 9000),), 10109, 0),
+    ],
+)
+def test_a_port_of_another_protocol_with_the_same_target(
+    ports: tuple[tuple[int, str, int], ...], called: int, found: int
+) -> None:
+    listed = tuple(ServicePort(port=p, name=n, target_port=t) for p, n, t in ports)
+    other = protocols.twin(Service(spec=ServiceSpec(ports=listed)), called, None)
+    assert (other.port if other is not None else 0) == found

@@ -238,3 +238,24 @@ def test_logs_that_cannot_show_it() -> None:
     assert isinstance(found.low_version, Unavailable) and isinstance(found.app_broke, Unavailable)
     half = of_http(mesh(None, LOW.format(called="10.0.0.2:8080")))
     assert half.low_version == 1 and isinstance(half.plain_refused, Unavailable)
+
+
+UNREAD = (
+    '[2026-11-18T09:24:00.271Z] "- - HTTP/1.1" 400 DPE http1.codec_error - "-" 0 11 0 - "-" "-" '
+    '"-" "-" "-" - - {called} {peer}:4 outbound_.80_._.pay.shop.svc.cluster.local -\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("called", "peer", "count"),
+    [
+        ("10.0.0.2:8080", "10.0.0.1", 1),
+        ("10.0.0.2:9090", "10.0.0.1", 0),
+        ("10.0.0.2:8080", "10.0.0.3", 0),
+        ("10.9.9.9:8080", "10.0.0.1", 0),
+    ],
+)
+def test_bytes_that_the_servers_proxy_could_not_read(called: str, peer: str, count: int) -> None:
+    found = server_log.run(mesh("", UNREAD.format(called=called, peer=peer)), EDGE)
+    assert isinstance(found, ServerLog)
+    assert (found.bad_requests, found.lines) == (count, 0)
