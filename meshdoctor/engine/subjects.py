@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.concerns import concerns, delegates
+from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
 from meshdoctor.mesh.workloads import WorkloadPods, is_ready
 from meshdoctor.model.istio import VirtualService
@@ -304,7 +305,11 @@ def _edges(
     service = view.object("Service", Service, *where) if where[0] else None
     if service is None and not target.namespace:
         yield EdgeSubject(
-            client=client, server=None, host=target.name, port=target.port, request=scope.request
+            client=client,
+            server=_at_address(found, target.name),
+            host=target.name,
+            port=target.port,
+            request=scope.request,
         )
         return
     if service is None:
@@ -337,6 +342,12 @@ def _edges(
             port=number,
             request=scope.request,
         )
+
+
+def _at_address(found: dict[tuple[str, str], WorkloadPods], address: str) -> WorkloadSubject | None:
+    """The workload one of whose pods has this address; None for a name, or an unknown address."""
+    owners = (w.subject for w in found.values() if any(address in ips(pod) for pod in w.pods))
+    return next(owners, None)
 
 
 def _behind(found: dict[tuple[str, str], WorkloadPods], service: Service) -> Iterable[WorkloadPods]:

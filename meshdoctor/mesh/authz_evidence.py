@@ -28,6 +28,7 @@ DEFAULT, MATCHED, BAD_CUSTOM, SHADOW_CUSTOM = "default", "matched", "bad-custom"
 JWT, EXT_DENIED, EXT_ERROR, TOO_LARGE, OTHER = "jwt", "ext-denied", "ext-error", "size", "other"
 UNTOLD = "untold"
 _OTHER_FLAGS = frozenset({"RL", "RLSE", "FI", "DI"})
+_OTHER_WORDS = ("wasm_fail_stream", "lua_response")
 _UPSTREAM = frozenset({"", "-", "via_upstream"})
 _ROUTING = ("route_not_found", "cluster_not_found", "no_healthy_upstream", "upstream_", "http1.")
 _JUDGED = pattern(r"Jwt authentication completed with: (?P<why>[^\t]{1,200})")
@@ -69,7 +70,9 @@ def of_line(line: Line) -> Denial | None:
         return Denial(kind=EXT_DENIED, text="UAEX")
     if _untold(line):
         return Denial(kind=JWT, text="") if line.code == 401 else Denial(kind=UNTOLD, text="403")
-    if line.flags & _OTHER_FLAGS or (line.code in (401, 403, 429) and _local(line)):
+    if line.flags & _OTHER_FLAGS or line.details.startswith(_OTHER_WORDS):
+        return Denial(kind=OTHER, text=clean(_words(line), 200))
+    if line.code in (401, 403, 429) and _local(line):
         return Denial(kind=OTHER, text=clean(_words(line), 200))
     return None
 

@@ -26,12 +26,19 @@ def asking(
 ) -> EnvoyFilter | None:
     """The first filter that puts ext_authz into the inbound chain of a proxy: a `sidecar` or a
     `gateway` with these labels."""
+    return adding(of_proxy(filters, root, namespace, labels), kind, ("ext_authz",))
+
+
+def adding(filters: Iterable[EnvoyFilter], kind: str, words: Iterable[str]) -> EnvoyFilter | None:
+    """The first of a proxy's filters that puts one whose name or type holds such a word into the
+    inbound chain of a `sidecar` or a `gateway`."""
+    wanted = tuple(words)
     return next(
         (
             one
-            for one in of_proxy(filters, root, namespace, labels)
+            for one in filters
             if any(_asks(patch, kind) for patch in one.spec.config_patches)
-            and any("ext_authz" in text for text in texts(one))
+            and any(word in text for text in texts(one) for word in wanted)
         ),
         None,
     )

@@ -7,6 +7,7 @@ from msgspec import Struct
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.gateway_tls import TlsServer, serves_sni
+from meshdoctor.mesh.log_lines import ENVOY, of, scan_lines
 from meshdoctor.mesh.services import host_matches
 
 
@@ -61,6 +62,31 @@ def _reused(line: Line, servers: tuple[TlsServer, ...]) -> bool:
         and line.server_name.lower() != host
         and chosen(servers, host) not in (None, chosen(servers, line.server_name))
     )
+
+
+def refused_secret(other: Iterable[str]) -> str:
+    """Envoy's words about the last key or certificate that it could not load; "" when none. They
+    name no Secret (source/common/tls context_config_impl.cc; 1.18 to 1.36)."""
+    rejected = of(scan_lines(other, ENVOY), "config_rejected")
+    words = [s.get("reason") for s in rejected if s.get("type").endswith(".Secret")]
+    return words[-1] if words else ""
+
+
+def unserved_secrets(
+    servers: Iterable[TlsServer], lines: Iterable[Line]
+) -> tuple[tuple[str, str], ...]:
+    """(namespace, name) of the Secrets of those servers over which no request came: a server whose
+    key Envoy could not load ends each handshake, and logs nothing."""
+    known = [server for server in servers if server.credentials]
+    names = {line.server_name for line in lines if line.server_name and line.code}
+    served = {
+        secret
+        for name in names
+        if (server := chosen(known, name)) is not None
+        for secret in server.credentials
+    }
+    every = dict.fromkeys(secret for server in known for secret in server.credentials)
+    return tuple(secret for secret in every if secret not in served)
 
 
 def chosen(servers: Iterable[TlsServer], name: str) -> TlsServer | None:

@@ -4,7 +4,9 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.authz_evidence import OTHER, Denial, relevant, summarise
+from meshdoctor.mesh.authz_evidence import OTHER, TOO_LARGE, Denial, relevant, summarise
+from meshdoctor.mesh.authz_filters import adding
+from meshdoctor.mesh.filter_blame import of_proxy
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.mesh.services import fqdn, host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean
@@ -13,12 +15,19 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, VirtualService, WasmPlugin
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Situation, counted, situation
+from meshdoctor.probes.authz_hops import Hop, Situation, counted, situation
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.view import View, probe
 
 _FAULTS = ("FI", "DI", "fault_filter")
 _DIRECT = "direct_response"
+_WASM = "wasm_fail_stream"
+_ADDED = (
+    ("request_payload_too_large", ("filters.http.buffer", "envoy.buffer", "lua", "ext_authz")),
+    (_WASM, ("wasm",)),
+    ("lua_response", ("lua",)),
+    ("rate_limit", ("ratelimit", "rate_limit")),
+)
 
 
 class AuthzOther(Struct, frozen=True, kw_only=True):
@@ -49,10 +58,23 @@ def authz_other(view: View, edge: EdgeSubject) -> AuthzOther:
     if judge is not None and judge.summary.denial and judge.summary.denial.kind == OTHER:
         count = judge.summary.count(OTHER)
         return _facts(view, found, judge.workload, count, judge.summary.denial)
+    if judge is not None and _buffers(view, found, judge):
+        count = judge.summary.count(TOO_LARGE)
+        return _facts(view, found, judge.workload, count, judge.summary.denial)
     own = _at_caller(found)
     if own is not None and found.client is not None:
         return _facts(view, found, found.client, *own)
     return _facts(view, found, None, counted(found, judge, 0), None)
+
+
+def _buffers(view: View, found: Situation, judge: Hop) -> bool:
+    """Whether a filter that holds whole bodies refused many for their size. A few among many are
+    what a limit is for."""
+    summary = judge.summary
+    if summary.denial is None or summary.denial.kind != TOO_LARGE:
+        return False
+    often = summary.count(TOO_LARGE) * 10 >= summary.total
+    return often and bool(_added(view, found, judge.workload, summary.denial.text))
 
 
 def _at_caller(found: Situation) -> tuple[int, Denial] | None:
@@ -99,7 +121,20 @@ def _source(view: View, found: Situation, by: WorkloadPods, denial: Denial) -> s
         answered = _rule(view, found, fault=False)
         if answered:
             return answered
-    return _filter(view, found, by) or by.subject.ref
+    return (
+        _added(view, found, by, denial.text) or _filter(view, found, by, denial) or by.subject.ref
+    )
+
+
+def _added(view: View, found: Situation, by: WorkloadPods, text: str) -> str:
+    """The EnvoyFilter of that proxy that adds a filter of which these details tell."""
+    words = next((adds for word, adds in _ADDED if word in text), ())
+    root = found.settings.root_namespace
+    spaces = dict.fromkeys((by.subject.namespace, root))
+    filters = [f for ns in spaces for f in view.objects("EnvoyFilter", EnvoyFilter, ns)]
+    own = of_proxy(filters, root, by.subject.namespace, by.labels)
+    one = adding(own, "gateway" if by.proxy_type == "router" else "sidecar", words)
+    return one.ref if one is not None else ""
 
 
 def _rule(view: View, found: Situation, *, fault: bool) -> str:
@@ -122,13 +157,16 @@ def _rule(view: View, found: Situation, *, fault: bool) -> str:
     return ""
 
 
-def _filter(view: View, found: Situation, by: WorkloadPods) -> str:
-    """An EnvoyFilter or WasmPlugin that selects that proxy, its own namespace's first."""
+def _filter(view: View, found: Situation, by: WorkloadPods, denial: Denial) -> str:
+    """An EnvoyFilter or WasmPlugin that selects that proxy, its own namespace's first; of a failed
+    stream, a plugin that does not let requests pass when it fails."""
+    failed = _WASM in denial.text
     for namespace in dict.fromkeys((by.subject.namespace, found.settings.root_namespace)):
-        for one in view.objects("EnvoyFilter", EnvoyFilter, namespace):
+        for one in () if failed else view.objects("EnvoyFilter", EnvoyFilter, namespace):
             if workload_selected(one.spec.workload_selector, by.labels):
                 return one.ref
         for plugin in view.objects("WasmPlugin", WasmPlugin, namespace):
-            if workload_selected(plugin.spec.selector, by.labels):
+            open_ = failed and plugin.spec.fail_strategy == "FAIL_OPEN"
+            if not open_ and workload_selected(plugin.spec.selector, by.labels):
                 return plugin.ref
     return ""

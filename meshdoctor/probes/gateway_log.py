@@ -4,13 +4,21 @@ from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.callers import at_intervals
 from meshdoctor.mesh.gateway_binding import gateway_pods
-from meshdoctor.mesh.gateway_evidence import Seen, chosen, judge, mesh_service
+from meshdoctor.mesh.gateway_evidence import (
+    Seen,
+    chosen,
+    judge,
+    mesh_service,
+    refused_secret,
+    unserved_secrets,
+)
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -42,6 +50,16 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
     nameless_asked: Annotated[
         Fact[bool], "of these no clock's, while no SNI is served, and a server has the host asked"
     ]
+    key_refused: Annotated[
+        Fact[str], "Envoy's words about a key or certificate that it could not load", OBSERVED
+    ]
+    key_secret: Annotated[
+        Fact[Ref],
+        "the one Secret of its servers that no request came over; empty: not one",
+    ]
+    key_gateway: Annotated[Fact[Ref], "the Gateway whose server names it"]
+    key_name: Annotated[Fact[str], "the Secret's name"]
+    key_namespace: Annotated[Fact[str], "its namespace"]
     last: Annotated[Fact[datetime], "the last refused connection", OBSERVED]
 
 
@@ -69,7 +87,27 @@ def gateway_log(view: View, subject: WorkloadSubject) -> GatewayLog:
     logs = proxy_logs.read(view, workload, CLIENT)
     servers = _servers(view, workload)
     seen = judge(logs.lines(lambda log: log.lines), [server for _, server in servers])
-    return _facts(view, logs, seen, servers)
+    return _with_key(_facts(view, logs, seen, servers), logs, servers)
+
+
+def _with_key(
+    found: GatewayLog, logs: proxy_logs.ProxyLogs, servers: list[tuple[str, gt.TlsServer]]
+) -> GatewayLog:
+    words = refused_secret(line for one in logs.pods for line in one.log.other)
+    if not words:
+        return found
+    lines = logs.lines(lambda log: log.lines)
+    secrets = unserved_secrets([server for _, server in servers], lines)
+    space, name = secrets[0] if len(secrets) == 1 else ("", "")
+    owner = (ref for ref, server in servers if (space, name) in server.credentials)
+    return replace(
+        found,
+        key_refused=clean(words),
+        key_secret=Ref(f"Secret/{space}/{name}" if name else ""),
+        key_gateway=Ref(next(owner, "")),
+        key_name=name,
+        key_namespace=space,
+    )
 
 
 def _servers(view: View, workload: WorkloadPods) -> list[tuple[str, gt.TlsServer]]:
@@ -117,6 +155,11 @@ def _facts(
         and not seen.named
         and not at_intervals((line.peer_ip, line.start) for line in seen.nameless)
         and chosen((server for _, server in servers), asked) is not None,
+        key_refused="",
+        key_secret=Ref(""),
+        key_gateway=Ref(""),
+        key_name="",
+        key_namespace="",
         last=last or logs.missing or none,
     )
 

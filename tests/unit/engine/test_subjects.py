@@ -3,7 +3,7 @@
 from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.engine.scope import Scope, parse_target
 from meshdoctor.engine.subjects import resolve
-from meshdoctor.model.subjects import Request, SubjectKind
+from meshdoctor.model.subjects import EdgeSubject, Request, SubjectKind
 from tests.unit.world import FakeSource
 
 POD = """
@@ -73,3 +73,15 @@ def test_what_serves_the_host_asked_for() -> None:
     routes = (("front", "third", "{hosts: [x.example.com]}"),)
     assert config(*routes) == set()
     assert config(*routes, host="x.example.com:443") == {"third/front"}
+
+
+def test_an_address_is_the_workload_whose_pod_has_it() -> None:
+    status = "status: {{phase: Running, podIP: 10.0.0.{2}}}\n"
+    pod = POD.replace("spec: {{containers: [{{name: app}}]}}\n", f"spec: {{{{}}}}\n{status}")
+    text = pod.format("cart", "shop", 1) + pod.format("pay", "shop", 2)
+    evidence = Evidence(FakeSource(text), Request(), ("istio-system", "shop"))
+    for address, server in (("10.0.0.2", "shop/pay"), ("10.0.0.9", "None")):
+        scope = Scope(from_=parse_target("shop/cart", ""), to=parse_target(f"{address}:6379", ""))
+        (edge,) = resolve(RecordingView(evidence), scope).subjects[SubjectKind.EDGE]
+        assert isinstance(edge, EdgeSubject)
+        assert (str(edge.server), edge.host, edge.port) == (server, address, 6379)

@@ -643,6 +643,61 @@ def test_another_filter() -> None:
     assert outcome(*SHOP, logs=log, request=GET) == ["MD2040"]
 
 
+PASSED = line(code=200, details="via_upstream")
+BUFFER = """
+    apiVersion: networking.istio.io/v1alpha3
+    kind: EnvoyFilter
+    metadata: {name: limit, namespace: shop}
+    spec:
+      configPatches:
+      - applyTo: HTTP_FILTER
+        match: {context: SIDECAR_INBOUND}
+        patch: {operation: INSERT_BEFORE, value: {name: envoy.filters.http.buffer}}
+    """
+OTHERS = """
+    apiVersion: networking.istio.io/v1alpha3
+    kind: EnvoyFilter
+    metadata: {name: aaa, namespace: shop}
+    spec:
+      configPatches:
+      - applyTo: HTTP_FILTER
+        match: {context: SIDECAR_INBOUND}
+        patch: {operation: INSERT_BEFORE, value: {name: envoy.filters.http.local_ratelimit}}
+    ---
+    apiVersion: extensions.istio.io/v1alpha1
+    kind: WasmPlugin
+    metadata: {name: open, namespace: shop}
+    spec: {url: "oci://x", failStrategy: FAIL_OPEN}
+    ---
+    apiVersion: extensions.istio.io/v1alpha1
+    kind: WasmPlugin
+    metadata: {name: shut, namespace: shop}
+    spec: {url: "oci://y"}
+    """
+
+
+@pytest.mark.parametrize(
+    ("details", "code", "well", "named"),
+    [
+        ("request_payload_too_large", 413, 9, "EnvoyFilter/shop/limit"),
+        ("request_payload_too_large", 413, 10, ""),
+        ("wasm_fail_stream", 503, 10, "WasmPlugin/shop/shut"),
+        ("request_rate_limited", 429, 0, "EnvoyFilter/shop/aaa"),
+    ],
+)
+def test_which_filter_refused(details: str, code: int, well: int, named: str) -> None:
+    """A few bodies among many that are too large are what a limit is for."""
+    flags = "RL" if code == 429 else "-"
+    log = {"shop/pay-1": line(code=code, details=details, flags=flags) + PASSED * well}
+    found = report(*SHOP, OTHERS, BUFFER, logs=log).findings
+    assert [(f.code, f.objects[0]) for f in found] == ([("MD2040", named)] if named else [])
+
+
+def test_a_body_too_large_where_no_filter_holds_bodies() -> None:
+    log = {"shop/pay-1": line(code=413, details="request_payload_too_large")}
+    assert outcome(*SHOP, logs=log) == []
+
+
 FAULT = """
     apiVersion: networking.istio.io/v1
     kind: VirtualService

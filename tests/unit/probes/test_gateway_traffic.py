@@ -119,6 +119,42 @@ def test_log(host: str, asked: bool) -> None:
     assert isinstance(silent.unserved, Unavailable)
 
 
+REFUSED = (
+    "2026-11-18T09:24:00.1Z\twarning\tenvoy config x.cc:128\tgRPC config for type.googleapis.com/"
+    "envoy.extensions.transport_sockets.tls.v3.{type} rejected: Failed to load private key from "
+    "<inline>, Cause: error:09000068:PEM routines:OPENSSL_internal:BAD_PASSWORD_READ\tthread=30\n"
+)
+SERVED = (
+    '[2026-11-18T09:24:00Z] "GET / HTTP/2" 200 - via_upstream - "-" 0 0 1 - "-" "-" "-" "{sni}" '
+    '"10.0.0.3:80" outbound|80||x - 10.0.0.2:8443 1.2.3.4:5 {sni} -\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("type_", "served", "secret"),
+    [
+        ("Secret", ("b.x.com",), "Secret/istio-system/x"),
+        ("Secret", ("a.x.com", "b.x.com"), ""),
+        ("Secret", (), ""),
+        ("Cluster", ("b.x.com",), None),
+    ],
+)
+def test_a_key_that_envoy_cannot_load(
+    type_: str, served: tuple[str, ...], secret: str | None
+) -> None:
+    """Envoy names no Secret: the one over whose server nothing came is meant."""
+    text = REFUSED.format(type=type_) + "".join(SERVED.format(sni=one) for one in served)
+    head, _, tail = OBJECTS.rpartition("credentialName: x")
+    logs = {("istio-system", "gw-1", "istio-proxy"): text}
+    found = gateway_log.run(world(f"{head}credentialName: y{tail}", logs=logs), GW)
+    assert isinstance(found, GatewayLog)
+    assert bool(found.key_refused) is (secret is not None)
+    assert (found.key_secret, found.key_gateway) == (
+        secret or "",
+        "Gateway/shop/a" if secret else "",
+    )
+
+
 def test_a_connection_made_for_another_host() -> None:
     line = (
         '[2026-11-18T09:24:00Z] "GET / HTTP/2" 404 NR route_not_found - "-" 0 0 1 - "-" "-" "-" '
