@@ -1,5 +1,8 @@
 """Which incidents of limits and listeners that end calls are rebuilt from public reports?"""
 
+from typing import Any
+
+from tests.incidents.make.lines import refused
 from tests.incidents.make.posted import Posted, access
 from tests.incidents.make.scenes_posted import BETA
 from tests.incidents.make.world import Pod, at
@@ -189,6 +192,141 @@ def tcp_and_grpc_on_one_target() -> Posted:
     return world
 
 
+def buffer_filter_refuses_uploads() -> Posted:
+    """istio/istio#32449, istio/istio#55358."""
+    world = Posted(
+        name="buffer-filter-refuses-uploads",
+        version="1.17.5",
+        apis=BETA,
+        summary="An EnvoyFilter has the gateway hold bodies of up to 1 MiB; larger ones get 413.",
+        at_fault=["EnvoyFilter/istio-system/request-size-limit"],
+        fix="Raise max_request_bytes.",
+        from_="istio-system/istio-ingressgateway",
+        to="files/upload:80",
+        request={"method": "POST", "path": "/upload", "host": "files.example.com"},
+    )
+    gateway = world.gateway()
+    server = _served(world, "files", "upload", "files.example.com")
+    buffer = "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer"
+    value = {
+        "name": "envoy.filters.http.buffer",
+        "typed_config": {"@type": buffer, "max_request_bytes": 1048576},
+    }
+    manager = {"filter": {"name": "envoy.filters.network.http_connection_manager"}}
+    patch = {
+        "applyTo": "HTTP_FILTER",
+        "match": {"context": "GATEWAY", "listener": {"filterChain": manager}},
+        "patch": {"operation": "INSERT_BEFORE", "value": value},
+    }
+    labels = {"labels": {"istio": "ingressgateway"}}
+    spec = {"workloadSelector": labels, "configPatches": [patch]}
+    world.config("EnvoyFilter", "istio-system", "request-size-limit", spec)
+    large = (413, "-", "request_payload_too_large")
+    for i in range(6):
+        line = access(
+            at(9 - i),
+            "POST /upload HTTP/1.1",
+            *(large if i % 2 else (200, "-", "via_upstream")),
+            authority="files.example.com",
+            upstream="-" if i % 2 else f"{server.ip}:8080",
+            cluster="outbound|80||upload.files.svc.cluster.local",
+            downstream=f"{gateway.ip}:8080",
+            peer=f"{USER}:4{i}110",
+            forwarded=USER,
+        )
+        world.log(gateway, "istio-proxy", line)
+    world.status("middle")
+    return world
+
+
+def key_with_a_password() -> Posted:
+    """istio/istio#47268."""
+    world = Posted(
+        name="key-with-a-password",
+        version="1.18.3",
+        apis=BETA,
+        summary="The Secret's private key has a password: the gateway cannot load it.",
+        at_fault=["Secret/istio-system/app-tls"],
+        fix="Store the key without its password.",
+        from_="istio-system/istio-ingressgateway",
+        to="web/app:80",
+        request={"method": "GET", "path": "/", "host": "app.example.com"},
+    )
+    gateway = world.gateway()
+    _served(world, "web", "app", "app.example.com", "app-tls")
+    said = "Failed to load private key from <inline>, Cause: error:09000068:PEM routines"
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+    source = "external/envoy/source/common/config/grpc_subscription_impl.cc:128"
+    line = (
+        f"{at(40)}\twarning\tenvoy config {source}\tgRPC config for {kind} rejected: {said}"
+        ":OPENSSL_internal:BAD_PASSWORD_READ\tthread=30"
+    )
+    world.log(gateway, "istio-proxy", line)
+    world.status("middle")
+    return world
+
+
+def peers_called_by_address() -> Posted:
+    """zhaohuabing/istio-redis-culster#4."""
+    world = Posted(
+        name="peers-called-by-address",
+        version="1.11.3",
+        apis=BETA,
+        summary="Redis nodes call each other by address, past their Service, in a STRICT mesh.",
+        at_fault=["Deployment/redis/node-a", "PeerAuthentication/istio-system/default"],
+        fix="A headless Service with both ports makes the addresses known.",
+        from_="redis/node-a",
+        to="",
+    )
+    world.namespace("redis")
+    pods = [
+        world.workload("redis", name, [6379, 16379], labels={"app": "redis", "node": name})
+        for name in ("node-a", "node-b")
+    ]
+    ports = [("tcp-client", 6379, 6379), ("tcp-gossip", 16379, 16379)]
+    world.service("redis", "redis", ports, {"app": "redis"})
+    world.config("PeerAuthentication", "istio-system", "default", {"mtls": {"mode": "STRICT"}})
+    client, server = pods
+    world.to = f"{server.ip}:16379"
+    for i in range(4):
+        line = access(
+            at(9 - i),
+            "- - -",
+            0,
+            "UF",
+            "-",
+            agent="-",
+            upstream=f"{server.ip}:16379",
+            cluster="PassthroughCluster",
+            local=f"{client.ip}:3{i}444",
+            downstream=f"{server.ip}:16379",
+            peer=f"{client.ip}:4{i}110",
+        )
+        world.log(client, "istio-proxy", line)
+        world.log(server, "istio-proxy", refused(9 - i, server, client.ip, target=16379))
+    world.status("middle")
+    return world
+
+
+def _served(world: Posted, space: str, name: str, host: str, secret: str = "") -> Pod:
+    """A workload that a Gateway of its namespace serves: over TLS where a Secret is named."""
+    world.namespace(space)
+    server = world.workload(space, name, [8080])
+    world.service(space, name, [("http", 80, 8080)])
+    one: dict[str, Any] = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}}
+    if secret:
+        one = {
+            "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+            "tls": {"mode": "SIMPLE", "credentialName": secret},
+        }
+    spec = {"selector": {"istio": "ingressgateway"}, "servers": [{**one, "hosts": [host]}]}
+    world.config("Gateway", space, name, spec)
+    route = [{"destination": {"host": name, "port": {"number": 80}}}]
+    bound = {"hosts": [host], "gateways": [name], "http": [{"route": route}]}
+    world.config("VirtualService", space, name, bound)
+    return server
+
+
 def _two(world: Posted, client: tuple[str, str], server: tuple[str, str]) -> tuple[Pod, Pod]:
     """A caller and the workload that it calls, each with a Service of its name on port 80."""
     pods = []
@@ -200,8 +338,11 @@ def _two(world: Posted, client: tuple[str, str], server: tuple[str, str]) -> tup
 
 
 POSTED_CALLS = (
+    buffer_filter_refuses_uploads,
     connection_pool_too_small,
     each_try_too_short,
+    key_with_a_password,
+    peers_called_by_address,
     regex_that_envoy_refuses,
     tcp_and_grpc_on_one_target,
 )
