@@ -185,8 +185,15 @@ def _symptom(
 
 
 def _same_edge(finding: Finding, edge: EdgeSubject) -> bool:
+    """Whether it is about calls to the same target, or of the same client to the same server: one
+    may be named by its Service, the other by its pods' address."""
     target = str(edge.service or edge.server or edge.host)
-    return any(f"-> {target}" in s for s in (finding.subject, *finding.also_on))
+    pair = f"{edge.client} -> {edge.server}:" if edge.client and edge.server else ""
+    subjects = (finding.subject, *finding.also_on)
+    return any(
+        s.endswith(f"-> {target}") or f"-> {target}:" in s or bool(pair) and s.startswith(pair)
+        for s in subjects
+    )
 
 
 def look_next(edge: EdgeSubject) -> str:
