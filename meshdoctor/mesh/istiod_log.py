@@ -22,6 +22,12 @@ _OWN = (
     row("list_refused", "ailed to list", r"ailed to list (?P<what>[^:]+): (?P<reason>.*)"),
     row("kind_unknown", "no matches for kind", r'no matches for kind "(?P<what>[^"]+)"'),
     row("sync_failed", "ailed waiting for cache sync"),
+    row(
+        "waits",
+        " is not ready",
+        r"\bwarn\s+(?:ads\s+)?(?P<what>discovery|sidecar injector|[a-z]+(?: [a-z]+){0,2}) is not "
+        r"ready(?:: .*)?$",
+    ),
     row("not_serving", "server is not ready to serve discovery information"),
     row(
         "too_large",

@@ -46,6 +46,10 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
     api_text: Annotated[Fact[str], "the last such line", OBSERVED]
     not_synced: Annotated[Fact[int], "`failed waiting for cache sync` and the like", OBSERVED]
     not_serving: Annotated[Fact[int], "proxies refused: istiod is not ready", OBSERVED]
+    waits_for: Annotated[
+        Fact[str], "the part of istiod that its readiness last waited for; empty: none", OBSERVED
+    ]
+    waits_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     remote_unsynced: Annotated[Fact[int], "remote clusters that failed to sync", OBSERVED]
     remote_cluster: Annotated[Fact[str], "the last such cluster", OBSERVED]
     too_large: Annotated[Fact[int], "messages over gRPC's limit", OBSERVED]
@@ -74,6 +78,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     strangers = [s for s in log.kind("unauthorized_xds") if identity_refused(s)]
     kind, accounts = unreadable(refused[-1]) if refused else None, _accounts(view)
     slow, invalid, lost = log.kind("write_timeout"), log.kind("invalid"), log.kind("no_gateway")
+    waits = clean(log.kind("waits")[-1].get("what"), 60) if log.kind("waits") else ""
     return IstiodSays(
         kinds_refused=len(refused),
         kind_text=_text(refused),
@@ -85,6 +90,8 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         api_text=_text(silent),
         not_synced=len(log.kind("sync_failed")),
         not_serving=len(log.kind("not_serving")),
+        waits_for=waits,
+        waits_said=f"; its log says: {waits} is not ready" if waits else "",
         remote_unsynced=len(remote),
         remote_cluster=remote[-1].get("cluster") if remote else "",
         too_large=len(large),

@@ -194,6 +194,23 @@ def test_the_log_of_a_proxy_whose_pod_waits_for_it_is_read() -> None:
     assert (found.count, found.first_proxy) == (1, "new-1.shop")
 
 
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("warn\tsidecar injector is not ready", "sidecar injector"),
+        ("warn\tdiscovery is not ready: <nil>", "discovery"),
+        ("warn\tads\tdiscovery is not ready", "discovery"),
+        ("error\tcontrollers\terror handling x: webhook is not ready, retry", ""),
+        ("info\tNot ready to switch validation to fail-closed", ""),
+    ],
+)
+def test_what_istiods_readiness_waits_for(line: str, part: str) -> None:
+    logs = {("istio-system", "istiod-1", "discovery"): f"2026-11-18T09:00:00Z\t{line}\n"}
+    said = istiod_log.run(mesh(logs=logs), MeshSubject())
+    assert said.waits_for == part
+    assert said.waits_said == (f"; its log says: {part} is not ready" if part else "")
+
+
 def test_istiod_itself() -> None:
     health = istiod_health.run(mesh(), MeshSubject())
     assert (health.restarting, health.reason, health.workload) == (
