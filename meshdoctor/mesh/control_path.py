@@ -1,9 +1,10 @@
 """What closes the way from a pod to istiod, when its agent cannot get there?
 
-The agent asks the cluster's DNS (UDP 53) for istiod's name and then calls port 15012 of its pods,
-from inside the pod: NetworkPolicies of both ends apply. On EKS a SecurityGroupPolicy takes a pod
-off its node's security groups and onto its own (amazon-vpc-resource-controller-k8s
-webhooks/core/pod_webhook.go); that it was applied shows in the pod's branch interface.
+The agent asks the cluster's DNS (UDP) for istiod's name and then calls port 15012 of its pods, from
+inside the pod: NetworkPolicies of both ends apply, to the ports of the pods that Services lead to.
+On EKS a SecurityGroupPolicy takes a pod off its node's security groups and onto its own
+(amazon-vpc-resource-controller-k8s webhooks/core/pod_webhook.go); that it was applied shows in the
+pod's branch interface.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +13,9 @@ from msgspec import Struct
 
 from meshdoctor.mesh.network_policy import EGRESS, Blocked, blocked
 from meshdoctor.mesh.selectors import label_selected
+from meshdoctor.mesh.services import port_of, target_port
 from meshdoctor.mesh.vpc_cni import settings
-from meshdoctor.model.kubernetes import NetworkPolicy, Pod, SecurityGroupPolicy, Workload
+from meshdoctor.model.kubernetes import NetworkPolicy, Pod, SecurityGroupPolicy, Service, Workload
 
 XDS = 15012
 DNS = 53
@@ -46,18 +48,26 @@ def closed(
     istiods: Sequence[Pod],
     resolvers: Sequence[Pod],
     namespaces: Mapping[str, Mapping[str, str]],
+    dns: int = DNS,
 ) -> Closed:
-    """The NetworkPolicy that keeps `pod` from every istiod, or from every DNS server; of ends
-    that are not known only the pod's own side is judged."""
+    """The NetworkPolicy that keeps `pod` from every istiod, or from every DNS server, whose pods
+    listen on port `dns`; of ends that are not known only the pod's own side is judged."""
     known = tuple(policies)
+    behind = "" if dns == DNS else f", behind port {DNS} of its Service"
     for ends, port, protocol, what in (
         (istiods or (None,), XDS, "TCP", "port 15012 of istiod"),
-        (resolvers, DNS, "UDP", "DNS (UDP port 53)"),
+        (resolvers, dns, "UDP", f"DNS (UDP port {dns}{behind})"),
     ):
         found = [blocked(known, pod, one, port, namespaces, protocol=protocol) for one in ends]
         if found and all(found):
             return Closed(by=found[0], to=what)
     return Closed()
+
+
+def dns_port(service: Service | None, resolver: Pod | None) -> int:
+    """On which port the pods behind the cluster's DNS Service listen; 53 where it is not told."""
+    port = None if service is None else port_of(service, DNS)
+    return (target_port(port, resolver) if port is not None else 0) or DNS
 
 
 def denies_unselected(agent: Workload, policies: Iterable[NetworkPolicy], pod: Pod) -> bool:

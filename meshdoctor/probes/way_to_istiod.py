@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.control_path import Closed, closed, denies_unselected
+from meshdoctor.mesh.control_path import Closed, closed, denies_unselected, dns_port
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of
 from meshdoctor.model.evidence import Unavailable
@@ -13,6 +13,7 @@ from meshdoctor.model.kubernetes import (
     Object,
     Pod,
     SecurityGroupPolicy,
+    Service,
 )
 from meshdoctor.model.subjects import ProxySubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import MissingError
@@ -27,6 +28,7 @@ READS = (
     "NetworkPolicy",
     "Pod",
     "SecurityGroupPolicy",
+    "Service",
     "ServiceAccount",
 )
 _RESOLVERS = ("kube-system", "k8s-app", "kube-dns")
@@ -117,8 +119,11 @@ def _policy(view: View, pod: Pod) -> Closed:
     policies = network_policies(view, {pod.namespace, view.istio_namespace})
     if not policies:
         return Closed()
-    labels = namespace_labels(view)
-    return closed(policies, pod, istiod_pods(view), _resolvers(view), labels)
+    labels, resolvers = namespace_labels(view), _resolvers(view)
+    space, _, name = _RESOLVERS
+    service = view.object("Service", Service, space, name)
+    port = dns_port(service, resolvers[0] if resolvers else None)
+    return closed(policies, pod, istiod_pods(view), resolvers, labels, port)
 
 
 def _resolvers(view: View) -> tuple[Pod, ...]:

@@ -3,15 +3,21 @@
 import msgspec
 import pytest
 
-from meshdoctor.mesh.control_path import closed, denies_unselected, own_groups
+from meshdoctor.mesh.control_path import closed, denies_unselected, dns_port, own_groups
 from meshdoctor.model.kubernetes import (
+    Container,
+    ContainerPort,
     Meta,
     NetworkPolicy,
     NetworkPolicySpec,
     Pod,
+    PodSpec,
     PodStatus,
     SecurityGroupPolicy,
     SecurityGroupPolicySpec,
+    Service,
+    ServicePort,
+    ServiceSpec,
     Workload,
 )
 
@@ -70,6 +76,38 @@ def test_closed(rules: list[NetworkPolicy], said: str) -> None:
     found = closed(rules, PAY, [ISTIOD], [DNS], SPACES)
     assert said in found.said
     assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("port", "said"),
+    [
+        (53, "nothing to DNS (UDP port 8053, behind port 53 of its Service)"),
+        (8053, ""),
+        ("dns", ""),
+    ],
+)
+def test_a_policy_is_judged_behind_the_dns_service(port: int | str, said: str) -> None:
+    named = Container(
+        name="coredns", ports=(ContainerPort(name="dns", container_port=8053, protocol="UDP"),)
+    )
+    resolver = msgspec.structs.replace(DNS, spec=PodSpec(containers=(named,)))
+    rules = [egress(to("istio-system"), to("kube-system", {"port": port, "protocol": "UDP"}))]
+    found = closed(rules, PAY, [ISTIOD], [resolver], SPACES, 8053)
+    assert found.said.partition("lets the pod send ")[2] == said
+
+
+@pytest.mark.parametrize(
+    ("target", "port"), [(8053, 8053), ("dns", 8053), ("gone", 53), (0, 53), (None, 53)]
+)
+def test_the_port_that_dns_pods_listen_on(target: int | str | None, port: int) -> None:
+    named = Container(name="coredns", ports=(ContainerPort(name="dns", container_port=8053),))
+    resolver = msgspec.structs.replace(DNS, spec=PodSpec(containers=(named,)))
+    ports = () if target is None else (ServicePort(port=53, target_port=target, protocol="UDP"),)
+    assert dns_port(Service(spec=ServiceSpec(ports=ports)), resolver) == port
+
+
+def test_no_dns_service_is_known() -> None:
+    assert dns_port(None, None) == 53
 
 
 def test_one_istiod_that_is_reached_is_enough() -> None:
