@@ -76,6 +76,21 @@ def offender(message: str, known: Objects, type_: str = "") -> Offender:
     return Offender(why="Envoy's message names no object")
 
 
+_NOT_KNOWN = pattern(
+    r"does not have an object factory|registered implementation|[Uu]nknown field|unknown fields|"
+    r"Unable to unpack|[Ii]nvalid type URL|[Cc]ould not find (?:@type|type) "
+)
+
+
+def too_new(message: str) -> bool:
+    """Whether Envoy does not know what it is sent: an object, a filter, a type or a field.
+
+    >>> too_new("connect_terminate: 'io.istio.connect_authority' does not have an object factory")
+    True
+    """
+    return bool(_NOT_KNOWN.search(message))
+
+
 def static_port(message: str) -> int:
     """The port of a refused duplicate of one of Envoy's own listeners; 0: it is no such refusal.
 

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from meshdoctor.mesh.filter_blame import Attached, of_proxy
 from meshdoctor.mesh.filter_match import may_match
 from meshdoctor.mesh.istiod_log import proxy_of
 from meshdoctor.mesh.log_lines import scan
-from meshdoctor.mesh.rejections import Objects, Offender, offender
+from meshdoctor.mesh.rejections import Objects, Offender, offender, too_new
 from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, image_release, proxy_type
+from meshdoctor.mesh.workloads import PROXY, image_release, owner_of, proxy_type
 from meshdoctor.mesh.xds import short_type, wrong_types
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -31,7 +31,8 @@ from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
-from meshdoctor.probes.view import View, attempt, probe
+from meshdoctor.probes.injection_reads import release_of
+from meshdoctor.probes.view import View, attempt, known, probe
 
 MOST_LOGS = 3
 
@@ -85,7 +86,36 @@ def refusals(view: View, _: MeshSubject) -> Refusals:
     if not seen:
         return _facts(seen, Offender(why=""))
     last = seen[-1]
-    return _facts(seen, offender(last.message, _objects(view, last.proxy), last.type))
+    found = offender(last.message, _objects(view, last.proxy), last.type)
+    facts = _facts(seen, found)
+    return facts if found.objects or not too_new(last.message) else _of_older(view, facts)
+
+
+def _of_older(view: View, facts: Refusals) -> Refusals:
+    """The same, of a proxy whose release is older than that of every istiod: its workload is what
+    lags behind."""
+    pod = _pod(view, known(facts.first_proxy))
+    if pod is None:
+        return facts
+    mine = release_of(f":{image_release(pod)}")
+    theirs = [release_of(c.image) for p in reading.istiod_pods(view) for c in p.spec.containers]
+    istiods = [release for release in theirs if release is not None]
+    if mine is None or not istiods or mine[:2] >= min(istiods)[:2]:
+        return facts
+    owner = owner_of(pod)
+    words = f"its proxy is of {_dotted(mine)}, istiod of {_dotted(min(istiods))}"
+    return structs.replace(
+        facts,
+        points_at=f"{owner.ref} ({words}, and its Envoy does not know what it is sent)",
+        object=Ref(owner.ref),
+        kind=owner.owner.lower(),
+        name=owner.name,
+        namespace=owner.namespace,
+    )
+
+
+def _dotted(release: tuple[int, ...]) -> str:
+    return ".".join(map(str, release))
 
 
 def _seen(view: View) -> tuple[_Seen, ...]:

@@ -119,6 +119,39 @@ def test_a_refusal_leads_to_its_object() -> None:
     assert (quiet.count, quiet.object) == (0, "")
 
 
+FACTORY = "Error adding/updating listener(s) x: 'io.istio.x' does not have an object factory"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "istiod", "message", "blamed"),
+    [
+        ("1.28.3", "1.30.0", FACTORY, "Pod/shop/cart-1"),
+        ("1.30.3", "1.30.0", FACTORY, ""),
+        ("1.31.0", "1.30.0", FACTORY, ""),
+        ("1.28.3", "latest", FACTORY, ""),
+        ("1.28.3", "1.30.0", "Error adding/updating listener(s) x: bad address", ""),
+    ],
+)
+def test_a_proxy_that_is_older_than_istiod_and_does_not_know_what_it_gets(
+    proxy: str, istiod: str, message: str, blamed: str
+) -> None:
+    images = MESH.replace("[{name: discovery}]", f"[{{name: discovery, image: 'pilot:{istiod}'}}]")
+    images = images.replace(
+        "{name: istio-proxy, args", f"{{name: istio-proxy, image: 'proxyv2:{proxy}', args"
+    )
+    said = f"2026-11-18T09:00:00Z\twarn\tads\tADS:LDS: ACK ERROR cart-1.shop-3 Internal:{message}\n"
+    found = refusals.run(
+        world(
+            images,
+            istioctl={"proxy-status": STATUS},
+            logs={("istio-system", "istiod-1", "discovery"): said},
+        ),
+        MeshSubject(),
+    )
+    assert found.object == blamed
+    assert ("older" in str(found.points_at) or "istiod of" in str(found.points_at)) is bool(blamed)
+
+
 def test_nothing_readable_is_not_no_refusal() -> None:
     with pytest.raises(ForbiddenError):
         refusals.run(
