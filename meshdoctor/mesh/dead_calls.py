@@ -13,8 +13,15 @@ from meshdoctor.model.patterns import pattern
 _DNS = pattern(
     r"no such host|[Nn]ame or service not known|[Tt]emporary failure in name resolution|"
     r"ENOTFOUND|EAI_AGAIN|UnknownHostException|[Cc]ould not resolve host|server misbehaving|"
-    r"NXDOMAIN|[Nn]ame does not resolve|[Nn]odename nor servname"
+    r"NXDOMAIN|[Nn]ame does not resolve|[Nn]odename nor servname|"
+    r"lookup \S+(?: on \S+)?: .{0,200}(?:i/o timeout|connection refused|deadline exceeded)|"
+    r"[Rr]esolving timed out|ETIMEOUT"
 )
+_SILENT = pattern(
+    r"[Tt]emporary failure in name resolution|EAI_AGAIN|server misbehaving|i/o timeout|"
+    r"connection refused|deadline exceeded|timed out|ETIMEOUT"
+)
+_UPSTREAM = pattern(r"plugin/errors: \d (?P<name>\S+?)\.? [A-Z]+: (?P<reason>.*)")
 
 
 class DeadCalls(Struct, frozen=True, kw_only=True):
@@ -68,6 +75,29 @@ def name_errors(text: str, names: Iterable[str]) -> tuple[str, ...]:
         for line in text.splitlines()[-5000:]
         if _DNS.search(line) and any(n in line for n in wanted)
     )
+
+
+def no_answer(line: str) -> bool:
+    """Whether a name error says that no resolver answered, rather than that there is no such name.
+
+    >>> no_answer("lookup pay.shop on 10.0.0.10:53: read udp: i/o timeout"), no_answer("ENOTFOUND")
+    (True, False)
+    """
+    return bool(_SILENT.search(line))
+
+
+def of_resolver(text: str, host: str) -> str:
+    """The last line in which CoreDNS says that it could not look the host up; "": none.
+
+    >>> of_resolver("[ERROR] plugin/errors: 2 a.example. A: read udp: i/o timeout", "a.example")
+    '[ERROR] plugin/errors: 2 a.example. A: read udp: i/o timeout'
+    """
+    found = ""
+    for line in text.splitlines()[-5000:]:
+        said = _UPSTREAM.search(line)
+        if said is not None and said["name"].lower().startswith(host.lower()):
+            found = line
+    return found
 
 
 def is_private_ip(host: str) -> bool:

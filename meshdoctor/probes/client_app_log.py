@@ -4,14 +4,17 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.dead_calls import name_errors
+from meshdoctor.mesh.dead_calls import name_errors, no_answer, of_resolver
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import app_containers
-from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.mesh.workloads import app_containers, owner_of
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import NotAskedError
 from meshdoctor.probes import container_logs, reading
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.cluster_dns_reads import resolvers
+from meshdoctor.probes.view import View, attempt, probe
+
+MOST_RESOLVERS = 2
 
 
 class ClientAppLog(Struct, frozen=True, kw_only=True):
@@ -19,6 +22,12 @@ class ClientAppLog(Struct, frozen=True, kw_only=True):
 
     name_errors: Annotated[Fact[int], "lines that say its name could not be resolved", OBSERVED]
     text: Annotated[Fact[str], "the last of them", OBSERVED]
+    resolver: Annotated[
+        Fact[Ref], "CoreDNS's workload, where it says that no resolver answered; empty: it does not"
+    ]
+    resolver_said: Annotated[
+        Fact[str], "what CoreDNS says of that name, as the end of a sentence", OBSERVED
+    ]
 
 
 @probe(
@@ -36,4 +45,24 @@ def client_app_log(view: View, edge: EdgeSubject) -> ClientAppLog:
     found: list[str] = []
     for text in container_logs.read(view, pod, app_containers(pod)) if pod is not None else ():
         found += name_errors(text, names)
-    return ClientAppLog(name_errors=len(found), text=clean(found[-1], 200) if found else "")
+    silent = bool(found) and no_answer(found[-1])
+    return ClientAppLog(
+        name_errors=len(found),
+        text=clean(found[-1], 200) if found else "",
+        resolver=attempt(lambda: _resolver(view)) if silent else Ref(""),
+        resolver_said=attempt(lambda: _said(view, edge.host)) if silent else "",
+    )
+
+
+def _resolver(view: View) -> Ref:
+    pods = resolvers(view)
+    return Ref(owner_of(pods[0]).ref if pods else "")
+
+
+def _said(view: View, host: str) -> str:
+    for pod in resolvers(view)[:MOST_RESOLVERS]:
+        for text in container_logs.readable(view, pod, pod.spec.containers):
+            line = of_resolver(text, host)
+            if line:
+                return f"; {pod.name} says: {clean(line, 200)}"
+    return ""

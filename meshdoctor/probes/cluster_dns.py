@@ -11,9 +11,10 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, ContainerStatus, Pod
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.cluster_dns_reads import HOME, resolvers
 from meshdoctor.probes.view import View, attempt, probe
 
-HOME, CONFIG, LABELS = "kube-system", "coredns", {"k8s-app": "kube-dns"}
+CONFIG = "coredns"
 
 
 class ClusterDns(Struct, frozen=True, kw_only=True):
@@ -35,7 +36,7 @@ class ClusterDns(Struct, frozen=True, kw_only=True):
 @probe("cluster-dns", subject=SubjectKind.MESH, reads=("ConfigMap", "Pod", "log"))
 def cluster_dns(view: View, _: MeshSubject) -> ClusterDns:
     """Does the cluster's DNS run, and with which Corefile?"""
-    pods = [p for p in view.objects("Pod", Pod, HOME) if LABELS.items() <= p.labels.items()]
+    pods = resolvers(view)
     down = [p for p in pods if not is_ready(p) and p.metadata.deletion_timestamp is None]
     one = down[0] if down else None
     own = owner_of(pods[0]) if pods else None

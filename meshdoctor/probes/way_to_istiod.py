@@ -17,6 +17,7 @@ from meshdoctor.model.kubernetes import (
 )
 from meshdoctor.model.subjects import ProxySubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import MissingError
+from meshdoctor.probes.cluster_dns_reads import HOME, SERVICE, resolvers
 from meshdoctor.probes.eks_reads import group_policy, vpc_cni
 from meshdoctor.probes.reading import istiod_pods, namespace_labels, network_policies
 from meshdoctor.probes.startup_reads import startups
@@ -31,7 +32,6 @@ READS = (
     "Service",
     "ServiceAccount",
 )
-_RESOLVERS = ("kube-system", "k8s-app", "kube-dns")
 
 
 class WayToIstiod(Struct, frozen=True, kw_only=True):
@@ -119,17 +119,9 @@ def _policy(view: View, pod: Pod) -> Closed:
     policies = network_policies(view, {pod.namespace, view.istio_namespace})
     if not policies:
         return Closed()
-    labels, resolvers = namespace_labels(view), _resolvers(view)
-    space, _, name = _RESOLVERS
-    service = view.object("Service", Service, space, name)
-    port = dns_port(service, resolvers[0] if resolvers else None)
-    return closed(policies, pod, istiod_pods(view), resolvers, labels, port)
-
-
-def _resolvers(view: View) -> tuple[Pod, ...]:
-    namespace, key, value = _RESOLVERS
-    pods = view.objects("Pod", Pod, namespace)
-    return tuple(p for p in pods if p.labels.get(key) == value)
+    labels, known = namespace_labels(view), resolvers(view)
+    port = dns_port(view.object("Service", Service, HOME, SERVICE), known[0] if known else None)
+    return closed(policies, pod, istiod_pods(view), known, labels, port)
 
 
 def _told(policy: SecurityGroupPolicy) -> str:
