@@ -185,6 +185,12 @@ ISTIOD: tuple[Row, ...] = (
         "PeerAuthentication is already defined for",
         r"defined for (?P<namespace>\S+)",
     ),
+    row(
+        "token_refused",
+        "KubeJWTAuthenticator",
+        r"(?:.*? (?:from|for) (?P<peer>[\d.a-f:\[\]]+):\d+: )?.*KubeJWTAuthenticator.*?"
+        r"returns an error: \[(?P<reason>[^\]]+)\]",
+    ),
 )
 GATEWAY: tuple[Row, ...] = (
     row("secret_missing", "annot find secret ", r"find secret (?P<credential>[\w.\-]+)"),

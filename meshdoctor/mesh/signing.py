@@ -60,6 +60,23 @@ def cause_of(text: str) -> str:
     return "unreachable" if any(mark in low for mark in _UNREACHABLE) else ""
 
 
+def token_refusal(said: Iterable[Said], address: str) -> str:
+    """Why istiod last refused the token of a pod, as the API server told it; "" when it did not
+    say. A line without an address (before 1.9) may be about any pod, so one with it goes first.
+
+    security/pkg/server/ca/authenticate/kubeauth and security/pkg/k8s/tokenreview.
+    """
+    told = [one for one in of(said, "token_refused") if one.get("reason")]
+    mine = [one for one in told if address and one.get("peer").strip("[]") == address]
+    loose = [one for one in told if not one.get("peer")]
+    return (mine or loose)[-1].get("reason") if mine or loose else ""
+
+
+def names_former_account(reason: str) -> bool:
+    """Whether a token is refused because its account was deleted and made again."""
+    return "does not match claim" in reason
+
+
 def _ended(text: str) -> bool:
     """Whether the certificate that was shown is out of date; a `remote error` is about its own."""
     low = text.lower()

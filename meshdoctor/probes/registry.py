@@ -79,6 +79,7 @@ from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxy_setup import proxy_setup
 from meshdoctor.probes.proxy_signing import proxy_signing
 from meshdoctor.probes.proxy_signing_log import proxy_signing_log
+from meshdoctor.probes.proxy_token_refusal import proxy_token_refusal
 from meshdoctor.probes.proxy_warming import proxy_warming
 from meshdoctor.probes.proxy_xds_log import proxy_xds_log
 from meshdoctor.probes.refusals import refusals
@@ -182,6 +183,7 @@ PROBES: tuple[Probe, ...] = (
     proxy_setup,
     proxy_signing,
     proxy_signing_log,
+    proxy_token_refusal,
     proxy_warming,
     proxy_way_to_istiod,
     proxy_xds_log,

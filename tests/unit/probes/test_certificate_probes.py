@@ -21,6 +21,7 @@ from meshdoctor.probes.mesh_ca import MeshCa, mesh_ca
 from meshdoctor.probes.namespace_root import NamespaceRoot, namespace_root
 from meshdoctor.probes.proxy_signing import ProxySigning, proxy_signing
 from meshdoctor.probes.proxy_signing_log import ProxySigningLog, proxy_signing_log
+from meshdoctor.probes.proxy_token_refusal import proxy_token_refusal
 from meshdoctor.probes.signing_requests import SigningRequests, signing_requests
 from tests.unit.mesh.certs import DAY, NOW, Ca
 from tests.unit.world import world
@@ -244,6 +245,55 @@ def test_signing_log(code: str, field: str) -> None:
         )
         assert isinstance(found, ProxySigningLog)
         assert getattr(found, field) == 1 and found.recovered is recovered
+
+
+AUTH = (
+    "2026-11-18T09:00:00Z\terror\tads\tFailed to authenticate client from {}:46968: Authenticator "
+    "ClientCertAuthenticator: no chain is found; Authenticator KubeJWTAuthenticator: failed "
+    'to validate the JWT from cluster "Kubernetes": the service account authentication returns an '
+    "error: [{}]\n"
+)
+OLD_AUTH = (
+    "2026-11-18T09:00:00Z\terror\tserverca\tAuthentication failed: Authenticator "
+    "KubeJWTAuthenticator at index 1 got error: failed to validate the JWT: the service account "
+    "authentication returns an error: [{}].\n"
+)
+FORMER = "invalid bearer token, ServiceAccount UID (3b71) does not match claim (01b1)"
+
+
+@pytest.mark.parametrize(
+    ("log", "ready", "reason", "account"),
+    [
+        (AUTH.format("10.0.0.1", FORMER), False, FORMER, "ServiceAccount/shop/pay"),
+        (
+            AUTH.format("10.0.0.1", "Token has been invalidated"),
+            False,
+            "Token has been invalidated",
+            "",
+        ),
+        (OLD_AUTH.format("Token has been invalidated"), False, "Token has been invalidated", ""),
+        (
+            OLD_AUTH.format("a") + AUTH.format("10.0.0.1", "b") + OLD_AUTH.format("c"),
+            False,
+            "b",
+            "",
+        ),
+        (AUTH.format("10.0.0.7", FORMER), False, "", ""),
+        (AUTH.format("10.0.0.1", FORMER), True, "", ""),
+        ("", False, "", ""),
+    ],
+)
+def test_why_istiod_refuses_a_token(log: str, ready: bool, reason: str, account: str) -> None:
+    found = proxy_token_refusal.run(
+        view(
+            pod("istiod-1", "istio-system", labels={"app": "istiod"}),
+            pod("cart-1", ready=ready),
+            logs={("istio-system", "istiod-1", "discovery"): log},
+        ),
+        ProxySubject("shop", "cart-1"),
+    )
+    assert (found.reason, found.account) == (reason, account)
+    assert found.said == (f"; istiod says why: {reason}" if reason else "")
 
 
 @pytest.mark.parametrize(
