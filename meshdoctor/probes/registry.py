@@ -87,6 +87,7 @@ from meshdoctor.probes.server_log import server_log
 from meshdoctor.probes.service_callback import service_callback
 from meshdoctor.probes.service_endpoints import service_endpoints
 from meshdoctor.probes.service_load_balancer import service_load_balancer
+from meshdoctor.probes.service_local_endpoints import service_local_endpoints
 from meshdoctor.probes.signing_requests import signing_requests
 from meshdoctor.probes.sync_overview import sync_overview
 from meshdoctor.probes.validation import validation
@@ -193,6 +194,7 @@ PROBES: tuple[Probe, ...] = (
     service_callback,
     service_endpoints,
     service_load_balancer,
+    service_local_endpoints,
     signing_requests,
     sync_overview,
     validation,

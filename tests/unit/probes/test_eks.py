@@ -22,6 +22,7 @@ from meshdoctor.probes.edge_exposure import EdgeExposure, edge_exposure
 from meshdoctor.probes.edge_external import EdgeExternal, edge_external
 from meshdoctor.probes.edge_hairpin import EdgeHairpin, edge_hairpin
 from meshdoctor.probes.service_load_balancer import ServiceLoadBalancer, service_load_balancer
+from meshdoctor.probes.service_local_endpoints import service_local_endpoints
 from meshdoctor.probes.way_to_istiod import WayToIstiod, proxy_way_to_istiod
 from tests.unit.world import world
 
@@ -134,6 +135,60 @@ def balanced(text: str, **more: object) -> ServiceLoadBalancer:
     found = service_load_balancer.run(view, ServiceSubject("ingress", "gw"))
     assert isinstance(found, ServiceLoadBalancer)
     return found
+
+
+KUBE_PROXY = """
+---
+kind: Pod
+apiVersion: v1
+metadata:
+  name: kube-proxy-x
+  namespace: kube-system
+  labels: {k8s-app: kube-proxy}
+  ownerReferences: [{kind: DaemonSet, name: kube-proxy, controller: true}]
+spec: {nodeName: n1.internal, containers: [{name: kube-proxy}]}
+status: {phase: Running}
+---
+{kind: Node, apiVersion: v1, metadata: {name: n1.internal}}
+"""
+NODE_LOST = 'E1119 1 node.go:125] Failed to retrieve node info: nodes "n1.corp" not found\n'
+NODE_LOST_NEWER = (
+    'E1119 1 node.go:161] "Failed to retrieve node info" err="nodes \\"n1.corp\\" not found"\n'
+)
+NODE_FOUND = 'I1119 1 node.go:136] "Successfully retrieved NodeIPs" NodeIPs=["10.0.0.1"]\n'
+
+
+@pytest.mark.parametrize(
+    ("policy", "log", "unknown"),
+    [
+        ("Local", NODE_LOST, "n1.corp"),
+        ("Local", NODE_LOST_NEWER, "n1.corp"),
+        ("Local", NODE_LOST + NODE_FOUND, ""),
+        ("Local", NODE_LOST.replace("n1.corp", "n1.internal"), ""),
+        ("Local", NODE_LOST.replace('nodes "n1.corp" not found', "dial tcp: i/o timeout"), ""),
+        ("Local", "", ""),
+        ("Cluster", NODE_LOST, ""),
+    ],
+)
+def test_kube_proxy_that_does_not_find_its_node(policy: str, log: str, unknown: str) -> None:
+    text = (
+        KUBE_PROXY
+        + f"""
+---
+kind: Service
+apiVersion: v1
+metadata: {{name: gw, namespace: ingress}}
+spec: {{type: LoadBalancer, externalTrafficPolicy: {policy}, ports: [{{port: 80}}]}}
+"""
+    )
+    logs = {("kube-system", "kube-proxy-x", "kube-proxy"): log}
+    found = service_local_endpoints.run(world(text, logs=logs), ServiceSubject("ingress", "gw"))
+    assert (found.local, found.unknown) == (policy == "Local", unknown)
+    assert found.node == ("n1.internal" if unknown else "")
+    if policy == "Local":
+        assert found.proxy == "DaemonSet/kube-system/kube-proxy"
+        unread = service_local_endpoints.run(world(text), ServiceSubject("ingress", "gw"))
+        assert isinstance(unread.unknown, Unavailable)
 
 
 def test_load_balancer() -> None:
