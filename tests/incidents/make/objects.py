@@ -42,6 +42,7 @@ _API = {
     "EnvoyFilter": "networking.istio.io/v1alpha3",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
     "ListenerSet": "gateway.networking.k8s.io/v1",
+    "TLSRoute": "gateway.networking.k8s.io/v1alpha2",
 }
 
 

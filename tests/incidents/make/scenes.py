@@ -14,6 +14,7 @@ from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
 from tests.incidents.make.scenes_posted_setup import POSTED_SETUP
+from tests.incidents.make.scenes_posted_upgrades import POSTED_UPGRADES
 from tests.incidents.make.world import Pod, World, at, whole
 
 CALL = {"method": "POST", "path": "/v1/entries", "host": "ledger.payments:8080"}
@@ -254,4 +255,5 @@ SCENES = (
     *POSTED_REQUESTS,
     *POSTED_ROUTES,
     *POSTED_SETUP,
+    *POSTED_UPGRADES,
 )
