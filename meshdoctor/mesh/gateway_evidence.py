@@ -13,7 +13,7 @@ from meshdoctor.mesh.services import host_matches
 
 class Seen(Struct, frozen=True, kw_only=True):
     """`unserved`: refused with an SNI that no server has; `mesh`: refused with a mesh SNI
-    (east-west); `reused`: HTTP/2 404s for a host over a connection made for another; `nameless`:
+    (east-west); `reused`: 404s for a host over a connection made for another; `nameless`:
     refused without SNI, plaintext or TLS that names no host; `named`: a connection with SNI was
     served."""
 
@@ -55,8 +55,7 @@ def judge(lines: Iterable[Line], servers: Iterable[TlsServer]) -> Seen:
 def _reused(line: Line, servers: tuple[TlsServer, ...]) -> bool:
     host = line.authority.rsplit(":", 1)[0].lower()
     return (
-        line.protocol == "HTTP/2"
-        and line.code == 404
+        line.code == 404
         and "NR" in line.flags
         and bool(line.server_name)
         and line.server_name.lower() != host

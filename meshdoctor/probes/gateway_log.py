@@ -40,7 +40,7 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
     mesh_sni: Annotated[Fact[str], "that SNI", OBSERVED]
     mesh_service: Annotated[Fact[Ref], "the service it names"]
     mesh_exists: Annotated[Fact[bool], "that service exists here"]
-    reused: Annotated[Fact[int], "HTTP/2 404 for a host over another host's connection", OBSERVED]
+    reused: Annotated[Fact[int], "404 for a host over another host's connection", OBSERVED]
     reused_host: Annotated[Fact[str], "that host", OBSERVED]
     reused_sni: Annotated[Fact[str], "the host that the connection was made for", OBSERVED]
     reused_gateway: Annotated[Fact[Ref], "the Gateway with a server for the first host"]

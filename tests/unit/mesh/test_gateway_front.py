@@ -160,6 +160,8 @@ def test_log() -> None:
     assert (len(seen.unserved), seen.sni) == (1, "c.x.com")
     assert mesh_service(seen.mesh_sni) == ("shop", "pay", 80)
     assert [line.authority for line in seen.reused] == ["b.x.com"]
+    older = parse(REUSED.format(host="b.x.com").replace("HTTP/2", "HTTP/1.1")).lines
+    assert len(judge(older, SERVERS).reused) == 1
     assert mesh_service("nonsense") == ("", "", 0)
     assert len(seen.nameless) == 1 and seen.named
     assert not judge(parse(NR.format(sni="a.x.com")).lines, SERVERS).named
