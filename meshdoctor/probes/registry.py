@@ -84,7 +84,7 @@ from meshdoctor.probes.proxy_warming import proxy_warming
 from meshdoctor.probes.proxy_xds_log import proxy_xds_log
 from meshdoctor.probes.refusals import refusals
 from meshdoctor.probes.server_log import server_log
-from meshdoctor.probes.service_callback import service_callback
+from meshdoctor.probes.service_callback import service_callback, service_callback_log
 from meshdoctor.probes.service_endpoints import service_endpoints
 from meshdoctor.probes.service_load_balancer import service_load_balancer
 from meshdoctor.probes.service_local_endpoints import service_local_endpoints
@@ -192,6 +192,7 @@ PROBES: tuple[Probe, ...] = (
     refused_peers,
     server_log,
     service_callback,
+    service_callback_log,
     service_endpoints,
     service_load_balancer,
     service_local_endpoints,

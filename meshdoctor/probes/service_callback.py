@@ -6,6 +6,8 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import capture
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh.access_logging import SERVER
 from meshdoctor.mesh.ambient import redirection
 from meshdoctor.mesh.peer_authentication import Ruling
 from meshdoctor.mesh.services import port_of, target_port
@@ -15,7 +17,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import APIService, Pod, Service, WebhookConfiguration
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import MissingError
-from meshdoctor.probes import reading
+from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.view import View, attempt, known, probe
 
 KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
@@ -41,6 +43,16 @@ class ServiceCallback(Struct, frozen=True, kw_only=True):
     message: Annotated[Fact[str], "what it says", OBSERVED]
 
 
+class CallbackLog(Struct, frozen=True, kw_only=True):
+    """What the pods' sidecars logged of the API server's calls."""
+
+    refused: Annotated[
+        Fact[int], "TLS for the service's own name that matched no filter chain", OBSERVED
+    ]
+    server_name: Annotated[Fact[str], "the name that the API server asks for (SNI)"]
+    target: Annotated[Fact[str], "the workload as kubectl takes it, kind/name"]
+
+
 @probe(
     "service-callback",
     subject=SubjectKind.SERVICE,
@@ -58,6 +70,35 @@ def service_callback(view: View, subject: ServiceSubject) -> ServiceCallback:
     pod = next((p for p in reading.pods_of_service(view, service) if _taker(p)), None)
     inner = target_port(port, pod) if port is not None else number
     return _facts(service, caller, number, inner, pod, _ruling(view, pod, inner), api)
+
+
+@probe(
+    "service-callback-log",
+    subject=SubjectKind.SERVICE,
+    reads=(
+        *("APIService", "ConfigMap", "DaemonSet", "Deployment", "Job", "Pod", "Service"),
+        *("StatefulSet", "Telemetry", "log", *KINDS),
+    ),
+    costly=True,
+)
+def service_callback_log(view: View, subject: ServiceSubject) -> CallbackLog:
+    """Does the pods' own sidecar refuse the API server?
+
+    The API server checks the certificate of NAME.NAMESPACE.svc and sends that name; TLS that is
+    not Istio's matches no filter chain of a STRICT port.
+    """
+    service = reading.service(view, subject)
+    name = f"{subject.name}.{subject.namespace}.svc"
+    called = (subject.namespace, subject.name) in _callers(view)
+    pods = reading.pods_of_service(view, service) if service is not None and called else ()
+    pod = next((p for p in pods if is_sidecar(p)), None)
+    if pod is None:
+        return CallbackLog(refused=0, server_name=name, target="")
+    workload = reading.workload(view, owner_of(pod))
+    logs = proxy_logs.read(view, workload, SERVER)
+    lines = logs.lines(lambda log: log.lines)
+    refused = ev.count(lines, lambda ln: ev.refused(ln) and ln.server_name.lower() == name.lower())
+    return CallbackLog(refused=logs.seen(refused), server_name=name, target=workload.target)
 
 
 Caller = tuple[str, int, APIService | None]

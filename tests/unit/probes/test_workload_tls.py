@@ -4,7 +4,12 @@ import pytest
 
 from meshdoctor.model.subjects import ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, ForbiddenError
-from meshdoctor.probes.service_callback import ServiceCallback, service_callback
+from meshdoctor.probes.service_callback import (
+    CallbackLog,
+    ServiceCallback,
+    service_callback,
+    service_callback_log,
+)
 from meshdoctor.probes.view import View
 from meshdoctor.probes.workload_callers import WorkloadCallers, workload_callers
 from meshdoctor.probes.workload_refused import (
@@ -246,6 +251,24 @@ def test_callbacks_of_the_api_server() -> None:
     assert callback(pod() + SERVICE + STRICT).caller == ""
     assert not callback(pod(proxy=False) + SERVICE + STRICT + API).sidecar
     assert callback(pod() + SERVICE + HOOK + API).caller == "ValidatingWebhookConfiguration//pay"
+
+
+def test_refused_calls_of_the_api_server() -> None:
+    text = (
+        '[2026-11-18T09:24:00.313Z] "- - -" 0 NR filter_chain_not_found - "-" 0 0 1 - "-" "-" "-" '
+        '"-" "-" - - 10.0.1.2:8080 10.0.9.9:50178 pay.shop.svc -\n'
+    )
+    log = ("shop", "pay-1", "istio-proxy")
+
+    def refused(objects: str, text: str = text) -> object:
+        view = world(objects, logs={log: text})
+        found = service_callback_log.run(view, ServiceSubject("shop", "pay"))
+        assert isinstance(found, CallbackLog) and found.server_name == "pay.shop.svc"
+        return found.refused
+
+    assert refused(pod() + SERVICE + HOOK) == 1
+    assert refused(pod() + SERVICE + HOOK, text.replace("pay.shop.svc", "-")) == 0
+    assert refused(pod() + SERVICE) == refused(pod(proxy=False) + SERVICE + HOOK) == 0
 
 
 def test_callbacks_of_pods_in_ambient() -> None:
