@@ -27,6 +27,12 @@ _BY_PEER = pattern(
 """The other side hung up, or answered without TLS: nothing of the application's own."""
 
 
+_NO_TLS = pattern(
+    r"wrong[ _]version[ _]number|first record does not look like a TLS handshake"
+    r"|unsupported or unrecognized SSL message|SSL_ERROR_RX_RECORD_TOO_LONG|packet length too long",
+    re.IGNORECASE,
+)
+
 _NO_TOKEN = pattern(
     r"\b(?:no|missing|without|absent|lacks?|empty)\b.{0,40}?"
     r"\b(?:authorization|bearer|access[ _-]?token|token|jwt)\b"
@@ -44,6 +50,15 @@ def misses_token(text: str) -> str:
     """
     found = [line for line in lines(text) if _NO_TOKEN.search(line[:2000])]
     return clean(found[-1]) if found else ""
+
+
+def no_tls(text: str) -> int:
+    """How many lines tell that the application began TLS and was answered in something else.
+
+    >>> no_tls("ssl.SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
+    1
+    """
+    return sum(1 for line in lines(text) if _NO_TLS.search(line[:2000]))
 
 
 def tls_failures(text: str) -> tuple[str, ...]:

@@ -29,12 +29,14 @@ from meshdoctor.mesh.services import port_of, target_port
 from meshdoctor.mesh.visibility import Scope, Sight, scope
 from meshdoctor.mesh.workloads import proxy_type, tls_mode_label
 from meshdoctor.model.istio import (
+    ClientTls,
     DestinationRule,
     MeshConfig,
 )
 from meshdoctor.model.kubernetes import Pod
 
 REDIRECTION = "ambient.istio.io/redirection"
+_ORIGINATES = (client_tls.SIMPLE, client_tls.MUTUAL)
 
 
 class BadSubset(Struct, frozen=True, kw_only=True):
@@ -72,6 +74,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     works_without_rule: bool
     works_without_port: bool
     hidden_rule: Merged | None
+    hidden_mode: str
     works_unshadowed: bool
     bad_subsets: tuple[BadSubset, ...]
     app_tls: bool
@@ -81,18 +84,33 @@ class Judged(Struct, frozen=True, kw_only=True):
     server_target: str
 
     @property
-    def top_mode(self) -> str:
-        """The tls mode at the top of the rule in force; "" when it says none."""
+    def top_tls(self) -> ClientTls | None:
+        """The tls block at the top of the rule in force."""
         chosen = self.ruling.chosen
-        top = chosen.policy.tls if chosen is not None and chosen.policy is not None else None
-        return top.mode if top is not None else ""
+        return chosen.policy.tls if chosen is not None and chosen.policy is not None else None
+
+    @property
+    def top_mode(self) -> str:
+        """Its mode; "" when there is none."""
+        return self.top_tls.mode if self.top_tls is not None else ""
 
     @property
     def port_guilty(self) -> bool:
         """Whether the rule's entry for the port breaks what its top would have made work."""
         if self.external and self.ruling.port_reset:
-            return self.top_mode in (client_tls.SIMPLE, client_tls.MUTUAL)
-        return self.applies and not self.outcome.works and self.works_without_port
+            return self.top_mode in _ORIGINATES
+        return self._broken and self.works_without_port
+
+    @property
+    def shadow_guilty(self) -> bool:
+        """Whether the rule that the client namespace's own hides would have made it work."""
+        if self.external and self.hidden_rule is not None:
+            return not self.ruling.mode and self.hidden_mode in _ORIGINATES
+        return self._broken and self.hidden_rule is not None and self.works_unshadowed
+
+    @property
+    def _broken(self) -> bool:
+        return self.applies and not self.outcome.works
 
     @property
     def server_first(self) -> bool:
@@ -129,6 +147,7 @@ def judge(given: Given) -> Judged:
     side = replace(side, rule=ruling if side.has_proxy else ClientTlsRuling())
     outcome = mtls.predict(side, server)
     hidden = _hidden_rule(given, client, chosen)
+    unshadowed = client_tls.ruling(hidden, client, given.port)
     meshed, unmeshed = _endpoints(given)
     return Judged(
         host=host_of(given),
@@ -159,9 +178,8 @@ def judge(given: Given) -> Judged:
         works_without_rule=mtls.predict(replace(side, rule=ClientTlsRuling()), server).works,
         works_without_port=_without_port(chosen, client, given.port, side, server),
         hidden_rule=hidden,
-        works_unshadowed=mtls.predict(
-            replace(side, rule=client_tls.ruling(hidden, client, given.port)), server
-        ).works,
+        hidden_mode=unshadowed.mode,
+        works_unshadowed=mtls.predict(replace(side, rule=unshadowed), server).works,
         bad_subsets=_bad_subsets(chosen, client, given.port, side, server),
         app_tls=server_pod is not None and serves_tls(server_pod, port),
         client_pod=client_pod.name if client_pod is not None else "",

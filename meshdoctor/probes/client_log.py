@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import edge_evidence as ev
-from meshdoctor.mesh import tls_errors
+from meshdoctor.mesh import idle_connections, tls_errors
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.edge_target import target
@@ -53,6 +53,10 @@ class ClientLog(Struct, frozen=True, kw_only=True):
     ]
     tls_name: Annotated[Fact[str], "BoringSSL's name of that error", OBSERVED]
     closed: Annotated[Fact[int], "UC: the upstream closed the connection", OBSERVED]
+    idle_closed: Annotated[
+        Fact[int], "of them on a connection that had answered before and lain idle", OBSERVED
+    ]
+    idle: Annotated[Fact[int], "the shortest such idle time, in seconds", OBSERVED]
     reset: Annotated[Fact[int], "UR: the upstream reset the request", OBSERVED]
     refused: Annotated[Fact[int], "UF: connection refused", OBSERVED]
     timeouts: Annotated[Fact[int], "UF: the connection timed out", OBSERVED]
@@ -156,6 +160,7 @@ def _facts(logs: proxy_logs.ProxyLogs, of: Of, not_http: Of, handed_on: Of) -> C
     def text(value: str) -> Fact[str]:
         return logs.seen(clean(value))
 
+    idle = idle_connections.cut_off(lines)
     first, last = ev.span(bad)
     none = Unavailable(reason=Reason.NOT_FOUND, what="failed lines at the client's proxy")
     return ClientLog(
@@ -178,6 +183,8 @@ def _facts(logs: proxy_logs.ProxyLogs, of: Of, not_http: Of, handed_on: Of) -> C
         ),
         tls_name=text(ev.most_common(tls_errors.reason(ev.text_of(line)) for line in tls_lines)),
         closed=flag("UC"),
+        idle_closed=logs.seen(len(idle)),
+        idle=logs.seen(idle_connections.shortest(idle)),
         reset=flag("UR"),
         refused=connect("refused"),
         timeouts=connect("timeout"),

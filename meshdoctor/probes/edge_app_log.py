@@ -19,6 +19,7 @@ class EdgeAppLog(Struct, frozen=True, kw_only=True):
     """The application's own words; a TLS failure there is beyond the proxies."""
 
     tls_failures: Annotated[Fact[int], "lines that tell of a TLS failure of the app", OBSERVED]
+    no_tls: Annotated[Fact[int], "lines that tell that its TLS was answered without", OBSERVED]
     line: Annotated[Fact[str], "the last of them", OBSERVED]
     pod: Annotated[Fact[str], "the pod that logged it"]
     container: Annotated[Fact[str], "its container"]
@@ -42,7 +43,7 @@ def _read(view: View, workload: WorkloadPods) -> EdgeAppLog:
     found: tuple[str, ...] = ()
     where = ("", "")
     failed: EvidenceError | None = None
-    read = 0
+    read = plain = 0
     for pod in list(reversed(workload.pods))[:PODS_READ]:
         for container in app_containers(pod):
             try:
@@ -51,6 +52,7 @@ def _read(view: View, workload: WorkloadPods) -> EdgeAppLog:
                 failed = error
                 continue
             read += 1
+            plain += app_log.no_tls(text)
             lines = app_log.tls_failures(text)
             if lines and not found:
                 where = (pod.name, container.name)
@@ -58,5 +60,9 @@ def _read(view: View, workload: WorkloadPods) -> EdgeAppLog:
     if not read and failed is not None:
         raise failed
     return EdgeAppLog(
-        tls_failures=len(found), line=found[-1] if found else "", pod=where[0], container=where[1]
+        tls_failures=len(found),
+        no_tls=plain,
+        line=found[-1] if found else "",
+        pod=where[0],
+        container=where[1],
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from meshdoctor.mesh.client_tls import SUBSET, tls_path
 from meshdoctor.mesh.edge_tls import BadSubset, Judged
@@ -48,6 +48,7 @@ class EdgeTls(Struct, frozen=True, kw_only=True):
     rule_guilty: Annotated[Fact[bool], "without the rule the two would talk"]
     port_reset: Annotated[Fact[bool], "the rule's entry for this port drops the tls above it"]
     port_guilty: Annotated[Fact[bool], "without the rule's entry for this port they would talk"]
+    port_patch: Annotated[Fact[str], "JSON patch that repeats that tls in the port's entry"]
     shadowed: Annotated[Fact[Ref], "the rule that the client namespace's rule takes the place of"]
     shadow_guilty: Annotated[Fact[bool], "with the shadowed rule the two would talk"]
     chosen: Annotated[Fact[Ref], "the DestinationRule in force, whatever it says"]
@@ -129,6 +130,13 @@ def _subset_patch(bad: tuple[BadSubset, ...], edge: EdgeSubject) -> str:
     return f"[{','.join(steps)}]" if steps else ""
 
 
+def _port_patch(j: Judged, port: int) -> str:
+    if not j.ruling.port_reset or j.top_tls is None or j.ruling.rule is None:
+        return ""
+    path = tls_path(j.ruling.rule, j.ruling.level, port)
+    return json.encode([{"op": "add", "path": path, "value": j.top_tls}]).decode() if path else ""
+
+
 def _service(edge: EdgeSubject) -> Ref:
     found = edge.service
     return Ref(f"Service/{found.namespace}/{found.name}" if found is not None else "")
@@ -165,8 +173,9 @@ def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref) -> EdgeTls:
         rule_guilty=fails and j.works_without_rule,
         port_reset=j.ruling.port_reset,
         port_guilty=j.port_guilty,
+        port_patch=_port_patch(j, edge.port),
         shadowed=_ref(j.hidden_rule.first if j.hidden_rule else None),
-        shadow_guilty=fails and j.hidden_rule is not None and j.works_unshadowed,
+        shadow_guilty=j.shadow_guilty,
         chosen=_ref(chosen.first if chosen else None),
         chosen_name=chosen.first.name if chosen else "",
         chosen_namespace=chosen.first.namespace if chosen else "",

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh import idle_connections
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.access_logging import SERVER
 from meshdoctor.mesh.edge_target import peers, target
@@ -48,6 +49,10 @@ class ServerLog(Struct, frozen=True, kw_only=True):
     app_patience: Annotated[
         Fact[int], "seconds after which it did so, the same each time; 0: no such", OBSERVED
     ]
+    app_idle_closed: Annotated[
+        Fact[int], "of them on a connection that had answered before and lain idle", OBSERVED
+    ]
+    app_idle: Annotated[Fact[int], "the shortest such idle time, in seconds", OBSERVED]
     app_reset: Annotated[Fact[int], "UR: the application reset the request", OBSERVED]
     protocol_errors: Annotated[Fact[int], "UPE: the application broke the protocol", OBSERVED]
     bad_requests: Annotated[Fact[int], "DPE: bytes that are no HTTP, such as TLS", OBSERVED]
@@ -147,6 +152,9 @@ def _facts(
     def ext_authz(error: bool) -> Fact[int]:
         return n(lambda ln: "UAEX" in ln.flags and ("ext_authz_error" in ln.details) is error)
 
+    cut = idle_connections.cut_off(everyone)
+    mine = {id(line) for line in lines}
+    idle = [one for one in cut if id(one.line) in mine]
     first, last = ev.span(refused_any)
     none = Unavailable(reason=Reason.NOT_FOUND, what="such lines at the server's proxy")
     return ServerLog(
@@ -176,6 +184,8 @@ def _facts(
         app_timeouts=n(lambda line: ev.connect_word(line) == "timeout"),
         app_closed=n(lambda line: "UC" in line.flags),
         app_patience=of_client(ev.same_wait(line for line in calls if "UC" in line.flags)),
+        app_idle_closed=of_client(len(idle)),
+        app_idle=of_client(idle_connections.shortest(idle)),
         app_reset=n(lambda line: "UR" in line.flags),
         protocol_errors=n(lambda line: "UPE" in line.flags),
         bad_requests=n(lambda line: "DPE" in line.flags),

@@ -39,6 +39,16 @@ def test_the_other_side_that_hangs_up_is_no_failure_of_the_application(line: str
     assert app_log.tls_failures(line) == ()
 
 
+def test_tls_that_is_answered_without_tls() -> None:
+    text = (
+        "requests.exceptions.SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number\n"
+        "tls: first record does not look like a TLS handshake\n"
+        "javax.net.ssl.SSLException: Unsupported or unrecognized SSL message\n"
+        "tls: bad certificate\n"
+    )
+    assert app_log.no_tls(text) == 3
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [

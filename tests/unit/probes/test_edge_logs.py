@@ -94,6 +94,22 @@ def test_client_failures() -> None:
     assert facts.upstream == "10.0.0.2:8080" and facts.working_upstreams == 1
 
 
+def test_idle_connections_that_the_upstream_closed() -> None:
+    later = UC.replace("09:24:00", "09:24:07")
+    facts = of_client(mesh(OK + later, ""))
+    assert (facts.closed, facts.idle_closed, facts.idle) == (1, 1, 7)
+    inside = "inbound|8080|| 127.0.0.6:5 10.0.0.2:8080 {}:7"
+    there = "outbound|80||pay.shop.svc.cluster.local 10.0.0.1:5 172.20.0.9:80 10.0.0.1:6"
+    # The connection to the application serves all callers; the call cut off was this client's.
+    text = OK.replace(there, inside.format("10.0.0.9")) + later.replace(
+        there, inside.format("10.0.0.1")
+    )
+    seen = of_server(mesh("", text))
+    assert (seen.app_closed, seen.app_idle_closed, seen.app_idle) == (1, 1, 7)
+    other = of_server(mesh("", text.replace("10.0.0.1:7", "10.0.0.8:7")))
+    assert (other.app_closed, other.app_idle_closed) == (0, 0)
+
+
 def test_silence_with_access_logging_on_is_known() -> None:
     assert of_client(mesh(AGENT, "")).failures == 0
     assert of_server(mesh("", AGENT)).refused == 0
