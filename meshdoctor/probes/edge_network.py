@@ -142,4 +142,4 @@ def _filters(view: View, given: Given) -> tuple[EnvoyFilter, ...]:
         found += tls_parameters.touches_tls(
             there, end.subject.namespace, end.labels, root, server=server
         )
-    return tuple(dict.fromkeys(found))
+    return tuple({one.ref: one for one in found}.values())

@@ -6,6 +6,7 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import EdgeSubject, Request, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, ForbiddenError
 from meshdoctor.probes.edge_caller import Caller, caller
+from meshdoctor.probes.edge_network import EdgeTlsExtras, edge_tls_extras
 from meshdoctor.probes.edge_tls import EdgeTls, edge_tls
 from tests.unit.world import world
 
@@ -216,13 +217,63 @@ metadata: {name: ext, namespace: web}
 spec:
   host: api.example.com
   trafficPolicy:
-    tls: {mode: SIMPLE}
+    tls: {mode: SIMPLE, sni: api.example.com}
     portLevelSettings: [{port: {number: 443}, connectionPool: {tcp: {maxConnections: 9}}}]
 """
     subject = EdgeSubject(client=CART, server=None, host="api.example.com", port=443)
     f = facts(pod("web", "cart", "10.0.1.1") + outside, subject)
     assert f.port_reset and f.port_guilty and f.top_mode == "SIMPLE" and f.external
     assert f.rule_path == "/spec/trafficPolicy/portLevelSettings/0/tls"
+    assert f.port_patch == (
+        '[{"op":"add","path":"/spec/trafficPolicy/portLevelSettings/0/tls",'
+        '"value":{"mode":"SIMPLE","sni":"api.example.com"}}]'
+    )
+
+
+def test_a_rule_of_the_clients_own_hides_the_tls_of_a_host_outside() -> None:
+    outside = """
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ext, namespace: shared}
+spec: {hosts: [api.example.com], location: MESH_EXTERNAL, ports: [{number: 80, name: http}]}
+"""
+    shared = rule("shared", "SIMPLE", "api.example.com")
+    pool = """
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: pool, namespace: web}
+spec: {host: api.example.com, trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}
+"""
+    subject = EdgeSubject(client=CART, server=None, host="api.example.com", port=80)
+    client = pod("web", "cart", "10.0.1.1") + outside
+    f = facts(client + shared + pool, subject)
+    assert (f.shadow_guilty, f.shadowed) == (True, "DestinationRule/shared/pay-shared")
+    assert f.chosen == "DestinationRule/web/pool"
+    # A rule that begins TLS too hides nothing, nor does one that hides a rule without TLS.
+    own = rule("web", "SIMPLE", "api.example.com")
+    assert not facts(client + shared + own, subject).shadow_guilty
+    plain = rule("shared", "DISABLE", "api.example.com")
+    assert not facts(client + plain + pool, subject).shadow_guilty
+
+
+def test_a_filter_at_both_ends_is_told_once() -> None:
+    filters = """
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: old-client, namespace: istio-system}
+spec:
+  configPatches:
+  - applyTo: FILTER_CHAIN
+    patch: {operation: MERGE, value: {transport_socket: {name: envoy.transport_sockets.tls}}}
+  - applyTo: CLUSTER
+    patch: {operation: MERGE, value: {transport_socket: {name: envoy.transport_sockets.tls}}}
+"""
+    found = edge_tls_extras.run(world(BOTH + filters), edge())
+    assert isinstance(found, EdgeTlsExtras)
+    assert (found.filter, found.filters) == ("EnvoyFilter/istio-system/old-client", 1)
 
 
 def test_one_bare_endpoint_of_a_headless_service() -> None:
