@@ -2,8 +2,12 @@
 
 Standard library only, one process, one thread per connection:
 
---http PORT      answers 200 with its name; /status/CODE, /delay/SECONDS, /close, /headers
---https PORT     the same behind TLS (needs --cert)
+--http PORT      answers 200 with its name; /status/CODE, /delay/SECONDS, /close, /headers,
+                 /twice (names its Transfer-Encoding twice)
+--https PORT     the same behind TLS (needs --cert, or --cert and --key); plain HTTP is answered 400
+--only NAME      refuses TLS for any other server name
+--keep-alive S   closes a connection that was idle for S seconds, half a second after it gave it up
+--patience S     closes a connection whose request takes longer than S seconds
 --tcp PORT       sends back each line with its name in front
 --greet PORT     speaks first, as MySQL and SMTP do
 --bind ADDRESS   listens on that address only
@@ -18,6 +22,7 @@ import argparse
 import http.server
 import json
 import os
+import select
 import signal
 import socket
 import socketserver
@@ -27,6 +32,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 OPTIONS = argparse.Namespace()
 STARTED = time.monotonic()
@@ -54,10 +60,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif parts[0] == "status" and len(parts) > 1 and parts[1].isdigit():
             code = int(parts[1])
         elif parts[0] == "delay" and len(parts) > 1:
-            time.sleep(min(float(parts[1]), 60))
+            wanted = min(float(parts[1]), 60)
+            if 0 < OPTIONS.patience < wanted:
+                time.sleep(OPTIONS.patience)
+                self.hang_up()
+                return
+            time.sleep(wanted)
         elif parts[0] == "close":
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+            self.hang_up()
+            return
+        elif parts[0] == "twice":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"transfer-encoding: chunked\r\n" * 2)
+            self.wfile.write(b"\r\n4\r\nhalf\r\n0\r\n\r\n")
             return
         body = f"{OPTIONS.name}\n"
         if parts[0] == "headers":
@@ -73,6 +87,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = answer
+
+    def hang_up(self) -> None:
+        """Close the connection in the middle of a request."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_one_request(self) -> None:
+        """One request, unless none comes for so long that the connection is given up."""
+        if (
+            OPTIONS.keep_alive
+            and not select.select([self.connection], [], [], OPTIONS.keep_alive)[0]
+        ):
+            time.sleep(0.5)
+            self.hang_up()
+            return
+        super().handle_one_request()
 
     def log_message(self, format: str, *args: object) -> None:
         """One line for each request but the probes' own."""
@@ -90,6 +120,41 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """A connection that breaks is one log line, as in any server."""
         say(f"error on connection from {client_address}: {sys.exc_info()[1]}")
+
+
+class TlsServer(Server):
+    """Speaks TLS; plain HTTP is answered as nginx and Go do."""
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Look at the first byte, then serve."""
+        try:
+            request.settimeout(10)
+            if request.recv(1, socket.MSG_PEEK) not in (b"\x16", b""):
+                text = b"Client sent an HTTP request to an HTTPS server.\n"
+                head = f"HTTP/1.1 400 Bad Request\r\ncontent-length: {len(text)}\r\n"
+                request.recv(65536)
+                request.sendall(head.encode() + b"connection: close\r\n\r\n" + text)
+                self.shutdown_request(request)
+                return
+            request = server_context().wrap_socket(request, server_side=True)
+        except OSError as error:
+            say(f"http: TLS handshake error from {client_address[0]}: {error}")
+            self.shutdown_request(request)
+            return
+        super().process_request_thread(request, client_address)
+
+
+def server_context() -> ssl.SSLContext:
+    """The TLS of this application."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(OPTIONS.cert, OPTIONS.key or None)
+
+    def named(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> int | None:
+        known = not OPTIONS.only or name == OPTIONS.only
+        return None if known else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+
+    context.sni_callback = named
+    return context
 
 
 class Echo(socketserver.StreamRequestHandler):
@@ -155,6 +220,10 @@ def main() -> None:
     parser.add_argument("--answer", type=int, default=200)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--cert", default="")
+    parser.add_argument("--key", default="")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--keep-alive", type=float, default=0)
+    parser.add_argument("--patience", type=float, default=0)
     parser.add_argument("--jwks", default="")
     parser.add_argument("--call", action="append", default=[])
     parser.add_argument("--every", type=float, default=3.0)
@@ -163,13 +232,7 @@ def main() -> None:
     for port in OPTIONS.http:
         serve(Server((OPTIONS.bind, port), Handler))
     for port in OPTIONS.https:
-        server = Server((OPTIONS.bind, port), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(OPTIONS.cert)
-        server.socket = context.wrap_socket(
-            server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        serve(server)
+        serve(TlsServer((OPTIONS.bind, port), Handler))
     for port in OPTIONS.tcp:
         serve(TcpServer((OPTIONS.bind, port), Echo))
     for port in OPTIONS.greet:

@@ -5,6 +5,7 @@ Runs inside a pod's network namespace as an ordinary user; standard library only
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
@@ -50,7 +51,10 @@ def web(spec: dict[str, object], timeout: float) -> dict[str, object]:
     headers.update(extra if isinstance(extra, dict) else {})
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
+        trust = spec.get("trust")
         context = ssl._create_unverified_context()
+        if trust:
+            context = ssl.create_default_context(cadata=base64.b64decode(str(trust)).decode())
         name = str(spec.get("sni") or host)
         raw = socket.create_connection((host, port or 443), timeout)
         connection = http.client.HTTPSConnection(host, port or 443, timeout=timeout)

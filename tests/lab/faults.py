@@ -14,8 +14,11 @@ inject:                                # steps, in order:
 - rollout: istio-system                #   wait until a namespace's Deployments are complete
 - freeze: shop/web                     #   its proxy (agent and Envoy) stands still; thaw: goes on
 - inside: {pod: shop/web, run: [...]}  #   a program in the network of its pod (replaced later)
+- outside: {host: a.example.com, args: [...]}  # a server that is none of the mesh (app.py), with
+                                       #   a certificate of its own CA below tls/
 call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`; lab-node: the node)
                                        # `pod: shop/pay`: its address stands for POD in `url`
+                                       # `trust: "%CERT NAME%"`: it verifies that certificate
 shows: {code: 503}                     # code, error, body, slow; or run + contains/lacks
 cured: {code: 200}                     # the same once the fault is gone
 propagation: {state: waiting}          # what `meshdoctor propagation` says of it (watch.py)
@@ -27,6 +30,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -62,7 +66,7 @@ _MODULUS = (
 STEPS = frozenset(
     {
         *("apply", "create", "kubectl", "restart", "renew", "rollout", "wait"),
-        *("freeze", "thaw", "inside"),
+        *("freeze", "thaw", "inside", "outside"),
     }
 )
 
@@ -109,15 +113,15 @@ def _token(expires: int) -> str:
 
 
 @lru_cache
-def _pair(name: str) -> tuple[str, str]:
+def _pair(name: str, days: int) -> tuple[str, str]:
     """A certificate that nobody else signed and its key, as a Secret holds them."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     cert = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=30))
+        .not_valid_before(now - timedelta(days=60))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -132,15 +136,60 @@ def _pair(name: str) -> tuple[str, str]:
 
 def _filled(text: str) -> str:
     """A fault file with its tokens and keys written out."""
-    cert, key = _pair("secure.example.com")
+
+    def part(found: re.Match[str]) -> str:
+        name = found[2] or "secure.example.com"
+        return _pair(name, -1 if found[1].startswith("OLD") else 30)[found[1].endswith("KEY")]
+
     jwks = {"keys": [{"kty": "RSA", "kid": "lab", "alg": "RS256", "e": "AQAB", "n": _MODULUS}]}
-    return (
+    text = (
         text.replace("%JWKS%", json.dumps(jwks))
         .replace("%TOKEN%", _token(4102444800))
         .replace("%EXPIRED%", _token(1700000000))
-        .replace("%CERT%", cert)
-        .replace("%KEY%", key)
     )
+    return re.sub(r"%((?:OLD)?(?:CERT|KEY))(?: ([\w.*-]+))?%", part, text)
+
+
+def outsider(host: str, args: Sequence[str]) -> list[Step]:
+    """A server outside of the mesh, with a certificate of its own CA for its host."""
+    name, space = host.split(".")[0], "legacy"
+    cert, key = _pair(host, 30)
+    labels = {"app": name}
+    program = ["--name=" + name, "--cert=tls/tls.crt", "--key=tls/tls.key", *args]
+    pod = {
+        "securityContext": {
+            "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
+        },
+        "containers": [
+            {
+                "name": name,
+                "image": "lab/app:1",
+                "args": program,
+                "volumeMounts": [{"name": "tls", "mountPath": "/tls"}],
+            }
+        ],
+        "volumes": [{"name": "tls", "secret": {"secretName": name}}],
+    }
+    template = {
+        "metadata": {"labels": labels, "annotations": {"lab.meshdoctor/names": host}},
+        "spec": pod,
+    }
+    meta = {"name": name, "namespace": space}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": meta,
+            "data": {"tls.crt": cert, "tls.key": key},
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": meta,
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
+        },
+    ]
 
 
 def _check(raw: Step, path: Path) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.lab import baseline, istio, layout, netns, printed, processes, table
 from tests.lab.api import Api, Object, key_of
 from tests.lab.controlplane import kubectl
-from tests.lab.faults import Fault, Step, load
+from tests.lab.faults import Fault, Step, load, outsider
 from tests.lab.processes import LabError, run
 
 RUNS = layout.STATE / "runs"
@@ -156,6 +156,9 @@ def do(api: Api, step: Step) -> None:
     elif kind == "inside":
         place = layout.pod_namespace(*key_of(pod_of(api, value["pod"])))
         run(netns.inside(place, value["run"]))
+    elif kind == "outside":
+        do(api, {"apply": outsider(value["host"], value["args"])})
+        istio.rollout("legacy")
     else:
         raise LabError(f"unknown step {kind}")
 
