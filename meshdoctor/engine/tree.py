@@ -14,7 +14,7 @@ from meshdoctor.engine.conditions import Condition
 from meshdoctor.engine.playbook import PLACEHOLDER, Playbook, Question, Rule
 from meshdoctor.model.cause import Cause, Strength, Verdict
 from meshdoctor.model.evidence import Unavailable
-from meshdoctor.model.facts import Scalar
+from meshdoctor.model.facts import Ref, Scalar
 from meshdoctor.model.subjects import Subject
 
 NOT_SEEN = "(not seen)"
@@ -187,4 +187,6 @@ def plain(value: Scalar) -> str:
         return "true" if value else "false"
     if hasattr(value, "isoformat"):
         return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Ref):
+        return value.replace("//", "/")
     return str(value)

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from meshdoctor.engine.collect import FactSet
 from meshdoctor.engine.commands import completed_by_hand, fill_command
+from meshdoctor.engine.tree import fill
 from meshdoctor.model.evidence import Reason, Unavailable
+from meshdoctor.model.facts import Ref
 
 QUOTED = "kubectl patch x -p '{rule.patch}' -o yaml"
 
@@ -90,3 +92,10 @@ def test_by_hand_says_what_is_to_be_filled_in() -> None:
         completed_by_hand("Ask its owner.", ("<A>", "<B>"))
         == "Ask its owner. Not seen, fill in: <A>, <B>."
     )
+
+
+def test_an_object_of_the_whole_cluster_reads_as_kubectl_takes_it() -> None:
+    facts = FactSet(bound={"hook.ref": Ref("ValidatingWebhookConfiguration//guard")})
+    assert fill_command("kubectl get {hook.ref}", facts)[0].endswith("Configuration/guard")
+    facts = FactSet(bound={"hook.ref": Ref("Service/shop/guard")})
+    assert fill("{hook.ref}.", facts) == "Service/shop/guard."
