@@ -27,7 +27,7 @@ class ClientLog(Struct, frozen=True, kw_only=True):
 
     lines: Annotated[Fact[int], "access-log lines of this edge at the client's proxies", OBSERVED]
     ok: Annotated[Fact[int], "of them without any failure", OBSERVED]
-    failures: Annotated[Fact[int], "of them with a failure flag, or a code from 400", OBSERVED]
+    failures: Annotated[Fact[int], "calls with a failure flag, or a code from 400", OBSERVED]
     all_failed: Annotated[Fact[bool], "lines were seen, and every one failed", OBSERVED]
     failure: Annotated[Fact[str], "code, flags and details of the most frequent failure", OBSERVED]
     code: Annotated[Fact[int], "response code of the most frequent failure", OBSERVED]
@@ -54,7 +54,7 @@ class ClientLog(Struct, frozen=True, kw_only=True):
     tls_name: Annotated[Fact[str], "BoringSSL's name of that error", OBSERVED]
     closed: Annotated[Fact[int], "UC: the upstream closed the connection", OBSERVED]
     idle_closed: Annotated[
-        Fact[int], "of them on a connection that had answered before and lain idle", OBSERVED
+        Fact[int], "calls cut off on a connection that had answered before and lain idle", OBSERVED
     ]
     idle: Annotated[Fact[int], "the shortest such idle time, in seconds", OBSERVED]
     reset: Annotated[Fact[int], "UR: the upstream reset the request", OBSERVED]

@@ -48,6 +48,7 @@ class EgressTls(Struct, frozen=True, kw_only=True):
     target: Annotated[Fact[int], "the port dialled"]
     host: Annotated[Fact[str], "the host called"]
     client_namespace: Annotated[Fact[str], "namespace of the client"]
+    client_target: Annotated[Fact[str], "the client as kubectl and istioctl take it, kind/name"]
 
 
 @probe("egress-tls", subject=SubjectKind.EDGE, reads=(*edge_objects.READS, "Secret"))
@@ -90,6 +91,7 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         target=found.target if found is not None else 0,
         host=clean(judged.host),
         client_namespace=edge.client.namespace if edge.client is not None else "",
+        client_target=judged.client_target,
     )
 
 

@@ -44,6 +44,7 @@ class GatewayFront(Struct, frozen=True, kw_only=True):
     named: Annotated[Fact[Ref], "the first Gateway that such calls do not meet; empty: none"]
     workload: Annotated[Fact[Ref], "the workload"]
     pod: Annotated[Fact[str], "one of its pods"]
+    target: Annotated[Fact[str], "the workload as kubectl takes it, kind/name"]
     idle: Annotated[
         Fact[bool], "the run asks about it, and no Gateway or Ingress gives it a listener"
     ]
@@ -73,6 +74,7 @@ _NONE = GatewayFront(
     named=Ref(""),
     workload=Ref(""),
     pod="",
+    target="",
     idle=False,
     labels="",
     near=Ref(""),
@@ -107,6 +109,7 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
             namespace=subject.namespace,
             workload=Ref(subject.ref),
             pod=pod.name if pod is not None else "",
+            target=found.target,
         )
     gateways = tuple(g for g in view.objects("Gateway", Gateway) if gateway_pods(g, (pod,)))
     services = services_of(pod.labels, view.objects("Service", Service, pod.namespace))
@@ -124,7 +127,7 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
     ]
     servers += [(gateway.ref, server) for gateway in own for server in gt.of_k8s_gateway(gateway)]
     crossed = front.crossed(services, (*gateways, *map(front.as_gateway, own)), pod)
-    facts = _facts(subject, pod, servers, services, crossed, expects)
+    facts = _facts(subject, found.target, pod, servers, services, crossed, expects)
     before = attempt(lambda: _before(view, services))
     if isinstance(before, Unavailable):
         return replace(facts, ingress=before, nameless=before, named=before)
@@ -186,6 +189,7 @@ def _before(view: View, services: tuple[Service, ...]) -> tuple[Ingress, ...]:
 
 def _facts(
     subject: WorkloadSubject,
+    target: str,
     pod: Pod,
     servers: list[tuple[str, gt.TlsServer]],
     services: tuple[Service, ...],
@@ -212,6 +216,7 @@ def _facts(
         named=Ref(""),
         workload=Ref(subject.ref),
         pod=pod.name,
+        target=target,
         idle=False,
         labels="",
         near=Ref(""),

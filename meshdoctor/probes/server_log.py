@@ -50,7 +50,7 @@ class ServerLog(Struct, frozen=True, kw_only=True):
         Fact[int], "seconds after which it did so, the same each time; 0: no such", OBSERVED
     ]
     app_idle_closed: Annotated[
-        Fact[int], "of them on a connection that had answered before and lain idle", OBSERVED
+        Fact[int], "calls cut off on a connection that had answered before and lain idle", OBSERVED
     ]
     app_idle: Annotated[Fact[int], "the shortest such idle time, in seconds", OBSERVED]
     app_reset: Annotated[Fact[int], "UR: the application reset the request", OBSERVED]
