@@ -11,6 +11,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from meshdoctor.mesh.log_lines import Said, of
+from meshdoctor.model.patterns import pattern
 
 FAILURES = ("warm_failed", "warm_root_failed", "sign_failed", "csr_failed", "create_failed")
 _UNREACHABLE = (
@@ -23,6 +24,25 @@ _UNREACHABLE = (
     "name resolver error",
     "produced zero addresses",
 )
+_LOOKUP = pattern(
+    r"lookup (?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)[a-z0-9.-]* on "
+    r"\[?(?P<server>[0-9a-f.:]+)\]?:53: .{0,100}"
+    r"(?P<why>no such host|i/o timeout|connection refused|server misbehaving)"
+)
+
+
+class Lookup(Struct, frozen=True):
+    """A lookup that failed."""
+
+    name: str
+    namespace: str
+    server: str
+    answered: bool
+
+    @property
+    def on_node(self) -> bool:
+        """Whether a resolver on the pod's own node was asked."""
+        return self.server.startswith("169.254.")
 
 
 class Signing(Struct, frozen=True, kw_only=True):
@@ -58,6 +78,19 @@ def cause_of(text: str) -> str:
     if "csr signing error" in low or "permissiondenied" in low or "invalidargument" in low:
         return "refused"
     return "unreachable" if any(mark in low for mark in _UNREACHABLE) else ""
+
+
+def failed_lookup(text: str) -> Lookup | None:
+    """The name that a resolver did not know, or that nobody resolved; None: that is not told.
+
+    >>> failed_lookup("dial tcp: lookup istiod.istio-system.svc on 169.254.25.10:53: no such host")
+    Lookup(name='istiod', namespace='istio-system', server='169.254.25.10', answered=True)
+    """
+    found = _LOOKUP.search(text)
+    if found is None:
+        return None
+    answered = found["why"] == "no such host"
+    return Lookup(found["name"], found["namespace"], found["server"], answered)
 
 
 def token_refusal(said: Iterable[Said], address: str) -> str:

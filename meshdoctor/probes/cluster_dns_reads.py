@@ -10,3 +10,9 @@ def resolvers(view: View) -> tuple[Pod, ...]:
     """CoreDNS's pods."""
     pods = view.objects("Pod", Pod, HOME)
     return tuple(p for p in pods if LABELS.items() <= p.labels.items())
+
+
+def node_resolvers(view: View) -> tuple[Pod, ...]:
+    """Pods of NodeLocal DNSCache, as its own manifest and as Kubespray label them."""
+    pods = view.objects("Pod", Pod, HOME)
+    return tuple(p for p in pods if p.labels.get("k8s-app") in ("node-local-dns", "nodelocaldns"))
