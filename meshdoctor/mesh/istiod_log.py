@@ -39,7 +39,12 @@ _OWN = (
         "imeout writing",
         r"imeout writing[\s:]+(?:connection[=\" :]+)?(?P<connection>[\w.\-]+)",
     ),
-    row("invalid", "configuration is invalid: ", r"(?P<reason>configuration is invalid: .*)"),
+    row(
+        "invalid",
+        "configuration is invalid: ",
+        # istiod tries at every start whether validation refuses a Gateway without servers.
+        r"(?P<reason>configuration is invalid: (?!gateway must have at least one server\b).*)",
+    ),
     row(
         "kind_ignored",
         "ignoring",
@@ -47,6 +52,13 @@ _OWN = (
     ),
     row("kind_ignored", "pilot CRD filter", r"excluding (?P<resource>[\w.\-]+) due to pilot CRD"),
     row("kind_ignored", "Skipping CRD ", r"Skipping CRD (?P<gvk>[\w.\-]+/\w+/\w+) as it is not"),
+    row(
+        "not_deployed",
+        " retry budget exceeded: ",
+        r"error handling (?P<namespace>[\w.\-]+)/(?P<name>[\w.\-]+), and retry budget exceeded: .*"
+        r"patch [\w./\-]+, Kind=(?P<what>\w+/[\w.\-]+/[\w.\-]+): (?P<reason>.*(?:is invalid|"
+        r"forbidden|denied).*)\scontroller=gateway deployment",
+    ),
     row("no_gateway", "no reachable E/W gateway", r"network (?P<network>\S+) has no"),
 )
 _REFUSED = pattern(r"forbidden|could not find the requested resource|no matches for kind")
@@ -96,6 +108,13 @@ class IstiodLog(Struct, frozen=True, kw_only=True):
             ),
             None,
         )
+
+    def not_deployed(self, namespace: str, name: str) -> Said | None:
+        """The last line that says that what istiod makes for a Gateway was refused
+        (pilot/pkg/config/kube/gateway/deploymentcontroller.go)."""
+        at = (namespace, name)
+        said = reversed(self.kind("not_deployed"))
+        return next((s for s in said if (s.get("namespace"), s.get("name")) == at), None)
 
     @property
     def nacks(self) -> tuple[Said, ...]:

@@ -208,6 +208,8 @@ _NEED_VALUES = frozenset({"xds_closed", "config_rejected", "xds_connected", "nac
     "remote_cluster",
     "cni_namespace_excluded",
     "api_unreachable",
+    "invalid",
+    "not_deployed",
 }
 _ACCESS = pattern(r'^\[\d{4}-\d\d-\d\dT[^\]]{1,40}\] "')
 

@@ -5,15 +5,20 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.gateway_api import Refusal, gateway_refusal, route_refusal, unanswered
+from meshdoctor.mesh.log_lines import Said
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import K8sGateway, Route
 from meshdoctor.model.kinds import BY_NAME
+from meshdoctor.model.kubernetes import Object
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import propagation_reading as shared
-from meshdoctor.probes.view import View, attempt, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
+MANAGER = "istio.io/gateway-controller"
+MADE = ("Deployment", "Service")
 ROUTES = ("GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute")
 
 
@@ -36,6 +41,11 @@ class GatewayApiFacts(Struct, frozen=True, kw_only=True):
     ignored: Annotated[
         Fact[str], "istiod's own words that it does not read such routes; empty: none", OBSERVED
     ]
+    undeployed: Annotated[
+        Fact[str], "istiod's words that what it makes for the Gateway is refused", OBSERVED
+    ]
+    undeployed_object: Annotated[Fact[Ref], "the object that it could not apply; empty: none"]
+    remade: Annotated[Fact[bool], "that object was made anew, or istiod changed it, since"]
     definition: Annotated[Fact[Ref], "CustomResourceDefinition of the kind"]
     definition_name: Annotated[Fact[str], "its name"]
 
@@ -43,7 +53,17 @@ class GatewayApiFacts(Struct, frozen=True, kw_only=True):
 @probe(
     "config-gateway-api",
     subject=SubjectKind.CONFIG,
-    reads=("GRPCRoute", "HTTPRoute", "K8sGateway", "Pod", "TCPRoute", "TLSRoute", "log"),
+    reads=(
+        "Deployment",
+        "GRPCRoute",
+        "HTTPRoute",
+        "K8sGateway",
+        "Pod",
+        "Service",
+        "TCPRoute",
+        "TLSRoute",
+        "log",
+    ),
     kinds=("K8sGateway", *ROUTES),
 )
 def config_gateway_api(view: View, config: ConfigSubject) -> GatewayApiFacts:
@@ -67,6 +87,7 @@ def _facts(
 ) -> GatewayApiFacts:
     waits = isinstance(obj, Route) and unanswered(obj, view.objects("K8sGateway", K8sGateway))
     name = _definition(obj.kind) if obj is not None else ""
+    kept = attempt(lambda: _undeployed(view, obj)) if isinstance(obj, K8sGateway) else None
     return GatewayApiFacts(
         ref=Ref(obj.ref if obj is not None else ""),
         resource=f"{obj.kind.lower()}.gateway.networking.k8s.io" if obj is not None else "",
@@ -79,17 +100,36 @@ def _facts(
         waypoint=waypoint,
         unanswered=waits,
         ignored=attempt(lambda: _ignored(view, obj.kind)) if waits and obj is not None else "",
+        undeployed=kept if isinstance(kept, Unavailable) else clean(kept.text if kept else "", 300),
+        undeployed_object=(
+            kept if isinstance(kept, Unavailable) else Ref(kept.get("what") if kept else "")
+        ),
+        remade=attempt(lambda: _remade(view, known(kept)) if kept is not None else False),
         definition=Ref(f"CustomResourceDefinition//{name}" if name else ""),
         definition_name=name,
     )
 
 
 def _definition(kind: str) -> str:
-    known = BY_NAME["K8sGateway" if kind == "Gateway" else kind]
-    return f"{known.plural}.{known.group}"
+    held = BY_NAME["K8sGateway" if kind == "Gateway" else kind]
+    return f"{held.plural}.{held.group}"
+
+
+def _undeployed(view: View, gateway: K8sGateway) -> Said | None:
+    return shared.istiod_log(view).log.not_deployed(gateway.namespace, gateway.name)
+
+
+def _remade(view: View, said: Said) -> bool:
+    kind, namespace, name = said.get("what").split("/")
+    held = view.object(kind, Object, namespace, name) if kind in MADE else None
+    if held is None or said.at is None:
+        return False
+    fields = (f for f in held.metadata.managed_fields if f.manager.startswith(MANAGER))
+    times = (held.metadata.creation_timestamp, *(f.time for f in fields))
+    return any(one is not None and one > said.at for one in times)
 
 
 def _ignored(view: View, kind: str) -> str:
-    known = BY_NAME[kind]
-    said = shared.istiod_log(view).log.ignored(known.plural, known.group, known.wire)
+    of = BY_NAME[kind]
+    said = shared.istiod_log(view).log.ignored(of.plural, of.group, of.wire)
     return clean(said.text) if said is not None else ""

@@ -79,3 +79,51 @@ def test_kinds_that_istiod_says_it_does_not_read(line: str, told: bool) -> None:
     said = read([f"2026-11-18T09:00:00Z\t{line}\n"])
     found = said.ignored("tlsroutes", "gateway.networking.k8s.io", "TLSRoute")
     assert (found is not None) is told
+
+
+REFUSED = (
+    "2026-11-18T09:10:00Z\terror\tcontrollers\terror handling ingress/edge, and retry budget "
+    "exceeded: apply failed: patch apps/v1, Kind=Deployment/ingress/edge-istio: Deployment.apps "
+    '"edge-istio" is invalid: spec.selector: field is immutable\tcontroller=gateway deployment'
+)
+MADE = """
+kind: Deployment
+apiVersion: apps/v1
+metadata:
+  {{name: edge-istio, namespace: ingress, creationTimestamp: "{created}", managedFields: [{field}]}}
+spec: {{selector: {{}}, template: {{}}}}
+---
+"""
+AT, LATER = "2026-11-18T09:00:00Z", "2026-11-18T09:20:00Z"
+WRITTEN = f'{{manager: istio.io/gateway-controller, operation: Apply, time: "{LATER}"}}'
+
+
+@pytest.mark.parametrize(
+    ("made", "remade"),
+    [
+        ("", False),
+        (MADE.format(created=AT, field=""), False),
+        (MADE.format(created=LATER, field=""), True),
+        (MADE.format(created=AT, field=WRITTEN), True),
+        (MADE.format(created=AT, field=WRITTEN.replace("istio.io/gateway", "kube")), False),
+    ],
+)
+def test_what_istiod_makes_for_a_gateway_is_refused(made: str, remade: bool) -> None:
+    text = made + MESH.format(gateway_class="istio", namespace="ingress", status="")
+    logs = {("istio-system", "istiod-1", "discovery"): REFUSED}
+    edge = ConfigSubject("K8sGateway", "ingress", "edge")
+    found = config_gateway_api.run(world(text, logs=logs), edge)
+    assert isinstance(found.undeployed, str) and "immutable" in found.undeployed
+    assert (found.undeployed_object, found.remade) == ("Deployment/ingress/edge-istio", remade)
+
+
+def test_what_istiod_says_of_another_gateway_or_controller() -> None:
+    other = REFUSED.replace("ingress/edge,", "ingress/other,")
+    secret = REFUSED.replace("gateway deployment", "namespace controller")
+    assert read([other, secret]).not_deployed("ingress", "edge") is None
+
+
+def test_istiods_own_trial_of_validation_is_no_refusal() -> None:
+    said = "info\tvalidationServer\tconfiguration is invalid: "
+    assert not read([said + "gateway must have at least one server"]).said
+    assert read([said + "gateway needs a selector"]).kind("invalid")
