@@ -192,7 +192,8 @@ def sidecar_scope(view: View, pod: Pod) -> Scope:
 
 
 def istiod_pods(view: View) -> tuple[Pod, ...]:
-    """Running or not: every pod labelled app=istiod in istiod's namespace."""
+    """Running or not: every pod labelled app=istiod in istiod's namespace, or, where there is
+    none, Pilot's, which was a Deployment of its own before 1.5."""
     return view.memo("istiod-pods", _istiod_pods)
 
 
@@ -213,4 +214,5 @@ def _release(view: View) -> tuple[int, int] | None:
 
 def _istiod_pods(view: View) -> tuple[Pod, ...]:
     pods = view.objects("Pod", Pod, view.istio_namespace)
-    return tuple(p for p in pods if p.labels.get("app") == "istiod")
+    named = (tuple(p for p in pods if p.labels.get("app") == app) for app in ("istiod", "pilot"))
+    return next(filter(None, named), ())

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import pytest
+
 from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import Request, WorkloadSubject
 from meshdoctor.ports import Answer, ForbiddenError
 from meshdoctor.probes.ambient_enrolment import ambient_enrolment
 from meshdoctor.probes.pod_redirect import pod_redirect
+from meshdoctor.probes.reading import istiod_pods
 from tests.unit.world import FakeSource, world
 
 CART, TILL = WorkloadSubject("shop", "cart", "Pod"), WorkloadSubject("till", "till", "Pod")
@@ -104,3 +107,11 @@ def test_nodes_that_may_not_be_seen_are_not_empty() -> None:
     for unknown in (net.agents, net.agent, net.excluded, net.cni_config, net.overwritten):
         assert isinstance(unknown, Unavailable)
     assert (net.init_text, net.by_init) == ("", False)
+
+
+@pytest.mark.parametrize(("apps", "found"), [("pilot", 1), ("pilot, istiod", 1), ("web", 0)])
+def test_pilot_is_istiod_where_there_is_none(apps: str, found: int) -> None:
+    meta = "metadata: {{name: {0}-1, namespace: istio-system, labels: {{app: {0}}}}}"
+    pod = f"kind: Pod\napiVersion: v1\n{meta}\nspec: {{{{containers: []}}}}"
+    pods = istiod_pods(world("\n---\n".join(pod.format(app) for app in apps.split(", "))))
+    assert len(pods) == found and (not pods or pods[-1].name == f"{apps.split(', ')[-1]}-1")
