@@ -15,6 +15,7 @@ from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
 from tests.incidents.make.scenes_posted_setup import POSTED_SETUP
 from tests.incidents.make.scenes_posted_upgrades import POSTED_UPGRADES
+from tests.incidents.make.scenes_posted_upkeep import POSTED_UPKEEP
 from tests.incidents.make.world import Pod, World, at, whole
 
 CALL = {"method": "POST", "path": "/v1/entries", "host": "ledger.payments:8080"}
@@ -256,4 +257,5 @@ SCENES = (
     *POSTED_ROUTES,
     *POSTED_SETUP,
     *POSTED_UPGRADES,
+    *POSTED_UPKEEP,
 )
