@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh import capture
 from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import SERVER
 from meshdoctor.mesh.ambient import redirection
 from meshdoctor.mesh.peer_authentication import Ruling
@@ -47,7 +48,7 @@ class CallbackLog(Struct, frozen=True, kw_only=True):
     """What the pods' sidecars logged of the API server's calls."""
 
     refused: Annotated[
-        Fact[int], "TLS for the service's own name that matched no filter chain", OBSERVED
+        Fact[int], "TLS for the service's own name that the sidecar ended or refused", OBSERVED
     ]
     server_name: Annotated[Fact[str], "the name that the API server asks for (SNI)"]
     target: Annotated[Fact[str], "the workload as kubectl takes it, kind/name"]
@@ -84,8 +85,9 @@ def service_callback(view: View, subject: ServiceSubject) -> ServiceCallback:
 def service_callback_log(view: View, subject: ServiceSubject) -> CallbackLog:
     """Does the pods' own sidecar refuse the API server?
 
-    The API server checks the certificate of NAME.NAMESPACE.svc and sends that name; TLS that is
-    not Istio's matches no filter chain of a STRICT port.
+    The API server checks the certificate of NAME.NAMESPACE.svc and sends that name. On a STRICT
+    port the sidecar ends every TLS itself: the API server is shown a mesh certificate, which names
+    no host, and hangs up before a byte of data passes.
     """
     service = reading.service(view, subject)
     name = f"{subject.name}.{subject.namespace}.svc"
@@ -97,8 +99,14 @@ def service_callback_log(view: View, subject: ServiceSubject) -> CallbackLog:
     workload = reading.workload(view, owner_of(pod))
     logs = proxy_logs.read(view, workload, SERVER)
     lines = logs.lines(lambda log: log.lines)
-    refused = ev.count(lines, lambda ln: ev.refused(ln) and ln.server_name.lower() == name.lower())
+    refused = ev.count(lines, lambda ln: ln.server_name.lower() == name.lower() and _ended(ln))
     return CallbackLog(refused=logs.seen(refused), server_name=name, target=workload.target)
+
+
+def _ended(line: Line) -> bool:
+    if ev.refused(line):
+        return True
+    return line.is_inbound and line.is_tcp and not line.bytes_received and not line.bytes_sent
 
 
 Caller = tuple[str, int, APIService | None]

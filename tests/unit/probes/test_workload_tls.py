@@ -268,6 +268,12 @@ def test_refused_calls_of_the_api_server() -> None:
 
     assert refused(pod() + SERVICE + HOOK) == 1
     assert refused(pod() + SERVICE + HOOK, text.replace("pay.shop.svc", "-")) == 0
+    ended = (
+        '[2026-11-18T09:24:00.313Z] "- - -" 0 - - - "-" 0 0 2 - "-" "-" "-" "-" "10.0.1.2:8080" '
+        "inbound|8080|| 127.0.0.6:1 10.0.1.2:8080 10.0.9.9:50178 pay.shop.svc -\n"
+    )
+    assert refused(pod() + SERVICE + HOOK, ended) == 1
+    assert refused(pod() + SERVICE + HOOK, ended.replace(" 0 0 2 ", " 9 9 2 ")) == 0
     assert refused(pod() + SERVICE) == refused(pod(proxy=False) + SERVICE + HOOK) == 0
 
 
