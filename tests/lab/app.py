@@ -13,6 +13,7 @@ Standard library only, one process, one thread per connection:
 --bind ADDRESS   listens on that address only
 --answer CODE    answers every HTTP request with CODE
 --check          an authorization service: 200 unless the path or header x-deny asks for 403
+--admit          an admission webhook that allows everything
 --call URL       calls URL every --every seconds, for ever (http://… or tcp://host:port)
 """
 
@@ -52,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Read the request's body, look at the path, answer."""
         length = int(self.headers.get("content-length") or 0)
-        self.rfile.read(min(length, 1 << 20))
+        sent = self.rfile.read(min(length, 1 << 20))
         parts = self.path.split("?")[0].strip("/").split("/")
         code = OPTIONS.answer
         if OPTIONS.check:
@@ -78,6 +79,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = json.dumps({name.lower(): value for name, value in self.headers.items()})
         if OPTIONS.jwks and parts[0] == "jwks":
             body = OPTIONS.jwks
+        if OPTIONS.admit and sent:
+            review = json.loads(sent)
+            uid = review["request"]["uid"]
+            body = json.dumps(
+                {**review, "request": None, "response": {"uid": uid, "allowed": True}}
+            )
         data = body.encode()
         self.send_response(code)
         self.send_header("content-type", "text/plain")
@@ -219,6 +226,7 @@ def main() -> None:
     parser.add_argument("--bind", default="0.0.0.0")
     parser.add_argument("--answer", type=int, default=200)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--admit", action="store_true")
     parser.add_argument("--cert", default="")
     parser.add_argument("--key", default="")
     parser.add_argument("--only", default="")

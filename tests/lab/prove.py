@@ -8,6 +8,7 @@ with the live run, put everything back.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -186,8 +187,9 @@ def undo(api: Api, steps: Sequence[Step]) -> None:
     for step in steps:
         if "freeze" in step:
             do(api, {"thaw": step["freeze"]})
-        if "inside" in step:
-            namespace, name = key_of(pod_of(api, step["inside"]["pod"]))
+    for workload in sorted({step["inside"]["pod"] for step in steps if "inside" in step}):
+        with contextlib.suppress(LabError):
+            namespace, name = key_of(pod_of(api, workload))
             api.call("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}")
 
 
