@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from meshdoctor.mesh.selectors import workload_selected
+from meshdoctor.mesh.services import services_of, target_port
 from meshdoctor.mesh.xds import release
-from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch
+from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch, ServiceEntry, Sidecar
+from meshdoctor.model.kubernetes import Pod, Service
 
 RENAMED: Mapping[str, str] = {
     "envoy.http_connection_manager": "envoy.filters.network.http_connection_manager",
@@ -24,6 +26,8 @@ RENAMED: Mapping[str, str] = {
 }
 _BY_NEW_NAME_ALONE = (1, 19, 0)
 _SIDECAR = frozenset({"SIDECAR_INBOUND", "SIDECAR_OUTBOUND"})
+_OF_CHAINS = frozenset({"FILTER_CHAIN", "NETWORK_FILTER", "HTTP_FILTER"})
+_VIRTUAL_INBOUND = 15006
 
 
 def selects_workloads(
@@ -40,15 +44,21 @@ def selects_workloads(
     )
 
 
-def dead_match(filter_: EnvoyFilter, proxy_types: frozenset[str], versions: Iterable[str]) -> str:
+def dead_match(
+    filter_: EnvoyFilter,
+    proxy_types: frozenset[str],
+    versions: Iterable[str],
+    inbound: frozenset[int] = frozenset(),
+) -> str:
     """Why the first patch that can match nothing does not; "" when all may match.
 
-    `proxy_types` are those of the selected workloads, `versions` their Istio releases; when
-    these are not known (empty) nothing is said about them.
+    `proxy_types` are those of the selected workloads, `versions` their Istio releases, `inbound`
+    the ports that their proxies take calls for; when these are not known (empty) nothing is said
+    about them.
     """
     known = tuple(versions)
     for index, patch in enumerate(filter_.spec.config_patches):
-        reason = dead(patch, proxy_types, known)
+        reason = dead(patch, proxy_types, known) or _dead_port(patch, inbound)
         if reason:
             return f"patch {index}: {reason}"
     return ""
@@ -75,6 +85,51 @@ def dead(patch: EnvoyFilterPatch, proxy_types: frozenset[str], versions: tuple[s
         return ""
     old = next((n for n in _named(patch) if n in RENAMED), "")
     return f"filter {old} is now {RENAMED[old]}" if old else ""
+
+
+def asks_for_inbound_port(filter_: EnvoyFilter) -> bool:
+    """Whether a patch asks for a port of the inbound listener."""
+    return any(_inbound_port(p) for p in filter_.spec.config_patches)
+
+
+def inbound_ports(
+    pods: Iterable[Pod],
+    services: Iterable[Service],
+    entries: Iterable[ServiceEntry],
+    sidecars: Iterable[Sidecar],
+) -> frozenset[int]:
+    """The ports for which the proxies of pods of one namespace may have a chain of their own:
+    target ports of Services, ports of ServiceEntries that select pods and those that a Sidecar
+    lists (buildInboundListeners); empty where a pod has none. `services`, `entries` and
+    `sidecars` are those of that namespace."""
+    known, found = tuple(services), {_VIRTUAL_INBOUND}
+    for pod in pods:
+        mine = services_of(pod.labels, known)
+        found |= {target_port(port, pod) for one in mine for port in one.spec.ports}
+    for entry in entries:
+        if entry.spec.workload_selector is not None:
+            found |= {port.target_port or port.number for port in entry.spec.ports}
+    for sidecar in sidecars:
+        found |= {one.port.number for one in sidecar.spec.ingress}
+    ports = found - {0}
+    return frozenset(ports if len(ports) > 1 else ())
+
+
+def _inbound_port(patch: EnvoyFilterPatch) -> int:
+    """The port that a patch of the inbound listener's chains asks for; 0: none. Chains of the
+    virtual listener have the pod's port, the listener itself has 15006 (filterChainMatch)."""
+    match = patch.match
+    if match.context != "SIDECAR_INBOUND" or patch.apply_to not in _OF_CHAINS:
+        return 0
+    return match.listener.port_number if match.listener is not None else 0
+
+
+def _dead_port(patch: EnvoyFilterPatch, inbound: frozenset[int]) -> str:
+    port = _inbound_port(patch)
+    if not port or not inbound or port in inbound:
+        return ""
+    known = ", ".join(map(str, sorted(inbound - {_VIRTUAL_INBOUND})))
+    return f"the inbound listener has no port {port}, but {known}: it knows the pods' own ports"
 
 
 def _named(patch: EnvoyFilterPatch) -> tuple[str, str]:

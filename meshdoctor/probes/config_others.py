@@ -6,18 +6,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meshdoctor.mesh import entries, sidecar_choice
-from meshdoctor.mesh.filter_match import dead_match, selects_workloads
+from meshdoctor.mesh.filter_match import (
+    asks_for_inbound_port,
+    dead_match,
+    inbound_ports,
+    selects_workloads,
+)
 from meshdoctor.mesh.filter_order import too_early
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import image_release, proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, ServiceEntry, Sidecar
-from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class ServiceEntryFacts(Struct, frozen=True, kw_only=True):
@@ -139,7 +144,7 @@ class EnvoyFilterFacts(Struct, frozen=True, kw_only=True):
 @probe(
     "config-envoy-filter",
     subject=SubjectKind.CONFIG,
-    reads=("ConfigMap", "EnvoyFilter", "Pod"),
+    reads=("ConfigMap", "EnvoyFilter", "Pod", "Service", "ServiceEntry", "Sidecar"),
     kinds=("EnvoyFilter",),
 )
 def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
@@ -174,9 +179,25 @@ def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
         namespace=found.namespace,
         selects=bool(mine),
         proxies=len(reach),
-        dead=clean(dead_match(found, types, releases), 200),
+        dead=attempt(
+            lambda: clean(dead_match(found, types, releases, _inbound(view, found, mine)), 200)
+        ),
         wanted=clean(early.wanted, 100) if early is not None else "",
         adds=Ref(early.adds.ref if early is not None else ""),
         pod=shown.name if shown is not None else "",
         pod_namespace=shown.namespace if shown is not None else "",
+    )
+
+
+def _inbound(view: View, filter_: EnvoyFilter, pods: list[Pod]) -> frozenset[int]:
+    """The inbound ports of the selected pods, where a patch asks for one and all pods are of its
+    own namespace; else nothing is known."""
+    space = filter_.namespace
+    if not asks_for_inbound_port(filter_) or {p.namespace for p in pods} != {space}:
+        return frozenset()
+    return inbound_ports(
+        pods,
+        view.objects("Service", Service, space),
+        view.objects("ServiceEntry", ServiceEntry, space),
+        view.objects("Sidecar", Sidecar, space),
     )

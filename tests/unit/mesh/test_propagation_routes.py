@@ -17,7 +17,7 @@ from meshdoctor.mesh import (
     rules,
     sidecar_choice,
 )
-from meshdoctor.mesh.filter_match import dead_match, selects_workloads
+from meshdoctor.mesh.filter_match import dead_match, inbound_ports, selects_workloads
 from meshdoctor.mesh.hosts import catalogue, misread
 from meshdoctor.model.istio import (
     DestinationRule,
@@ -450,6 +450,51 @@ def test_a_name_that_envoy_gave_up_matches_up_to_1_18() -> None:
     assert dead_match(filter_, frozenset({"sidecar"}), ["1.19.0"])
     assert dead_match(filter_, frozenset({"sidecar"}), ["1.18.7", "1.19.0"])
     assert dead_match(filter_, frozenset({"sidecar"}), [])
+
+
+@pytest.mark.parametrize(
+    ("context", "kind", "port", "dead"),
+    [
+        ("SIDECAR_INBOUND", "HTTP_FILTER", 80, True),  # the Service's port, not the pod's
+        ("SIDECAR_INBOUND", "HTTP_FILTER", 8081, False),
+        ("SIDECAR_INBOUND", "HTTP_FILTER", 9090, False),  # a Sidecar's own listener
+        ("SIDECAR_INBOUND", "HTTP_FILTER", 7070, False),  # of an entry that selects pods
+        ("SIDECAR_INBOUND", "NETWORK_FILTER", 15006, False),
+        ("SIDECAR_INBOUND", "LISTENER", 80, False),
+        ("SIDECAR_OUTBOUND", "HTTP_FILTER", 80, False),
+    ],
+)
+def test_an_inbound_patch_for_a_port_without_chain(
+    context: str, kind: str, port: int, dead: bool
+) -> None:
+    pods = many(
+        Pod,
+        "{apiVersion: v1, kind: Pod, metadata: {name: pay, namespace: shop, labels: {app: pay}},"
+        " spec: {containers: [{name: pay, ports: [{name: web, containerPort: 8081}]}]}}",
+    )
+    services = many(
+        Service,
+        "{apiVersion: v1, kind: Service, metadata: {name: pay, namespace: shop},"
+        " spec: {selector: {app: pay}, ports: [{port: 80, targetPort: web}]}}",
+    )
+    entries_ = (
+        se(
+            "a",
+            "shop",
+            "{hosts: [a.b], workloadSelector: {labels: {app: pay}}, ports: [{number: 7070}]}",
+        ),
+    )
+    sidecars = (sidecar("s", "{ingress: [{port: {number: 9090}}]}"),)
+    inbound = inbound_ports(pods, services, entries_, sidecars)
+    filter_ = ef(
+        f"{{configPatches: [{{applyTo: {kind}, match: {{context: {context}, listener: {{portNumber: {port}}}}}}}]}}"
+    )
+    assert bool(dead_match(filter_, frozenset({"sidecar"}), [], inbound)) is dead
+    assert not dead_match(filter_, frozenset({"sidecar"}), [])
+
+
+def test_pods_without_any_service_tell_nothing_of_ports() -> None:
+    assert inbound_ports((), (), (), ()) == frozenset()
 
 
 def test_whom_an_envoy_filter_selects() -> None:
