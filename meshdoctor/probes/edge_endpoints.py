@@ -85,16 +85,17 @@ def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
     lines = attempt(lambda: _lines(view, edge, service))
     held = attempt(lambda: _held(view, pod, service, edge.port))
     change = attempt(lambda: _change(view, service))
-    dead = attempt(lambda: dead_calls(known(lines), known(slices).all))
+    theirs = attempt(lambda: service is None or _taken_over(view, edge, service))
+    dead = attempt(lambda: dead_calls(() if known(theirs) else known(lines), known(slices).all))
     return EdgeEndpoints(
-        dead_calls=attempt(lambda: known(dead).count if service else 0),
-        dead_address=attempt(lambda: clean(known(dead).address, 60) if service else ""),
-        dead_seconds=attempt(lambda: int(known(dead).span.total_seconds()) if service else 0),
+        dead_calls=attempt(lambda: known(dead).count),
+        dead_address=attempt(lambda: clean(known(dead).address, 60)),
+        dead_seconds=attempt(lambda: int(known(dead).span.total_seconds())),
         terminating=attempt(lambda: _terminating(view, service, known(dead).address)),
         ejected=attempt(lambda: sum(e.ejected for e in known(held))),
         held=attempt(lambda: len(known(held))),
-        extra=attempt(lambda: _extra(known(held), known(slices))),
-        lacks=attempt(lambda: _lacks(known(held), known(slices))),
+        extra=attempt(lambda: "" if known(theirs) else _extra(known(held), known(slices))),
+        lacks=attempt(lambda: 0 if known(theirs) else _lacks(known(held), known(slices))),
         old_streams=0
         if isinstance(lines, Unavailable)
         else attempt(lambda: older_than(known(lines), known(change)[0])),
@@ -117,6 +118,15 @@ def _slices(view: View, service: Service | None) -> Addresses:
     if service is None:
         return Addresses(ready=frozenset(), not_ready=frozenset())
     return addresses(service, view.objects("EndpointSlice", EndpointSlice, service.namespace))
+
+
+def _taken_over(view: View, edge: EdgeSubject, service: Service) -> bool:
+    """Whether a ServiceEntry of the client's namespace has the service's host, and so gives its
+    endpoints (mesh/entries.py)."""
+    if edge.client is None or edge.client.namespace == service.namespace:
+        return False
+    entries = view.objects("ServiceEntry", ServiceEntry, edge.client.namespace)
+    return any(fqdn(service) in e.spec.hosts for e in entries)
 
 
 def _lines(view: View, edge: EdgeSubject, service: Service | None) -> tuple[Line, ...]:

@@ -3,9 +3,10 @@
 import pytest
 
 from meshdoctor.model.facts import Ref
-from meshdoctor.model.subjects import ConfigSubject, EdgeSubject, WorkloadSubject
+from meshdoctor.model.subjects import ConfigSubject, EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.config_entry_calls import ConfigEntryCalls, config_entry_calls
+from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_entry_identity import EdgeEntryIdentity, edge_entry_identity
 from tests.unit.mesh.test_entries import BEHIND, ENTRY, INTERNAL, POD
 from tests.unit.world import world
@@ -78,6 +79,7 @@ def test_calls_on_the_ports_of_one_entry(line: str, lost: int) -> None:
         ports="61617",
         lost=lost,
         pod="curl-1.shop" if lost else "",
+        taken=0,
     )
 
 
@@ -86,4 +88,52 @@ def test_calls_where_nobody_could_look() -> None:
     with pytest.raises(ForbiddenError):
         config_entry_calls.run(view, ConfigSubject("ServiceEntry", "shop", "a"))
     none = config_entry_calls.run(view, ConfigSubject("Gateway", "shop", "a"))
-    assert none == ConfigEntryCalls(other=Ref(""), host="", ports="", lost=0, pod="")
+    assert none == ConfigEntryCalls(other=Ref(""), host="", ports="", lost=0, pod="", taken=0)
+
+
+TAKEN = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pay, namespace: bank}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: old, namespace: shop}
+spec:
+  hosts: [pay.bank.svc.cluster.local]
+  resolution: STATIC
+  ports: [{number: 80, protocol: HTTP}]
+  endpoints: [{address: 10.9.9.9}]
+"""
+CALL = (
+    '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 503 UF - - "-" 0 0 1 - "-" "-" "-" "pay.bank" '
+    '"{upstream}:80" {cluster} - 10.3.7.14:80 10.0.0.7:5 - default\n'
+)
+OWN = "outbound|80||pay.bank.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "cluster", "taken"),
+    [
+        ("10.9.9.9", OWN, 1),
+        ("10.0.0.8", OWN, 0),  # an endpoint of the Service
+        ("10.9.9.9", "outbound|80||other.bank.svc.cluster.local", 0),
+    ],
+)
+def test_calls_that_an_entry_takes_from_a_service(upstream: str, cluster: str, taken: int) -> None:
+    line = CALL.format(upstream=upstream, cluster=cluster)
+    view = world(MESH + TAKEN, logs={("shop", "curl-1", "istio-proxy"): line})
+    found = config_entry_calls.run(view, ConfigSubject("ServiceEntry", "shop", "old"))
+    assert found.taken == taken
+
+
+def test_endpoints_of_an_entry_are_no_stale_ones_of_the_service() -> None:
+    line = CALL.format(upstream="10.9.9.9", cluster=OWN)
+    logs = {("shop", "curl-1", "istio-proxy"): line}
+    pay = ServiceSubject("bank", "pay")
+    edge = EdgeSubject(client=CURL, server=None, service=pay, host="pay.bank", port=80)
+    stale = world(MESH + TAKEN.replace("pay.bank.svc", "other.bank.svc"), logs=logs)
+    assert edge_endpoints.run(stale, edge).dead_calls == 1
+    assert edge_endpoints.run(world(MESH + TAKEN, logs=logs), edge).dead_calls == 0
