@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh import tls_errors
 from meshdoctor.mesh.access_log import AccessLog, Line, address
@@ -38,13 +39,25 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 def of_client(log: AccessLog, target: Target) -> tuple[Line, ...]:
-    """The client's lines of this edge: to its cluster, or past it to its addresses or name."""
-    return tuple(line for line in log.lines if _is_call(line, target))
+    """The client's lines of this edge: to its cluster, or past it to its addresses or name. An
+    address to which the cluster led before is still one of its addresses when its pod is gone: an
+    application that keeps it goes past the cluster from then on."""
+    led = frozenset(
+        address(line.upstream_host)[0]
+        for line in log.lines
+        if line.upstream_host and line.is_outbound and _of_cluster(line, target)
+    )
+    wide = replace(target, addresses=target.addresses | led) if led else target
+    return tuple(line for line in log.lines if _is_call(line, wide))
+
+
+def _of_cluster(line: Line, target: Target) -> bool:
+    return target.is_host(line.cluster_host) and target.port in (0, line.cluster_port)
 
 
 def _is_call(line: Line, target: Target) -> bool:
     if line.is_outbound:
-        return target.is_host(line.cluster_host) and target.port in (0, line.cluster_port)
+        return _of_cluster(line, target)
     if line.is_inbound or (line.is_tcp and not line.upstream_cluster):
         return False
     if line.upstream_cluster and line.upstream_cluster not in (PASSTHROUGH, BLACK_HOLE):

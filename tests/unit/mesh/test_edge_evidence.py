@@ -68,6 +68,15 @@ def test_client_lines(fields: dict[str, object], belongs: bool) -> None:
     assert bool(ev.of_client(parse(text(**fields)), TARGET)) is belongs  # type: ignore[arg-type]
 
 
+def test_an_address_that_the_cluster_led_to_before_its_pod_was_gone() -> None:
+    past = text(cluster="PassthroughCluster", host="10.0.0.9:8080", flags="UF")
+    led = text(cluster=OUT, host="10.0.0.9:8080")
+    other = text(cluster="outbound|8080||cart.shop.svc.cluster.local", host="10.0.0.9:8080")
+    assert len(ev.of_client(parse(f"{led}\n{past}"), TARGET)) == 2
+    assert not ev.of_client(parse(past), TARGET)
+    assert not ev.of_client(parse(f"{other}\n{past}"), TARGET)
+
+
 NR = {
     "request": "- - -",
     "code": 0,
