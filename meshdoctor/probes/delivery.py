@@ -5,14 +5,16 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.istiod_metrics import Delivery, seconds, slowest
+from meshdoctor.mesh.push_log import lately
 from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.probes import propagation_reading as shared
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 
 class DeliveryTimes(Struct, frozen=True, kw_only=True):
-    """Of the slowest istiod, since it started. 0 ms: nothing was measured."""
+    """Of the slowest istiod since it started; what is `recent` is of all, by their logs. 0 ms:
+    nothing was measured."""
 
     istiod: Annotated[Fact[str], "the slowest istiod pod"]
     convergence_ms: Annotated[
@@ -21,6 +23,13 @@ class DeliveryTimes(Struct, frozen=True, kw_only=True):
     queue_ms: Annotated[Fact[int], "p99 of the wait in the push queue", OBSERVED]
     debounce_ms: Annotated[Fact[int], "median wait for changes to settle", OBSERVED]
     pushes: Annotated[Fact[int], "pushes measured", OBSERVED]
+    recent_pushes: Annotated[Fact[int], "pushes of the last ten minutes, by istiod's log", OBSERVED]
+    recent_ms: Annotated[
+        Fact[int], "of them the longest, until the last proxy had it (endpoints aside)", OBSERVED
+    ]
+    recent_settle_ms: Annotated[
+        Fact[int], "of them the median wait for changes to settle", OBSERVED
+    ]
     rejects: Annotated[Fact[int], "refusals by proxies, all istiods, since they started", OBSERVED]
     trigger: Annotated[Fact[str], "what triggers most pushes: endpoint, config ...", OBSERVED]
     trigger_share: Annotated[Fact[int], "its share in percent", OBSERVED]
@@ -32,11 +41,12 @@ class DeliveryTimes(Struct, frozen=True, kw_only=True):
     write_timeouts: Annotated[Fact[int], "pilot_xds_write_timeout", OBSERVED]
 
 
-@probe("delivery", subject=SubjectKind.MESH, reads=("Pod", "metrics"))
+@probe("delivery", subject=SubjectKind.MESH, reads=("Pod", "log", "metrics"))
 def delivery(view: View, _: MeshSubject) -> DeliveryTimes:
     """How long does istiod take to deliver configuration?"""
     found = shared.deliveries(view)
     worst = slowest(found) or found[0]
+    recent = attempt(lambda: lately(shared.istiod_log(view).log.said, view.now))
     total = sum(worst.triggers.values())
     trigger = next(iter(worst.triggers), "")
 
@@ -49,6 +59,9 @@ def delivery(view: View, _: MeshSubject) -> DeliveryTimes:
         queue_ms=_ms(seconds(worst.queue)),
         debounce_ms=_ms(worst.debounce.p50),
         pushes=worst.convergence.count,
+        recent_pushes=attempt(lambda: known(recent).pushes),
+        recent_ms=attempt(lambda: _ms(known(recent).longest.total_seconds())),
+        recent_settle_ms=attempt(lambda: _ms(known(recent).settling.total_seconds())),
         rejects=sum(one.rejected for one in found),
         trigger=trigger,
         trigger_share=100 * worst.triggers[trigger] // total if trigger and total else 0,
