@@ -16,8 +16,8 @@ _OWN = (
     row(
         "api_unreachable",
         'Get "https://',
-        r'Get "https://[\d.\[\]:a-f]+:(?:443|6443)/\S*: (?P<reason>.*(?:i/o timeout|refused|'
-        r"no route|deadline exceeded|handshake timeout|network is unreachable).*)",
+        r'Get "(?P<api>https://[\d.\[\]:a-f]+:(?:443|6443))/\S*: (?P<reason>.*(?:i/o timeout|'
+        r"refused|no route|deadline exceeded|handshake timeout|network is unreachable).*)",
     ),
     row("list_refused", "ailed to list", r"ailed to list (?P<what>[^:]+): (?P<reason>.*)"),
     row("kind_unknown", "no matches for kind", r'no matches for kind "(?P<what>[^"]+)"'),
@@ -68,6 +68,7 @@ _FORBIDDEN = pattern(
 )
 _NOT_SERVED = pattern(r"could not find the requested resource \(get (?P<resource>[\w.\-]+)\)")
 _REPEATS = timedelta(minutes=30)
+_TRIES = timedelta(seconds=90)
 ROWS = (*_OWN, *ISTIOD)
 
 
@@ -163,6 +164,21 @@ def still_forbidden(
             continue
         seen.setdefault(found.resource, []).append(one.at)
     return frozenset(r for r, at in seen.items() if len(set(at)) > 1 and now - max(at) <= _REPEATS)
+
+
+def unanswered_for(said: Iterable[Said], now: datetime) -> timedelta:
+    """How long calls of the Kubernetes API have got no answer, where they still get none: those
+    that list and watch try again within a minute and a half, with a pause and a timeout of 30 s
+    each. Zero: they are answered again."""
+    times = sorted(s.at for s in said if s.kind == "api_unreachable" and s.at is not None)
+    if not times or now - times[-1] > _TRIES:
+        return timedelta(0)
+    begun = times[-1]
+    for at in reversed(times):
+        if begun - at > _TRIES:
+            break
+        begun = at
+    return times[-1] - begun
 
 
 def read(texts: Iterable[str]) -> IstiodLog:

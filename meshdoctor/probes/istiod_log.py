@@ -1,5 +1,6 @@
 """What does istiod say of configuration that it cannot read or deliver?"""
 
+from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from meshdoctor.mesh.istiod_log import (
     identity_refused,
     proxy_of,
     still_forbidden,
+    unanswered_for,
     unreadable,
 )
 from meshdoctor.mesh.log_lines import Said
@@ -19,6 +21,8 @@ from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, attempt, probe
+
+A_MINUTE = timedelta(minutes=1)
 
 
 class IstiodSays(Struct, frozen=True, kw_only=True):
@@ -43,7 +47,8 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
     api_unreachable: Annotated[
         Fact[int], "calls of the Kubernetes API that got no answer", OBSERVED
     ]
-    api_text: Annotated[Fact[str], "the last such line", OBSERVED]
+    api_silent: Annotated[Fact[bool], "no answer of it for a minute or longer, until now", OBSERVED]
+    api_text: Annotated[Fact[str], "the last of them, and what came of it", OBSERVED]
     not_synced: Annotated[Fact[int], "`failed waiting for cache sync` and the like", OBSERVED]
     not_serving: Annotated[Fact[int], "proxies refused: istiod is not ready", OBSERVED]
     waits_for: Annotated[
@@ -87,7 +92,8 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         kind_resource=kind.resource if kind is not None else "",
         still_forbidden=len(still_forbidden(refused, accounts, view.now)),
         api_unreachable=len(silent),
-        api_text=_text(silent),
+        api_silent=unanswered_for(silent, view.now) >= A_MINUTE,
+        api_text=_unanswered(silent),
         not_synced=len(log.kind("sync_failed")),
         not_serving=len(log.kind("not_serving")),
         waits_for=waits,
@@ -140,6 +146,10 @@ def _kept_by(view: View, kind: Unreadable | None) -> Ref:
     return Ref(
         f"ClusterRole//{roles[0]}" if roles else f"ServiceAccount/{kind.namespace}/{kind.account}"
     )
+
+
+def _unanswered(said: tuple[Said, ...]) -> str:
+    return f"{said[-1].get('api')}: {clean(said[-1].get('reason'), 150)}" if said else ""
 
 
 def _text(said: tuple[Said, ...] | list[Said]) -> str:
