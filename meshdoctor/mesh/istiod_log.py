@@ -28,6 +28,11 @@ _OWN = (
         r"\bwarn\s+(?:ads\s+)?(?P<what>discovery|sidecar injector|[a-z]+(?: [a-z]+){0,2}) is not "
         r"ready(?:: .*)?$",
     ),
+    row(
+        "sync_waiting",
+        "waiting for sync...",
+        r"name=\"?(?P<what>[^\s\"]+).*time=\"?(?P<time>[^\s\"]+)",
+    ),
     row("not_serving", "server is not ready to serve discovery information"),
     row(
         "too_large",

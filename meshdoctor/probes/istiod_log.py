@@ -13,7 +13,7 @@ from meshdoctor.mesh.istiod_log import (
     unanswered_for,
     unreadable,
 )
-from meshdoctor.mesh.log_lines import Said
+from meshdoctor.mesh.log_lines import Said, go_duration
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ClusterRoleBinding
@@ -49,7 +49,12 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
     ]
     api_silent: Annotated[Fact[bool], "no answer of it for a minute or longer, until now", OBSERVED]
     api_text: Annotated[Fact[str], "the last of them, and what came of it", OBSERVED]
-    not_synced: Annotated[Fact[int], "`failed waiting for cache sync` and the like", OBSERVED]
+    not_synced: Annotated[
+        Fact[int], "times that istiod said it still waits for a cache, or has failed to", OBSERVED
+    ]
+    unsynced_said: Annotated[
+        Fact[str], "the cache it waited for last, and how long, in brackets", OBSERVED
+    ]
     not_serving: Annotated[Fact[int], "proxies refused: istiod is not ready", OBSERVED]
     waits_for: Annotated[
         Fact[str], "the part of istiod that its readiness last waited for; empty: none", OBSERVED
@@ -80,6 +85,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     refused = log.unreadable_kinds
     silent = log.kind("api_unreachable")
     remote, large = log.kind("remote_cluster"), log.kind("too_large")
+    waiting = log.kind("sync_waiting")
     strangers = [s for s in log.kind("unauthorized_xds") if identity_refused(s)]
     kind, accounts = unreadable(refused[-1]) if refused else None, _accounts(view)
     slow, invalid, lost = log.kind("write_timeout"), log.kind("invalid"), log.kind("no_gateway")
@@ -94,7 +100,8 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         api_unreachable=len(silent),
         api_silent=unanswered_for(silent, view.now) >= A_MINUTE,
         api_text=_unanswered(silent),
-        not_synced=len(log.kind("sync_failed")),
+        not_synced=len(log.kind("sync_failed")) + len(waiting),
+        unsynced_said=_waits(waiting),
         not_serving=len(log.kind("not_serving")),
         waits_for=waits,
         waits_said=f"; its log says: {waits} is not ready" if waits else "",
@@ -150,6 +157,13 @@ def _kept_by(view: View, kind: Unreadable | None) -> Ref:
 
 def _unanswered(said: tuple[Said, ...]) -> str:
     return f"{said[-1].get('api')}: {clean(said[-1].get('reason'), 150)}" if said else ""
+
+
+def _waits(said: tuple[Said, ...]) -> str:
+    if not said or not said[-1].get("what"):
+        return ""
+    took = go_duration(said[-1].get("time"))
+    return f" ({said[-1].get('what')}" + (f", {took.total_seconds():.0f} s)" if took else ")")
 
 
 def _text(said: tuple[Said, ...] | list[Said]) -> str:

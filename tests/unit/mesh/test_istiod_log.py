@@ -30,3 +30,16 @@ def test_for_how_long_the_api_has_not_answered(times: list[str], seconds: int) -
     said = read(["\n".join(map(silent, times))]).said
     assert unanswered_for(said, NOW) == timedelta(seconds=seconds)
     assert all(one.get("api") == "https://10.0.0.1:443" for one in said)
+
+
+def test_a_cache_that_is_waited_for() -> None:
+    line = (
+        "2026-11-18T09:29:00Z\tinfo\twaiting for sync...\t"
+        "name=ConfigMap_istio attempt=1900 time=3m10.8s"
+    )
+    (said,) = read([line]).said
+    assert (said.kind, said.get("what"), said.get("time")) == (
+        "sync_waiting",
+        "ConfigMap_istio",
+        "3m10.8s",
+    )
