@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from meshdoctor.mesh.addresses import is_address
 from meshdoctor.mesh.edge_evidence import Peers, Target
 from meshdoctor.mesh.services import port_of, target_port
 from meshdoctor.mesh.workloads import proxy_type
@@ -15,6 +16,7 @@ def target(edge: EdgeSubject, service: Service | None, pods: Iterable[Pod]) -> T
     addresses = {ip for pod in pods for ip in ips(pod)}
     workload_port = 0 if service is not None else edge.port
     hosts = {edge.host.lower().rstrip(".")} if edge.host else set()
+    addresses |= {edge.host} if is_address(edge.host) else set()
     if service is not None:
         addresses |= {ip for ip in (service.spec.cluster_ip, *service.spec.cluster_ips) if ip}
         short = f"{service.name}.{service.namespace}"
