@@ -9,10 +9,12 @@ inject:                                # steps, in order:
 - apply: {...}                         #   one object, or several in a list; in any step
                                        #   %ADDRESS shop/pay% is the address of that pod
 - kubectl: [-n, shop, ...]             #   any kubectl command
+- refused: [-n, shop, ...]             #   one that the API server must refuse
 - restart: shop/web                    #   new pods of a Deployment
 - renew: shop/web                      #   new pods, without waiting until they are Ready
 - rollout: istio-system                #   wait until a namespace's Deployments are complete
 - freeze: shop/web                     #   its proxy (agent and Envoy) stands still; thaw: goes on
+                                       #   (without a slash: a program of the control plane)
 - inside: {pod: shop/web, run: [...]}  #   a program in the network of its pod (replaced later)
 - outside: {host: a.example.com, args: [...]}  # a server that is none of the mesh (app.py), with
                                        #   a certificate of its own CA below tls/
@@ -21,6 +23,7 @@ call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`; lab-n
                                        # `trust: "%CERT NAME%"`: it verifies that certificate
 shows: {code: 503}                     # code, error, body, slow; or run + contains/lacks
 cured: {code: 200}                     # the same once the fault is gone
+noticed: true                          # advice: to be found under *also noticed*
 propagation: {state: waiting}          # what `meshdoctor propagation` says of it (watch.py)
 by_hand:                               # what a person would do where the printed fix is a
 - kubectl: [...]                       #   decision; steps as above
@@ -44,7 +47,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.lab import layout
+from tests.lab import authority, layout
 from tests.lab.processes import LabError
 
 Step = dict[str, Any]
@@ -52,7 +55,7 @@ KEYS = frozenset(
     {
         *("fault", "summary", "cause", "or_cause", "healthy", "strength", "from", "to", "scope"),
         *("inject", "settle", "call", "shows", "cured", "by_hand", "after_fix"),
-        "propagation",
+        *("propagation", "noticed"),
     }
 )
 # The public half of a key nobody has: Envoy judges issuer, time and audience before signatures.
@@ -66,7 +69,7 @@ _MODULUS = (
 STEPS = frozenset(
     {
         *("apply", "create", "kubectl", "restart", "renew", "rollout", "wait"),
-        *("freeze", "thaw", "inside", "outside"),
+        *("freeze", "thaw", "inside", "outside", "refused"),
     }
 )
 
@@ -80,6 +83,7 @@ class Fault:
     cause: str = ""
     or_cause: tuple[str, ...] = ()
     healthy: bool = False
+    noticed: bool = False
     strength: str = "observed"
     client: str = ""
     server: str = ""
@@ -143,7 +147,8 @@ def _filled(text: str) -> str:
 
     jwks = {"keys": [{"kty": "RSA", "kid": "lab", "alg": "RS256", "e": "AQAB", "n": _MODULUS}]}
     text = (
-        text.replace("%JWKS%", json.dumps(jwks))
+        authority.filled(text)
+        .replace("%JWKS%", json.dumps(jwks))
         .replace("%TOKEN%", _token(4102444800))
         .replace("%EXPIRED%", _token(1700000000))
     )
@@ -219,6 +224,7 @@ def load(wanted: Sequence[str] = ()) -> list[Fault]:
                     cause=str(raw.get("cause") or ""),
                     or_cause=tuple(raw.get("or_cause") or ()),
                     healthy=bool(raw.get("healthy")),
+                    noticed=bool(raw.get("noticed")),
                     strength=str(raw.get("strength") or "observed"),
                     client=str(raw.get("from") or ""),
                     server=str(raw.get("to") or ""),

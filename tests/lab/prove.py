@@ -140,6 +140,8 @@ def do(api: Api, step: Step) -> None:
         kubectl(kind, *flags, "-f", "-", stdin=json.dumps(listed))
     elif kind == "kubectl":
         kubectl(*value)
+    elif kind == "refused":
+        refused(value)
     elif kind in ("restart", "renew"):
         namespace, name = value.split("/")
         kubectl("-n", namespace, "rollout", "restart", f"deployment/{name}")
@@ -164,6 +166,15 @@ def do(api: Api, step: Step) -> None:
         raise LabError(f"unknown step {kind}")
 
 
+def refused(argv: Sequence[str]) -> None:
+    """A change that somebody tries and the API server refuses."""
+    try:
+        kubectl(*argv)
+    except LabError:
+        return
+    raise LabError(f"not refused: {shlex.join(argv)}")
+
+
 def with_addresses(api: Api, step: Step) -> Step:
     """A step with `%ADDRESS namespace/workload%` replaced by the address of that pod."""
 
@@ -175,7 +186,9 @@ def with_addresses(api: Api, step: Step) -> Step:
 
 
 def proxies_of(api: Api, workload: str) -> list[str]:
-    """The proxy's process of a workload's newest pod."""
+    """The proxy's process of a workload's newest pod, or a program of the control plane."""
+    if "/" not in workload:
+        return [known for known in processes.names() if known == workload]
     namespace, name = key_of(pod_of(api, workload))
     wanted = f"{namespace}_{name}_istio-proxy"
     return [known for known in processes.names() if known == wanted]
@@ -198,6 +211,7 @@ class Diagnosis:
 
     def __init__(self, fault: Fault, label: str, options: Sequence[str]) -> None:
         self.folder = RUNS / fault.name
+        self.noticed = fault.noticed
         self.report = self.folder / f"{label}.json"
         self.bundle = self.folder / f"{label}-bundle"
         argv = [sys.executable, "-m", "meshdoctor", "diagnose", *options]
@@ -219,11 +233,15 @@ class Diagnosis:
 
     @property
     def main(self) -> list[Object]:
-        """Ranked findings that are confirmed."""
+        """Ranked findings that are confirmed; advice only where the fault is about it."""
+        groups = ("main", "also_noticed") if self.noticed else ("main",)
         return [
             item
             for item in self.data["findings"]
-            if item["group"] == "main" and item["verdict"] == "confirmed"
+            if item["group"] in groups
+            and item["verdict"] == "confirmed"
+            # Every fault of the lab is young.
+            and not (item["group"] == "also_noticed" and item["code"] == "MD3211")
         ]
 
     def difference(self, other: Diagnosis) -> str:
