@@ -10,6 +10,7 @@ from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.mesh.xds import ProxySync, State, SyncTable, wrong_types
 from meshdoctor.model.kubernetes import Pod
 
+ISTIOD = "discovery"
 CONNECT_WITHIN = timedelta(seconds=60)
 
 
@@ -43,18 +44,24 @@ def is_absent(pod: Pod, table: SyncTable, istiods: Iterable[Pod], now: datetime)
     """Whether no istiod lists a proxy that had a minute to connect.
 
     Only when every istiod of its revision answered (`proxy-status` from 1.28 on asks the default
-    revision alone, and one wedged istiod knows proxies that no other does).
+    revision alone, and one wedged istiod knows proxies that no other does), and none has started
+    since: after a restart of istiod proxies come back within half a minute.
     """
-    if table.problems or table.proxy(pod.namespace, pod.name) is not None or not table.proxies:
+    if table.problems or table.proxy(pod.namespace, pod.name) is not None:
         return False
-    status = pod.container_status(PROXY)
-    running = status.state.running if status is not None else None
-    started = running.started_at if running is not None else None
+    started = _started(pod, PROXY)
     if started is None or now - started < CONNECT_WITHIN:
         return False
     revision = revisions.of_proxy(pod)
     mine = [p for p in istiods if not revision or revisions.of_istiod(p) == revision]
-    return bool(mine) and all(p.name in table.istiods for p in mine)
+    young = any((at := _started(p, ISTIOD)) and now - at < CONNECT_WITHIN for p in mine)
+    return bool(mine) and not young and all(p.name in table.istiods for p in mine)
+
+
+def _started(pod: Pod, container: str) -> datetime | None:
+    status = pod.container_status(container)
+    running = status.state.running if status is not None else None
+    return running.started_at if running is not None else None
 
 
 def in_words(proxy: ProxySync, now: datetime | None = None) -> str:
