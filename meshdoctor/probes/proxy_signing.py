@@ -39,6 +39,9 @@ class ProxySigning(Struct, frozen=True, kw_only=True):
     namespace: Annotated[Fact[str], "namespace of the pod"]
     pod: Annotated[Fact[str], "name of the pod"]
     istiod: Annotated[Fact[Ref], "the Service that the agent calls when istiod is its CA"]
+    guilty: Annotated[
+        Fact[Ref], "its workload, where the pod is older than the root; else istiod's"
+    ]
     control: Annotated[Fact[Ref], "the workload of istiod's first pod; empty: none is seen"]
     control_name: Annotated[Fact[str], "its name"]
     control_namespace: Annotated[Fact[str], "its namespace"]
@@ -70,6 +73,7 @@ def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
         namespace=pod.namespace,
         pod=pod.name,
         istiod=Ref(f"Service/{view.istio_namespace}/istiod"),
+        guilty=Ref(control.ref if control and not early else owner.ref),
         control=Ref(control.ref if control else ""),
         control_name=control.name if control else "",
         control_namespace=view.istio_namespace,
@@ -103,7 +107,7 @@ def _listed(view: View, pod: Pod) -> bool | None:
         table = sync_table(view)
     except EvidenceError:
         return None
-    if not table.proxies:
+    if not table.proxies and not table.istiods:
         return None
     name, space = pod.metadata.name, pod.metadata.namespace
     return f"{name}.{space}" in table.proxies or f"{name}." in table.proxies
