@@ -12,7 +12,6 @@ Standard library only, one process, one thread per connection:
 --greet PORT     speaks first, as MySQL and SMTP do
 --bind ADDRESS   listens on that address only
 --answer CODE    answers every HTTP request with CODE
---only-https     sends to https what does not say x-forwarded-proto: https
 --check          an authorization service: 200 unless the path or header x-deny asks for 403
 --admit          an admission webhook that allows everything
 --call URL       calls URL every --every seconds, for ever (http://… or tcp://host:port)
@@ -87,10 +86,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 {**review, "request": None, "response": {"uid": uid, "allowed": True}}
             )
         data = body.encode()
-        bare = OPTIONS.only_https and self.headers.get("x-forwarded-proto") != "https"
-        self.send_response(301 if bare else code)
-        if bare:
-            self.send_header("location", f"https://{self.headers.get('host')}{self.path}")
+        self.send_response(code)
         self.send_header("content-type", "text/plain")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
@@ -229,7 +225,6 @@ def main() -> None:
     parser.add_argument("--greet", type=int, action="append", default=[])
     parser.add_argument("--bind", default="0.0.0.0")
     parser.add_argument("--answer", type=int, default=200)
-    parser.add_argument("--only-https", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--admit", action="store_true")
     parser.add_argument("--cert", default="")
