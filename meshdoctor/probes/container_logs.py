@@ -1,10 +1,14 @@
 """What do the containers of a pod say in their logs?"""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
+from meshdoctor.mesh.workloads import app_containers
 from meshdoctor.model.kubernetes import Container, Pod
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.view import View
+
+T = TypeVar("T")
 
 
 def each(view: View, pod: Pod, containers: Iterable[Container]) -> Iterator[str | EvidenceError]:
@@ -16,13 +20,8 @@ def each(view: View, pod: Pod, containers: Iterable[Container]) -> Iterator[str 
             yield error
 
 
-def readable(view: View, pod: Pod, containers: Iterable[Container]) -> list[str]:
-    """Of the containers whose log can be read."""
-    return [one for one in each(view, pod, containers) if isinstance(one, str)]
-
-
 def read(view: View, pod: Pod, containers: Iterable[Container]) -> list[str]:
-    """The same; raises EvidenceError when none of them can be read."""
+    """The logs that can be read; raises EvidenceError when none of them can be."""
     texts: list[str] = []
     missing: EvidenceError | None = None
     for one in each(view, pod, containers):
@@ -33,3 +32,24 @@ def read(view: View, pod: Pod, containers: Iterable[Container]) -> list[str]:
     if missing is not None and not texts:
         raise missing
     return texts
+
+
+def told(
+    view: View, pods: Iterable[Pod], tells: Callable[[str], Iterable[T]]
+) -> list[tuple[Pod, T]]:
+    """What the applications of these pods tell in their logs, with the pod that tells it.
+
+    What is found counts though other logs cannot be read; raises EvidenceError when nothing is
+    found and one of them cannot be.
+    """
+    found: list[tuple[Pod, T]] = []
+    missing: EvidenceError | None = None
+    for pod in pods:
+        for one in each(view, pod, app_containers(pod)):
+            if isinstance(one, EvidenceError):
+                missing = one
+            else:
+                found.extend((pod, it) for it in tells(one))
+    if missing is not None and not found:
+        raise missing
+    return found

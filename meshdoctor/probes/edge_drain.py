@@ -1,18 +1,20 @@
 """Do a client's calls fail while the pods behind a network load balancer are replaced?"""
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
 
 from meshdoctor.mesh.aws_load_balancer import balancer
 from meshdoctor.mesh.balancer_drain import LAG_SECONDS, broken, replaced, soon_after, stays
-from meshdoctor.mesh.workloads import app_containers, owner_of, proxy_type
+from meshdoctor.mesh.workloads import owner_of, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event, Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import container_logs, reading
 from meshdoctor.probes.eks_reads import balancer_names
-from meshdoctor.probes.view import View, attempt, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 PODS_READ = 8
 
@@ -76,12 +78,13 @@ def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
     owner = owner_of(gateways[0])
     names = balancer_names(view, service)
     clients = reading.workload(view, edge.client).pods[-PODS_READ:]
-    moments = sorted(at for pod in clients for at in broken(_log(view, pod), names))
+    moments = attempt(lambda: _moments(view, clients, names))
     seconds = min(map(stays, gateways))
 
     def after() -> int:
-        events = view.objects("Event", Event, service.namespace) if moments else ()
-        return soon_after(moments, replaced(gateways, events, owner.name))
+        times = known(moments)
+        events = view.objects("Event", Event, service.namespace) if times else ()
+        return soon_after(times, replaced(gateways, events, owner.name))
 
     return EdgeDrain(
         service=Ref(service.ref),
@@ -92,12 +95,12 @@ def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
         client=Ref(edge.client.ref),
         stays_seconds=round(seconds),
         short=seconds < LAG_SECONDS,
-        broken=len(moments),
+        broken=attempt(lambda: len(known(moments))),
         after=attempt(after),
-        last=f"{moments[-1]:%H:%M:%S}" if moments else "",
+        last=attempt(lambda: next((f"{at:%H:%M:%S}" for at in reversed(known(moments))), "")),
     )
 
 
-def _log(view: View, pod: Pod) -> str:
-    """Of the containers whose log can be read."""
-    return "\n".join(container_logs.readable(view, pod, app_containers(pod)))
+def _moments(view: View, clients: Iterable[Pod], names: frozenset[str]) -> list[datetime]:
+    found = container_logs.told(view, clients, lambda text: broken(text, names))
+    return sorted(at for _, at in found)

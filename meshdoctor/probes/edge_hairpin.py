@@ -1,17 +1,18 @@
 """Does a client call a load balancer that may hand the call back to the client's own node?"""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Struct
 
 from meshdoctor.mesh.aws_load_balancer import balancer, loops, timeouts
-from meshdoctor.mesh.workloads import app_containers
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import container_logs, reading
 from meshdoctor.probes.eks_reads import balancer_names
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 PODS_READ = 8
 
@@ -27,7 +28,7 @@ class EdgeHairpin(Struct, frozen=True, kw_only=True):
     looping: Annotated[Fact[int], "its pods whose own node, or themselves, are targets"]
     every_node: Annotated[Fact[bool], "every node is a target (externalTrafficPolicy Cluster)"]
     timed_out: Annotated[Fact[int], "in their logs: connections that timed out", OBSERVED]
-    elsewhere: Annotated[Fact[int], "the same in the logs of its other pods", OBSERVED]
+    elsewhere: Annotated[Fact[int], "the same in such logs of other pods as can be read", OBSERVED]
     pod: Annotated[Fact[str], "one of the pods that time out; empty: none"]
 
 
@@ -71,8 +72,9 @@ def edge_hairpin(view: View, edge: EdgeSubject) -> EdgeHairpin:
     if not caught:
         return _NONE
     names = balancer_names(view, service)
-    told = {p.name: _timeouts(view, p, names) for p in clients[-PODS_READ:]}
-    inside = {p.name for p in caught}
+    read = clients[-PODS_READ:]
+    inside = attempt(lambda: _timeouts(view, [p for p in read if p in caught], names))
+    others = attempt(lambda: _timeouts(view, [p for p in read if p not in caught], names))
     return EdgeHairpin(
         service=Ref(service.ref),
         service_name=service.name,
@@ -80,13 +82,13 @@ def edge_hairpin(view: View, edge: EdgeSubject) -> EdgeHairpin:
         client=Ref(edge.client.ref),
         looping=len(caught),
         every_node=not found.to_pods and not local,
-        timed_out=sum(n for name, n in told.items() if name in inside),
-        elsewhere=sum(n for name, n in told.items() if name not in inside),
-        pod=next((name for name, n in told.items() if n and name in inside), ""),
+        timed_out=attempt(lambda: len(known(inside))),
+        elsewhere=0 if isinstance(others, Unavailable) else len(others),
+        pod=attempt(lambda: next((pod.name for pod in known(inside)), "")),
     )
 
 
-def _timeouts(view: View, pod: Pod, names: frozenset[str]) -> int:
-    """Of the containers whose log can be read."""
-    texts = container_logs.readable(view, pod, app_containers(pod))
-    return sum(timeouts(text, names) for text in texts)
+def _timeouts(view: View, pods: Iterable[Pod], names: frozenset[str]) -> list[Pod]:
+    """For each connection that timed out the pod that says so."""
+    found = container_logs.told(view, pods, lambda text: range(timeouts(text, names)))
+    return [pod for pod, _ in found]

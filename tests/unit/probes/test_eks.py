@@ -113,6 +113,19 @@ def test_connections_that_break_while_gateways_are_replaced(
     assert (classic.service, classic.broken) == ("", 0)
 
 
+def test_logs_of_a_caller_that_are_missing_are_not_said_to_be_well() -> None:
+    some = {("apps", "rep-2", "app"): "200\n"}
+    quiet = edge_drain.run(world(GW + CLIENTS + service(), logs=some), CALL)
+    assert all(isinstance(one, Unavailable) for one in (quiet.broken, quiet.after, quiet.last))
+    still = edge_hairpin.run(world(GW + CLIENTS + service(), logs=some), CALL)
+    assert isinstance(still.timed_out, Unavailable) and isinstance(still.pod, Unavailable)
+    assert still.elsewhere == 0
+    one = {("apps", "rep-1", "app"): SLOW + LOST.format(1)}
+    slow = edge_hairpin.run(world(GW + CLIENTS + service(), logs=one), CALL)
+    assert (slow.timed_out, slow.elsewhere) == (1, 0)
+    assert edge_drain.run(world(GW + CLIENTS + service(), logs=one), CALL).broken == 1
+
+
 EVENT = """
 ---
 kind: Event
