@@ -1,17 +1,20 @@
 """Which annotations of a pod would istiod refuse to inject with?
 
-Stage C of the injection decision. Mirrors pkg/kube/inject/validate.go validateAnnotations and
-inject.go selectTemplates (same list in 1.18 to 1.32-dev); one bad value fails the pod's creation.
+Stage C of the injection decision. Mirrors pkg/kube/inject/validate.go validateAnnotations,
+inject.go selectTemplates and the injection template (1.18 to 1.32-dev; what changed has the
+releases beside it); one bad value fails the pod's creation.
 """
 
 import ipaddress
+import json
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-import yaml
-
+from meshdoctor.mesh import proxy_config_value
 from meshdoctor.mesh.injector_config import InjectorConfig
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.patterns import pattern
 
 TEMPLATES = "inject.istio.io/templates"
 PROXY_CONFIG = "proxy.istio.io/config"
@@ -21,53 +24,59 @@ PROXY_RESOURCES = (
     "sidecar.istio.io/proxyCPULimit",
     "sidecar.istio.io/proxyMemoryLimit",
 )
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOOLS = frozenset(
     ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"]
 )
 
 
-def refused(annotations: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
-    """(annotation, value, what is wrong) for each that istiod refuses, sorted by name."""
+def refused(
+    annotations: Mapping[str, str], release: tuple[int, ...] | None = None
+) -> tuple[tuple[str, str, str], ...]:
+    """(annotation, value, what is wrong) for each that istiod of a release such as (1, 26)
+    refuses, sorted by name; None: not known, the newest is assumed."""
     out = []
     for name in sorted(annotations.keys() & CHECKS.keys()):
+        since, until = RELEASES.get(name, ALWAYS)
         problem = CHECKS[name](annotations[name])
-        if problem:
+        if problem and since <= (release or NEWEST) < until:
             out.append((name, clean(annotations[name], 100), problem))
     return tuple(out)
 
 
 def unknown_templates(annotations: Mapping[str, str], config: InjectorConfig) -> tuple[str, ...]:
-    """Templates that the pod asks for and the injector does not have; none asked: the defaults."""
+    """Templates that the pod asks for and the injector does not have, fit to be shown; none
+    asked: the defaults."""
     asked = annotations.get(TEMPLATES)
-    names = asked.split(",") if asked else list(config.default_templates)
-    return tuple(clean(name.strip(), 63) for name in names if name.strip() not in config.templates)
+    names = config.default_templates if asked is None else tuple(map(str.strip, asked.split(",")))
+    return tuple(clean(name, 63) or "''" for name in names if name not in config.templates)
 
 
 def bad_quantities(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """Resource annotations that are no Kubernetes quantity: the rendered pod would be invalid."""
-    return tuple(
-        n for n in PROXY_RESOURCES if n in annotations and quantity(annotations[n]) is None
-    )
+    """Resource annotations that are no Kubernetes quantity, or one below zero: the rendered pod
+    would be invalid."""
+    return tuple(n for n in PROXY_RESOURCES if n in annotations and not _fit(annotations[n]))
+
+
+def _fit(value: str) -> bool:
+    found = quantity(value)
+    return found is not None and found >= 0
 
 
 def quantity(value: object) -> float | None:
-    """A Kubernetes quantity as a number; None when it is none."""
-    return _quantity(str(value).strip())
+    """A Kubernetes quantity as a number; None when it is none (apimachinery's resource.Quantity:
+    a number with either an exponent or a suffix)."""
+    return _quantity(str(value))
 
 
 @lru_cache(maxsize=1024)
 def _quantity(text: str) -> float | None:
-    digits = text.rstrip("numkMGTPEi")
-    suffix = text[len(digits) :]
-    if digits and suffix and digits[-1] in "eE":
-        return None
-    try:
-        return None if digits != digits.strip() else float(digits) * _SUFFIX[suffix]
-    except (KeyError, ValueError):
-        return None
+    found = _QUANTITY.fullmatch(text)
+    return None if found is None else float(found[1]) * _SUFFIX[found[2] or ""]
 
 
+_QUANTITY = pattern(
+    r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3}(?!\w))?)([numkMGTPE]|[KMGTPE]i)?", re.ASCII
+)
 _SUFFIX = {
     "": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
     "P": 1e15, "E": 1e18, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
@@ -125,15 +134,35 @@ def _cidrs_or_all(value: str) -> str:
     return "" if value == "*" else _cidrs(value)
 
 
-@lru_cache(maxsize=256)
-def _proxy_config(value: str) -> str:
+def _interfaces(value: str) -> str:
+    for one in map(str.strip, value.split(",")) if value else ():
+        if len(one) > 15 or not _INTERFACE.fullmatch(one):
+            return f"{clean(one, 40)!r} is no name of an interface"
+    return ""
+
+
+def _amount(value: str) -> str:
+    return "" if quantity(value) is not None else "not a quantity such as 100m or 128Mi"
+
+
+def _json(value: str) -> str:
     try:
-        data = yaml.load(value, Loader=_LOADER)  # noqa: S506
-    except yaml.YAMLError:
-        return "not valid YAML"
-    return "" if data is None or isinstance(data, dict) else "not a mapping"
+        json.loads(value)
+    except ValueError:
+        return "not valid JSON"
+    return ""
 
 
+_INTERFACE = pattern(r"[a-zA-Z][a-zA-Z0-9_.-]*", re.ASCII)
+NEWEST, ALWAYS = (99,), ((0,), (100,))
+RELEASES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "sidecar.istio.io/enableCoreDump": ((0,), (1, 25)),
+    "traffic.sidecar.istio.io/excludeInterfaces": ((1, 30), (100,)),
+    "traffic.sidecar.istio.io/kubevirtInterfaces": ((1, 30), (100,)),
+    "istio.io/reroute-virtual-interfaces": ((1, 30), (100,)),
+}
+"""Since and until which release an annotation is looked at; ALWAYS where it is not here. Resources
+are since 1.27.6, 1.28.4 and 1.29; until then the API server refused what is no quantity."""
 CHECKS: Mapping[str, Callable[[str], str]] = {
     "sidecar.istio.io/interceptionMode": _mode,
     "status.sidecar.istio.io/port": _port,
@@ -146,5 +175,12 @@ CHECKS: Mapping[str, Callable[[str], str]] = {
     "traffic.sidecar.istio.io/excludeInboundPorts": _ports,
     "traffic.sidecar.istio.io/excludeOutboundPorts": _ports,
     "prometheus.istio.io/merge-metrics": _bool,
-    PROXY_CONFIG: _proxy_config,
+    "sidecar.istio.io/enableCoreDump": _bool,
+    "traffic.sidecar.istio.io/excludeInterfaces": _interfaces,
+    "traffic.sidecar.istio.io/kubevirtInterfaces": _interfaces,
+    "istio.io/reroute-virtual-interfaces": _interfaces,
+    "sidecar.istio.io/userVolume": _json,
+    "sidecar.istio.io/userVolumeMount": _json,
+    **dict.fromkeys(PROXY_RESOURCES, _amount),
+    PROXY_CONFIG: proxy_config_value.wrong,
 }

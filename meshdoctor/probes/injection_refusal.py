@@ -10,6 +10,7 @@ from meshdoctor.mesh.admission import Refusal, Refused
 from meshdoctor.mesh.annotations import (
     CHECKS,
     PROXY_RESOURCES,
+    RELEASES,
     TEMPLATES,
     bad_quantities,
     quantity,
@@ -24,7 +25,12 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import LimitRange
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import Next, injector_config, next_on_record
+from meshdoctor.probes.injection_reads import (
+    Next,
+    injector_config,
+    istiod_release,
+    next_on_record,
+)
 from meshdoctor.probes.other_webhook_reads import holder, service_of, upsets
 from meshdoctor.probes.startup_reads import refusal
 from meshdoctor.probes.view import View, attempt, probe
@@ -116,7 +122,7 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     if isinstance(said, Refused) and said.kind in (Refusal.OTHER_CALL, Refusal.DUPLICATE):
         differs |= _named(view, said.by)
     if not _TELLING.isdisjoint(coming.pod.annotations):
-        differs |= _annotated(coming, alike.injector, subject)
+        differs |= _annotated(view, coming, alike.injector, subject)
     return replace(alike.facts, **differs) if differs else alike.facts
 
 
@@ -219,21 +225,21 @@ def _named(view: View, webhook: str) -> dict[str, Any]:
 
 
 def _annotated(
-    coming: Next, injector: "_Injector | Unavailable", subject: WorkloadSubject
+    view: View, coming: Next, injector: "_Injector | Unavailable", subject: WorkloadSubject
 ) -> dict[str, Any]:
     """The facts that annotations of the pod may change."""
     gone = injector if isinstance(injector, Unavailable) else None
     its = injector if isinstance(injector, _Injector) else NO_INJECTOR
     annotations, called = coming.pod.annotations, bool(coming.decision.called)
     conflicting = _of_annotations(annotations)
-    name, value, problem = _wrong(coming.found, annotations) if called else ("", "", "")
+    wrong = attempt(lambda: _wrong(view, coming)) if called else ""
     fault = Ref(subject.ref) if called and conflicting else gone or its.ref
     return {
         "annotation_conflict": conflicting if called else "",
         "resources_problem": gone or its.resources or conflicting or UNTOLD,
         "resources_at_fault": fault,
-        "annotation": name,
-        "annotation_said": f"{name}={value} ({problem})" if name else "an annotation's value",
+        "annotation": wrong if isinstance(wrong, Unavailable) else wrong.partition("=")[0],
+        "annotation_said": wrong or "an annotation's value",
         "template": gone or _template(coming.found, annotations, its),
     }
 
@@ -275,11 +281,16 @@ def _limit_range(view: View, namespace: str) -> Ref:
     return Ref(next((x.ref for x in view.objects("LimitRange", LimitRange, namespace)), ""))
 
 
-def _wrong(found: WorkloadPods, annotations: Mapping[str, str]) -> tuple[str, str, str]:
-    """The first annotation that istiod refuses, its value and what is wrong; three times ""."""
-    wrong = refused(annotations)
-    proven = _proven(found) if wrong else frozenset()
-    return next((a for a in wrong if a[:2] not in proven), ("", "", ""))
+def _wrong(view: View, coming: Next) -> str:
+    """The first annotation that istiod refuses, its value and what is wrong; "" when none is.
+    Its release is read only where releases differ."""
+    annotations = coming.pod.annotations
+    differ = not annotations.keys().isdisjoint(RELEASES)
+    release = istiod_release(view, coming.decision.revision) if differ else None
+    wrong = refused(annotations, release)
+    proven = _proven(coming.found) if wrong else frozenset()
+    told = (f"{n}={v} ({problem})" for n, v, problem in wrong if (n, v) not in proven)
+    return next(told, "")
 
 
 def _proven(found: WorkloadPods) -> frozenset[tuple[str, str]]:
@@ -289,8 +300,8 @@ def _proven(found: WorkloadPods) -> frozenset[tuple[str, str]]:
 
 def _template(found: WorkloadPods, annotations: Mapping[str, str], injector: _Injector) -> str:
     """A template that does not exist. A live pod with the same annotation shows that it does."""
-    asked, config = annotations.get(TEMPLATES, ""), injector.config
-    if config is None or not asked or not config.templates:
+    asked, config = annotations.get(TEMPLATES), injector.config
+    if config is None or asked is None or not config.templates:
         return ""
     if (TEMPLATES, asked) in _proven(found):
         return ""
@@ -333,7 +344,7 @@ def _of_annotations(annotations: Mapping[str, str]) -> str:
         return ""
     bad = bad_quantities(annotations)
     if bad:
-        return f"{bad[0]} is no quantity"
+        return f"{bad[0]} is no quantity, or one below zero"
     for name in ("CPU", "Memory"):
         ask = annotations.get(f"sidecar.istio.io/proxy{name}")
         limit = annotations.get(f"sidecar.istio.io/proxy{name}Limit")

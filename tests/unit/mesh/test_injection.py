@@ -367,6 +367,13 @@ def test_injector_config_that_does_not_parse() -> None:
         ("traffic.sidecar.istio.io/excludeOutboundPorts", "", "80,"),
         ("prometheus.istio.io/merge-metrics", "False", "no"),
         ("proxy.istio.io/config", "concurrency: 2", "- a"),
+        ("traffic.sidecar.istio.io/excludeInterfaces", "net1, eth0.5", "a/b"),
+        ("traffic.sidecar.istio.io/kubevirtInterfaces", "", "net1,"),
+        ("istio.io/reroute-virtual-interfaces", "docker0", "interface-with-a-long-name"),
+        ("sidecar.istio.io/userVolume", '{"v":{"emptyDir":{}}}', "v: {}"),
+        ("sidecar.istio.io/userVolumeMount", "[]", ""),
+        ("sidecar.istio.io/proxyCPU", "1e2", "1e2m"),
+        ("sidecar.istio.io/proxyMemoryLimit", "64Mi", "64 Mi"),
     ],
 )
 def test_annotations_refused(name: Any, good: Any, bad: Any) -> None:
@@ -374,16 +381,27 @@ def test_annotations_refused(name: Any, good: Any, bad: Any) -> None:
     assert [one[0] for one in annotations.refused({name: bad})] == [name]
 
 
+def test_annotations_that_only_some_releases_look_at() -> None:
+    faces = {"traffic.sidecar.istio.io/excludeInterfaces": "a/b"}
+    dumps = {"sidecar.istio.io/enableCoreDump": "yes"}
+    assert annotations.refused(faces, (1, 29)) == ()
+    assert annotations.refused(faces, (1, 30)) and annotations.refused(faces)
+    assert annotations.refused(dumps, (1, 24))
+    assert annotations.refused(dumps, (1, 25)) == annotations.refused(dumps) == ()
+
+
 def test_templates_and_quantities() -> None:
     asked = {annotations.TEMPLATES: "sidecar, custom"}
     assert annotations.unknown_templates(asked, ENABLED) == ("custom",)
     assert annotations.unknown_templates({}, ENABLED) == ()
-    assert annotations.bad_quantities({"sidecar.istio.io/proxyCPU": "100mm"}) == (
-        "sidecar.istio.io/proxyCPU",
-    )
+    assert annotations.unknown_templates({annotations.TEMPLATES: ""}, ENABLED) == ("''",)
+    for text, bad in (("100mm", True), ("-1", True), ("0", False)):
+        assert bool(annotations.bad_quantities({"sidecar.istio.io/proxyCPU": text})) is bad
     assert annotations.quantity("1Gi") == 2**30
     assert annotations.quantity("100m") == pytest.approx(0.1)
-    assert annotations.quantity("1 G") is None
+    for text in ("1 G", " 1", "1e2m", "1K", "", "1ee"):
+        assert annotations.quantity(text) is None
+    assert (annotations.quantity("1e3"), annotations.quantity("1E")) == (1e3, 1e18)
 
 
 @given(
