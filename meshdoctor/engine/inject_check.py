@@ -16,21 +16,23 @@ from meshdoctor.probes.reading import workload
 from meshdoctor.probes.registry import BY_NAME
 from meshdoctor.probes.view import View
 
-PROBES = ("injection-decision", "injection-call", "injection-refusal")
+PROBES = ("injection-decision", "injection-call", "injection-refusal", "injection-room")
 
 
 def check(view: View, subject: WorkloadSubject) -> Checked:
     """The answer for one workload; raises EvidenceError when even its labels are not to be had."""
-    decided, call, refusal = (_facts(view, name, subject) for name in PROBES)
+    decided, call, refusal, room = (_facts(view, name, subject) for name in PROBES)
     if isinstance(decided, Unavailable):
         error = EvidenceError(decided.what, decided.detail, decided.remedy)
         error.unavailable = decided
         raise error
     lost: list[str] = []
+    unread: list[str] = []
     injected = _seen(decided.injected, lost)
     refusals: list[str] = []
     if decided.asked:
         refusals += _call(call, lost) + (_refusal(refusal, lost) if injected else [])
+        refusals += _room(room, unread)
     open_ = decided.fail_open is True
     return Checked(
         workload=subject.ref,
@@ -44,6 +46,7 @@ def check(view: View, subject: WorkloadSubject) -> Checked:
         refusals=tuple(refusals),
         passed_over=() if decided.asked else _passed_over(view, subject),
         not_seen=tuple(dict.fromkeys(lost)),
+        not_judged=tuple(dict.fromkeys(unread)),
     )
 
 
@@ -119,3 +122,11 @@ def _refusal(found: Any, lost: list[str]) -> list[str]:
     if cni is False and found.enforce in ("baseline", "restricted"):
         out.append(f"Pod Security level {found.enforce} refuses istio-init (no istio-cni)")
     return out
+
+
+def _room(found: Any, unread: list[str]) -> list[str]:
+    """What bounds of the namespace would refuse. Few namespaces have any, and few bundles hold
+    them: where they cannot be read the answer stands, and says so."""
+    told = _seen(found, unread)
+    facts = (told.limit, told.quota) if told is not None else ()
+    return [text for text in (_seen(fact, unread) for fact in facts) if text]

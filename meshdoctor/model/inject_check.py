@@ -14,7 +14,8 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """One workload: the outcome, the clause that decides, what refuses, which webhooks were
-    passed over and why (only when none is called), what was not seen."""
+    passed over and why (only when none is called), what was not seen. `not_judged`: bounds of the
+    namespace that could not be read, without a say in the outcome."""
 
     workload: str
     outcome: Outcome
@@ -27,3 +28,4 @@ class Checked:
     refusals: tuple[str, ...]
     passed_over: tuple[str, ...]
     not_seen: tuple[str, ...]
+    not_judged: tuple[str, ...] = ()

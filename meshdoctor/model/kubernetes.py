@@ -612,8 +612,14 @@ class Event(Object, frozen=True):
         return self.last_timestamp or self.event_time or self.metadata.creation_timestamp
 
 
+class ScopeSelector(Partial, frozen=True):
+    """That a quota counts only some pods; which ones is not read."""
+
+
 class ResourceQuotaSpec(Partial, frozen=True):
     hard: dict[str, Quantity] = {}
+    scopes: tuple[str, ...] = ()
+    scope_selector: ScopeSelector | None = None
 
 
 class ResourceQuotaStatus(Partial, frozen=True):
@@ -632,6 +638,7 @@ class LimitRangeItem(Partial, frozen=True):
     min: dict[str, Quantity] = {}
     default: dict[str, Quantity] = {}
     default_request: dict[str, Quantity] = {}
+    max_limit_request_ratio: dict[str, Quantity] = {}
 
 
 class LimitRangeSpec(Partial, frozen=True):

@@ -64,6 +64,7 @@ from meshdoctor.probes.gateway_tls import gateway_tls
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
 from meshdoctor.probes.injection_refusal import injection_refusal
+from meshdoctor.probes.injection_room import injection_room
 from meshdoctor.probes.istiod_ca_log import istiod_ca_log
 from meshdoctor.probes.istiod_health import istiod_health
 from meshdoctor.probes.istiod_log import istiod_log
@@ -165,6 +166,7 @@ PROBES: tuple[Probe, ...] = (
     injection_call,
     injection_decision,
     injection_refusal,
+    injection_room,
     istiod_ca_log,
     istiod_health,
     istiod_log,

@@ -28,10 +28,11 @@ def _block(one: Checked) -> str:
     rows += [("refused", text) for text in one.refusals]
     rows += [("not asked", text) for text in one.passed_over]
     rows += [("not seen", text) for text in one.not_seen]
+    rows += [("not judged", text) for text in one.not_judged]
     if one.has_sidecar is not None:
         rows.append(("pods now", "have a sidecar" if one.has_sidecar else "lack a sidecar"))
     lines = [f"{one.workload}  {WORDS[one.outcome]}"]
-    return "\n".join([*lines, *(f"   {label:<9} {text}" for label, text in rows)]) + "\n"
+    return "\n".join([*lines, *(f"   {label:<10} {text}" for label, text in rows)]) + "\n"
 
 
 def as_json(found: Sequence[Checked]) -> str:

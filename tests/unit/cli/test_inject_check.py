@@ -58,6 +58,34 @@ def test_a_manifest_that_was_never_applied(bundle: Path) -> None:
     assert told.exit_code == 1
 
 
+BOUNDS = """
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: small, namespace: shop}
+spec: {limits: [{type: Container, max: {cpu: 500m}}]}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: few, namespace: shop}
+spec: {hard: {limits.cpu: "1"}}
+"""
+ASKS = "metadata: {labels: {app: web}, annotations: {sidecar.istio.io/proxyCPULimit: '2'}}"
+
+
+def test_what_bounds_of_the_namespace_would_refuse(bundle: Path) -> None:
+    web = NEW.split("---")[0].replace("metadata: {labels: {app: web}}", ASKS)
+    bounded = bundle / "bounds.yaml"
+    bounded.write_text(BOUNDS)
+    told = run(bundle, "-f", "-", "-n", "shop", "-o", "json", stdin=web)
+    row = json.loads(told.output)["workloads"][0]
+    assert "LimitRange/shop/small: limit 2 of cpu of istio-proxy is above 500m" in row["refusals"]
+    assert row["refusals"][-1].startswith("ResourceQuota/shop/few: 2 of limits.cpu wanted")
+    bounded.unlink()
+    told = run(bundle, "-f", "-", "-n", "shop", "-o", "json", stdin=web)
+    assert not any("shop/" in text for text in json.loads(told.output)["workloads"][0]["refusals"])
+
+
 def test_what_is_applied_is_not_changed_by_what_is_not(bundle: Path) -> None:
     told = run(bundle, "shop/cart")
     assert "Deployment/shop/cart" in told.output
