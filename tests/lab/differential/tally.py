@@ -9,16 +9,29 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from tests.lab import layout
-from tests.lab.differential.case import Case, Object
+from tests.lab.differential.case import Object
 
 FOLDER = layout.STATE / "differential"
+
+
+class Drawn(Protocol):
+    """A case of any kind."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
 
 
 class Outcome(Protocol):
     """One request or call of one case: what was seen of it, and what was said."""
 
     @property
-    def case(self) -> Case: ...
+    def case(self) -> Drawn: ...
 
     @property
     def number(self) -> int: ...
@@ -55,6 +68,10 @@ class Tally(Generic[O]):
         self.write(wrong)
         words = " ".join(f"{one.case.name}.{one.number}" for one in wrong)
         print(f"round {number}: {len(fresh)} {what} {words}", flush=True)
+
+    def summary(self) -> str:
+        """One paragraph of numbers; each kind has its own words."""
+        raise NotImplementedError
 
     def end(self) -> None:
         """The run is over."""
