@@ -15,10 +15,11 @@ from meshdoctor.engine.tree import NOT_SEEN, Judgement, fill, plain
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, proxy_container
 from meshdoctor.model import report as r
-from meshdoctor.model.cause import Exit, Strength, Verdict
+from meshdoctor.model.cause import Exit, Severity, Strength, Verdict
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.kubernetes import Object
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.edge_seen import edge_seen
 from meshdoctor.probes.reading import workloads
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ MOST_ALSO_ON = 20
 def compose(run: "Run") -> r.Report:
     """The report of a run: ranked findings, what was ruled out, what could not be seen."""
     changes = Changes(run.evidence)
-    ranked = rank(run.judgements, run.resolved.asked, changes.time)
+    ranked = rank(run.judgements, run.resolved.asked, changes.time, works=lambda: _works(run))
     seen_failing = _seen(run)
     findings = [
         _finding(one, position, changes, seen_failing) for position, one in enumerate(ranked, 1)
@@ -99,6 +100,17 @@ def _seen(run: "Run") -> list[Seen]:
         return seen(RecordingView(run.evidence), edges)
     except EvidenceError:
         return []
+
+
+def _works(run: "Run") -> bool:
+    """Whether the logs show every call asked about at work."""
+    if run.partial or not run.scope.pair or not run.resolved.edges:
+        return False
+    view = RecordingView(run.evidence)
+    try:
+        return all(edge_seen.run(view, edge).working is True for edge in run.resolved.edges)
+    except EvidenceError:
+        return False
 
 
 class Changes:
@@ -288,7 +300,9 @@ def _exit(
     confirmed = [
         one
         for one in ranked
-        if one.lead.verdict is Verdict.CONFIRMED and one.lead.cause.severity.rank <= threshold
+        if one.lead.verdict is Verdict.CONFIRMED
+        and one.lead.cause.severity.rank <= threshold
+        and not one.aside
     ]
     if confirmed:
         return Exit.CONFIRMED
@@ -304,6 +318,11 @@ def _summary(findings: Sequence[r.Finding], exit_: Exit, coverage: r.Coverage) -
     undecided = sum(f.group == "undecided" for f in findings)
     if main:
         return f"{len(main)} cause{'s' if len(main) > 1 else ''} confirmed"
+    aside = sum(
+        f.group == "also_noticed" and f.severity != Severity.HYGIENE.value for f in findings
+    )
+    if exit_ is Exit.HEALTHY and aside:
+        return f"healthy: the call works; {aside} noticed beside it, on other calls"
     if exit_ is Exit.HEALTHY and coverage.logs < coverage.proxies:
         return f"healthy: nothing is wrong; logs of {coverage.logs} in {coverage.proxies} read"
     if exit_ is Exit.HEALTHY:

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from meshdoctor.engine.tree import Judgement
 from meshdoctor.model.cause import Severity, Strength, Verdict
 from meshdoctor.model.subjects import (
+    ConfigSubject,
     EdgeSubject,
     MeshSubject,
     NodeSubject,
@@ -25,13 +26,15 @@ LastChange = Callable[[str], datetime | None]
 
 
 class Ranked(Struct):
-    """A group of judgements that are one finding: same cause, same objects at fault."""
+    """A group of judgements that are one finding: same cause, same objects at fault. `aside`: it
+    is about other calls than the one asked about, which needs no further cause."""
 
     lead: Judgement
     members: list[Judgement]
     asked: bool
     changed: datetime | None
     group: str = "main"
+    aside: bool = False
     folded: list["Ranked"] = field(default_factory=list)
 
     @property
@@ -71,12 +74,18 @@ class Ranked(Struct):
 
 
 def rank(
-    judgements: Iterable[Judgement], asked: frozenset[str], last_change: LastChange
+    judgements: Iterable[Judgement],
+    asked: frozenset[str],
+    last_change: LastChange,
+    *,
+    works: Callable[[], bool] = lambda: False,
 ) -> list[Ranked]:
-    """Findings in order; consequences folded under their cause, advice marked also_noticed."""
+    """Findings in order; consequences folded under their cause, advice marked also_noticed.
+    `works`: whether the call asked about is seen to work; asked only where it matters."""
     ranked = sorted(_grouped(judgements, asked, last_change), key=lambda r: r.key)
     confirmed = [r for r in ranked if r.lead.verdict is Verdict.CONFIRMED]
     _fold(confirmed)
+    _set_aside([r for r in confirmed if r.group == "main"], works)
     _demote([r for r in confirmed if r.group == "main"])
     for one in ranked:
         if one.lead.verdict is Verdict.UNDECIDED:
@@ -182,6 +191,23 @@ def _ends(one: Ranked) -> set[str]:
     return out
 
 
+def _set_aside(main: list[Ranked], works: Callable[[], bool]) -> None:
+    """Mistakes that were not seen to do harm, in configuration for others than those asked about,
+    where the call asked about has its cause already or works."""
+    others = [one for one in main if _for_others(one)]
+    if not others:
+        return
+    if works() or any(one.asked and one.severity is not Severity.HYGIENE for one in main):
+        for one in others:
+            one.aside = True
+
+
+def _for_others(one: Ranked) -> bool:
+    about = (member.subject for member in one.members)
+    config = all(isinstance(subject, ConfigSubject) for subject in about)
+    return config and not one.asked and one.strength is not Strength.OBSERVED
+
+
 def _demote(main: list[Ranked]) -> None:
     """Advice, and derived causes beside an observed one on the same subject: also noticed."""
     observed: set[str] = set()
@@ -191,5 +217,5 @@ def _demote(main: list[Ranked]) -> None:
     for one in main:
         advice = one.severity is Severity.HYGIENE
         seen = one.strength is Strength.OBSERVED
-        if advice or (not seen and _ends(one) & observed):
+        if one.aside or advice or (not seen and _ends(one) & observed):
             one.group = "also_noticed"

@@ -118,7 +118,8 @@ def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     services = {e.service for e in edges if e.service}
     if client is not None and not scope.to:
         services |= set(_services_of(view, found[(client.namespace, client.name)]))
-    subjects[SubjectKind.CONFIG] = _near(view, subjects[SubjectKind.CONFIG], edges)
+    homes = frozenset({one.namespace for one in ends} | {one.namespace for one in services})
+    subjects[SubjectKind.CONFIG] = _near(view, subjects[SubjectKind.CONFIG], edges, homes)
     subjects[SubjectKind.EDGE] = edges
     subjects[SubjectKind.SERVICE] = tuple(sorted(services, key=str))
     asked = {str(s) for s in (*edges, *ends, *services)}
@@ -226,10 +227,11 @@ def _config(view: View) -> tuple[Subject, ...]:
 
 
 def _near(
-    view: View, config: Iterable[Subject], edges: Iterable[EdgeSubject]
+    view: View, config: Iterable[Subject], edges: Iterable[EdgeSubject], ends: frozenset[str]
 ) -> tuple[Subject, ...]:
     """What of the configuration concerns the calls of a pair: routes and rules are read from every
-    namespace, and most of a large mesh's are for other services."""
+    namespace, and most of a large mesh's are for other services. `ends`: the namespaces of the
+    pair itself; istiod's is not like them for what names hosts."""
     spaces = frozenset(view.namespaces or ())
     if not spaces:
         return tuple(config)
@@ -237,11 +239,22 @@ def _near(
         {h.rsplit(":", 1)[0] for edge in edges for h in (edge.host, edge.request.host) if h}
     )
     every = [one for one in config if isinstance(one, ConfigSubject)]
-    kept = {
-        one for one in every if one.namespace in spaces or concerns(read(view, one), spaces, called)
-    }
+    near = (spaces - {view.istio_namespace}) | ends
+    kept = {one for one in every if _concerned(view, one, spaces, near, called)}
     kept |= _parts(view, every, kept)
     return tuple(one for one in every if one in kept)
+
+
+def _concerned(
+    view: View,
+    one: ConfigSubject,
+    spaces: frozenset[str],
+    near: frozenset[str],
+    called: tuple[str, ...],
+) -> bool:
+    if one.config_kind in ("DestinationRule", "ServiceEntry", "VirtualService"):
+        return concerns(read(view, one), near, called)
+    return one.namespace in spaces or concerns(read(view, one), spaces, called)
 
 
 def _parts(

@@ -54,5 +54,7 @@ def _named(host: str, own: str, namespaces: Collection[str], called: tuple[str, 
     if host.startswith("*"):
         ends = (f".{space}.svc.{CLUSTER_DOMAIN}" for space in namespaces)
         return any(end.endswith(host[1:].lower()) or host.lower().endswith(end) for end in ends)
+    if "." not in host and any(one.partition(".")[0] == host for one in called):
+        return True  # in its own namespace, though the service called may be meant
     found = named_by_client(host, own)
     return found is not None and found[0] in namespaces

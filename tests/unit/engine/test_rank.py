@@ -168,6 +168,27 @@ def test_a_derived_cause_beside_an_observed_one_is_only_noticed() -> None:
     assert ranked(observed, derived) == [("MD2", "main"), ("MD1", "also_noticed")]
 
 
+def test_a_mistake_in_configuration_for_other_calls_is_set_aside() -> None:
+    """Where the call asked about works, or has a cause of its own."""
+    other = judgement(
+        "MD1", ConfigSubject("VirtualService", "shop", "x"), strength=Strength.DERIVED
+    )
+    mine, asked = judgement("MD2", strength=Strength.DERIVED), frozenset({str(EDGE)})
+
+    def groups(*some: Judgement, works: bool) -> list[tuple[str, str, bool]]:
+        found = rank(some, asked, never, works=lambda: works)
+        return [(one.lead.cause.code, one.group, one.aside) for one in found]
+
+    assert groups(other, works=False) == [("MD1", "main", False)]
+    assert groups(other, works=True) == [("MD1", "also_noticed", True)]
+    both = [("MD2", "main", False), ("MD1", "also_noticed", True)]
+    assert groups(other, mine, works=False) == both
+    seen = judgement("MD1", ConfigSubject("VirtualService", "shop", "x"))
+    assert groups(seen, works=True) == [("MD1", "main", False)]
+    named = judgement("MD1", strength=Strength.DERIVED, concerns=f"Edge/{EDGE}")
+    assert groups(named, works=True) == [("MD1", "main", False)]
+
+
 def test_advice_never_outranks_a_failure() -> None:
     advice = judgement("MD1", severity=Severity.HYGIENE)
     assert ranked(advice) == [("MD1", "also_noticed")]

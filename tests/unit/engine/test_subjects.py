@@ -50,6 +50,16 @@ def test_of_other_namespaces_only_what_concerns_the_pair() -> None:
     assert found == {"shop/own", "third/for-pay"}
 
 
+def test_routes_in_the_root_namespace_are_like_those_of_any_other() -> None:
+    found = config(
+        ("for-pay", "istio-system", "{hosts: [pay.shop.svc.cluster.local]}"),
+        ("for-another", "istio-system", "{hosts: [pay.bank.svc.cluster.local]}"),
+        ("short", "istio-system", "{hosts: [pay]}"),
+        ("short-for-another", "istio-system", "{hosts: [ledger]}"),
+    )
+    assert found == {"istio-system/for-pay", "istio-system/short"}
+
+
 def test_what_a_route_delegates_to_belongs_to_it() -> None:
     found = config(
         ("root", "third", "{hosts: [pay.shop], http: [{delegate: {name: part, namespace: far}}]}"),

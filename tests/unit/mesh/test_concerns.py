@@ -61,6 +61,12 @@ def test_another_namespaces_object(kind: str, spec: str, expected: bool) -> None
     assert concerns(one, {"shop", "istio-system"}, ("api.example.com",)) is expected
 
 
+def test_a_short_host_may_mean_the_service_that_is_called() -> None:
+    (one,) = load(f"{HEAD}kind: VirtualService\nspec: {{hosts: [pay]}}")
+    assert concerns(one, {"shop"}, ("pay.shop.svc.cluster.local",))
+    assert not concerns(one, {"shop"}, ("cart.shop.svc.cluster.local",))
+
+
 def test_an_own_object_always_does() -> None:
     (one,) = load(f"{HEAD}kind: Sidecar\nspec: {{}}")
     assert concerns(one, {"third"}, ())
