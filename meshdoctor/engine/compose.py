@@ -32,7 +32,8 @@ MOST_ALSO_ON = 20
 def compose(run: "Run") -> r.Report:
     """The report of a run: ranked findings, what was ruled out, what could not be seen."""
     changes = Changes(run.evidence)
-    ranked = rank(run.judgements, run.resolved.asked, changes.time, works=lambda: _works(run))
+    asked, called = run.resolved.asked, run.resolved.called
+    ranked = rank(run.judgements, asked, changes.time, called=called, works=lambda: _works(run))
     seen_failing = _seen(run)
     findings = [
         _finding(one, position, changes, seen_failing) for position, one in enumerate(ranked, 1)

@@ -12,6 +12,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from meshdoctor.engine.tree import Judgement
+from meshdoctor.mesh.concerns import HOST_KINDS
 from meshdoctor.model.cause import Severity, Strength, Verdict
 from meshdoctor.model.subjects import (
     ConfigSubject,
@@ -78,11 +79,15 @@ def rank(
     asked: frozenset[str],
     last_change: LastChange,
     *,
+    called: frozenset[str] | None = None,
     works: Callable[[], bool] = lambda: False,
 ) -> list[Ranked]:
     """Findings in order; consequences folded under their cause, advice marked also_noticed.
-    `works`: whether the call asked about is seen to work; asked only where it matters."""
-    ranked = sorted(_grouped(judgements, asked, last_change), key=lambda r: r.key)
+    `called`: of those asked about what does not merely call (None: all); routes and rules concern
+    a call by the host that it calls. `works`: whether the call asked about is seen to work; asked
+    only where it matters."""
+    names = Names(asked=asked, called=asked if called is None else called)
+    ranked = sorted(_grouped(judgements, names, last_change), key=lambda r: r.key)
     confirmed = [r for r in ranked if r.lead.verdict is Verdict.CONFIRMED]
     _fold(confirmed)
     _set_aside([r for r in confirmed if r.group == "main"], works)
@@ -94,8 +99,15 @@ def rank(
     return sorted(ranked, key=lambda r: (order[r.group], r.key))
 
 
+class Names(Struct, frozen=True, kw_only=True):
+    """Of a pair: who is asked about, and who of them is called."""
+
+    asked: frozenset[str]
+    called: frozenset[str]
+
+
 def _grouped(
-    judgements: Iterable[Judgement], asked: frozenset[str], last_change: LastChange
+    judgements: Iterable[Judgement], names: Names, last_change: LastChange
 ) -> list[Ranked]:
     groups: dict[tuple[object, ...], list[Judgement]] = defaultdict(list)
     for one in judgements:
@@ -107,22 +119,24 @@ def _grouped(
         groups[(one.cause.code, one.verdict, what)].append(one)
     out = []
     for members in groups.values():
-        members.sort(key=lambda j: (j.strength.rank, not _is_asked(j, asked), str(j.subject)))
+        members.sort(key=lambda j: (j.strength.rank, not _is_asked(j, names), str(j.subject)))
         lead = members[0]
         changes = [c for c in map(last_change, lead.objects) if c is not None]
         out.append(
             Ranked(
                 lead=lead,
                 members=members,
-                asked=not asked or any(_is_asked(m, asked) for m in members),
+                asked=not names.asked or any(_is_asked(m, names) for m in members),
                 changed=max(changes, default=None),
             )
         )
     return out
 
 
-def _is_asked(one: Judgement, asked: frozenset[str]) -> bool:
-    return str(one.subject) in asked or any(_name(ref) in asked for ref in one.concerned)
+def _is_asked(one: Judgement, names: Names) -> bool:
+    by_host = isinstance(one.subject, ConfigSubject) and one.subject.config_kind in HOST_KINDS
+    wanted = names.called if by_host else names.asked
+    return str(one.subject) in wanted or any(_name(ref) in wanted for ref in one.concerned)
 
 
 def _name(ref: str) -> str:
@@ -192,20 +206,16 @@ def _ends(one: Ranked) -> set[str]:
 
 
 def _set_aside(main: list[Ranked], works: Callable[[], bool]) -> None:
-    """Mistakes that were not seen to do harm, in configuration for others than those asked about,
-    where the call asked about has its cause already or works."""
-    others = [one for one in main if _for_others(one)]
-    if not others:
-        return
-    if works() or any(one.asked and one.severity is not Severity.HYGIENE for one in main):
-        for one in others:
-            one.aside = True
+    """Mistakes in configuration for others than those asked about, where the call asked about has
+    its cause or works."""
+    others = [one for one in main if not one.asked and _config(one)]
+    explained = any(one.asked and one.severity is not Severity.HYGIENE for one in main)
+    for one in others if others and (explained or works()) else ():
+        one.aside = True
 
 
-def _for_others(one: Ranked) -> bool:
-    about = (member.subject for member in one.members)
-    config = all(isinstance(subject, ConfigSubject) for subject in about)
-    return config and not one.asked and one.strength is not Strength.OBSERVED
+def _config(one: Ranked) -> bool:
+    return all(isinstance(member.subject, ConfigSubject) for member in one.members)
 
 
 def _demote(main: list[Ranked]) -> None:

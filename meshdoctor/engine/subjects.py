@@ -10,9 +10,15 @@ from collections.abc import Collection, Iterable
 from msgspec import Struct
 
 from meshdoctor.engine.scope import Scope, ScopeError, Target
-from meshdoctor.mesh.concerns import concerns, delegates
+from meshdoctor.mesh.concerns import HOST_KINDS, concerns, delegates
 from meshdoctor.mesh.edge_target import ips
-from meshdoctor.mesh.services import named_by_client, port_of, selected_pods, target_port
+from meshdoctor.mesh.services import (
+    CLUSTER_DOMAIN,
+    named_by_client,
+    port_of,
+    selected_pods,
+    target_port,
+)
 from meshdoctor.mesh.workloads import WorkloadPods, is_ready
 from meshdoctor.model.istio import VirtualService
 from meshdoctor.model.kinds import BY_NAME
@@ -50,10 +56,12 @@ Subjects = dict[SubjectKind, tuple[Subject, ...]]
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
-    """The subjects of a run, and those asked about by name (their identities)."""
+    """The subjects of a run, and those asked about by name (their identities). `called`: the same
+    without the caller, and with the configuration that names what is called."""
 
     subjects: Subjects
     asked: frozenset[str]
+    called: frozenset[str]
     edges: tuple[EdgeSubject, ...]
 
 
@@ -77,7 +85,7 @@ def resolve(view: View, scope: Scope, edges: Iterable[EdgeSubject] = ()) -> Reso
         subjects[SubjectKind.NAMESPACE] = tuple(NamespaceSubject(ns) for ns in sorted(spaces))
     seen = tuple(dict.fromkeys(edges))
     subjects[SubjectKind.EDGE] = seen
-    return Resolved(subjects=subjects, asked=frozenset(), edges=seen)
+    return Resolved(subjects=subjects, asked=frozenset(), called=frozenset(), edges=seen)
 
 
 def _all_workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
@@ -123,7 +131,36 @@ def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     subjects[SubjectKind.EDGE] = edges
     subjects[SubjectKind.SERVICE] = tuple(sorted(services, key=str))
     asked = {str(s) for s in (*edges, *ends, *services)}
-    return Resolved(subjects=subjects, asked=frozenset(asked), edges=edges)
+    callers = {str(client)} - {str(edge.server) for edge in edges}
+    called = asked - callers if edges else asked
+    called |= set(map(str, _about(view, subjects[SubjectKind.CONFIG], edges, services)))
+    return Resolved(
+        subjects=subjects, asked=frozenset(asked), called=frozenset(called), edges=edges
+    )
+
+
+def _about(
+    view: View,
+    config: Iterable[Subject],
+    edges: Iterable[EdgeSubject],
+    services: Iterable[ServiceSubject],
+) -> set[ConfigSubject]:
+    """Routes, rules and entries that name what is called, wherever they lie."""
+    hosts = (*_called(edges), *(f"{s.name}.{s.namespace}.svc.{CLUSTER_DOMAIN}" for s in services))
+    every = [one for one in config if isinstance(one, ConfigSubject)]
+    kept = {
+        one
+        for one in every
+        if one.config_kind in HOST_KINDS and concerns(read(view, one), (), hosts)
+    }
+    return kept | _parts(view, every, kept)
+
+
+def _called(edges: Iterable[EdgeSubject]) -> tuple[str, ...]:
+    """The hosts that are called, without ports."""
+    return tuple(
+        {h.rsplit(":", 1)[0] for edge in edges for h in (edge.host, edge.request.host) if h}
+    )
 
 
 def _services_of(view: View, workload: WorkloadPods) -> Iterable[ServiceSubject]:
@@ -235,9 +272,7 @@ def _near(
     spaces = frozenset(view.namespaces or ())
     if not spaces:
         return tuple(config)
-    called = tuple(
-        {h.rsplit(":", 1)[0] for edge in edges for h in (edge.host, edge.request.host) if h}
-    )
+    called = _called(edges)
     every = [one for one in config if isinstance(one, ConfigSubject)]
     near = (spaces - {view.istio_namespace}) | ends
     kept = {one for one in every if _concerned(view, one, spaces, near, called)}
@@ -252,7 +287,7 @@ def _concerned(
     near: frozenset[str],
     called: tuple[str, ...],
 ) -> bool:
-    if one.config_kind in ("DestinationRule", "ServiceEntry", "VirtualService"):
+    if one.config_kind in HOST_KINDS:
         return concerns(read(view, one), near, called)
     return one.namespace in spaces or concerns(read(view, one), spaces, called)
 

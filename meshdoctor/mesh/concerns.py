@@ -11,6 +11,9 @@ from meshdoctor.mesh.services import CLUSTER_DOMAIN, host_matches, named_by_clie
 from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
 from meshdoctor.model.kubernetes import Object
 
+HOST_KINDS = frozenset({"DestinationRule", "ServiceEntry", "VirtualService"})
+"""Kinds of objects that act on calls by the host that is called, whoever calls."""
+
 
 def concerns(obj: Object, namespaces: Collection[str], hosts: Iterable[str]) -> bool:
     """Whether an object is of these namespaces, names a host in one of them, or one of `hosts`."""
@@ -57,4 +60,6 @@ def _named(host: str, own: str, namespaces: Collection[str], called: tuple[str, 
     if "." not in host and any(one.partition(".")[0] == host for one in called):
         return True  # in its own namespace, though the service called may be meant
     found = named_by_client(host, own)
-    return found is not None and found[0] in namespaces
+    if found is None:
+        return False
+    return found[0] in namespaces or f"{found[1]}.{found[0]}.svc.{CLUSTER_DOMAIN}" in called

@@ -184,9 +184,24 @@ def test_a_mistake_in_configuration_for_other_calls_is_set_aside() -> None:
     both = [("MD2", "main", False), ("MD1", "also_noticed", True)]
     assert groups(other, mine, works=False) == both
     seen = judgement("MD1", ConfigSubject("VirtualService", "shop", "x"))
-    assert groups(seen, works=True) == [("MD1", "main", False)]
+    assert groups(seen, works=True) == [("MD1", "also_noticed", True)]
+    assert groups(seen, mine, works=False) == both
     named = judgement("MD1", strength=Strength.DERIVED, concerns=f"Edge/{EDGE}")
     assert groups(named, works=True) == [("MD1", "main", False)]
+
+
+def test_a_route_for_calls_to_the_caller_is_for_other_calls() -> None:
+    derived, asked = Strength.DERIVED, frozenset({str(EDGE), str(CART), str(PAY)})
+    subject = ConfigSubject("VirtualService", "shop", "x")
+    route = judgement("MD1", subject, strength=derived, concerns=f"Deployment/{CART}")
+    filter_ = judgement(
+        "MD2", ConfigSubject("EnvoyFilter", "shop", "x"), strength=derived, concerns=f"D/{CART}"
+    )
+    called = asked - {str(CART)}
+    found = rank([route, filter_], asked, never, called=called, works=lambda: True)
+    assert [(one.lead.cause.code, one.aside) for one in found] == [("MD2", False), ("MD1", True)]
+    named = rank([route], asked, never, called=called | {str(subject)}, works=lambda: True)
+    assert not named[0].aside
 
 
 def test_advice_never_outranks_a_failure() -> None:

@@ -67,6 +67,12 @@ def test_a_short_host_may_mean_the_service_that_is_called() -> None:
     assert not concerns(one, {"shop"}, ("cart.shop.svc.cluster.local",))
 
 
+def test_a_name_that_only_dns_knows_means_the_service_that_is_called() -> None:
+    (one,) = load(f"{HEAD}kind: VirtualService\nspec: {{hosts: [pay.shop.svc]}}")
+    assert concerns(one, (), ("pay.shop.svc.cluster.local",))
+    assert not concerns(one, (), ("pay.bank.svc.cluster.local",))
+
+
 def test_an_own_object_always_does() -> None:
     (one,) = load(f"{HEAD}kind: Sidecar\nspec: {{}}")
     assert concerns(one, {"third"}, ())
