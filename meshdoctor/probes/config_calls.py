@@ -9,6 +9,7 @@ from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import routes, rules
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.hosts import service_of
+from meshdoctor.mesh.services import fqdn, host_matches
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
@@ -83,7 +84,7 @@ def config_calls(view: View, subject: ConfigSubject) -> ConfigCalls:
     if not _is_ours(subject):
         return ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0)
     hosts = _hosts(view, subject)
-    logs, lines = _lines(view, hosts, _services(view, hosts))
+    logs, lines = _lines(view, hosts, (*_services(view, hosts), *_covered(view, hosts)))
     return ConfigCalls(
         no_cluster=logs.seen(ev.count(lines, lambda line: "NC" in line.flags)),
         no_route=logs.seen(ev.count(lines, lambda line: line.details == "route_not_found")),
@@ -125,6 +126,15 @@ def _services(view: View, hosts: Iterable[str]) -> tuple[Service, ...]:
     named = [own for host in hosts if (own := service_of(host)) is not None]
     found = [view.object("Service", Service, *own) for own in named]
     return tuple(one for one in found if one is not None)
+
+
+def _covered(view: View, hosts: Iterable[str]) -> tuple[Service, ...]:
+    """Services whose full names a wildcard covers: callers use their short names."""
+    wide = [host for host in hosts if host.startswith("*")]
+    if not wide:
+        return ()
+    every = view.objects("Service", Service)
+    return tuple(s for s in every if any(host_matches(host, fqdn(s)) for host in wide))
 
 
 def _lines(

@@ -56,6 +56,14 @@ def test_calls_without_a_cluster_are_found_by_name_and_address() -> None:
     assert found == ServiceCalls(no_endpoint=0)
 
 
+def test_a_wildcard_covers_services_that_are_called_by_short_names() -> None:
+    wide = OBJECTS.replace("hosts: [pay]", 'hosts: ["*.shop.svc.cluster.local"]')
+    view = world(wide, logs=LOGS)
+    assert config_calls.run(view, ROUTE) == ConfigCalls(no_cluster=1, no_route=0, no_endpoint=0)
+    elsewhere = world(wide.replace("*.shop", "*.bank"), logs=LOGS)
+    assert config_calls.run(elsewhere, ROUTE).no_cluster == 0
+
+
 def test_whom_a_route_concerns() -> None:
     found = config_reach.run(world(OBJECTS), ROUTE)
     assert found == ConfigReach(
