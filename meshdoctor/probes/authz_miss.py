@@ -108,14 +108,16 @@ def _exempted(judge: Hop | None, setting: Setting) -> tuple[Miss, ...]:
 
 
 def _wrong_ports(judge: Hop | None, setting: Setting) -> tuple[Miss, ...]:
-    """DENY rules that would match, but for the service's port in place of the workload's."""
+    """DENY rules that would match, but for the service's port in place of the workload's. One
+    whose notPorts hold the workload's port leaves it out on purpose."""
     if judge is None or judge.verdict.decision is not Decision.ALLOW:
         return ()
     return tuple(
         Miss(policy=policy.ref, rule=rule.index, clauses=rule.misses, unknown=())
         for policy in judge.verdict.of("DENY")
         for rule in policy.rules
-        if len(rule.misses) == 1 and not rule.unknown and hint(rule.misses[0], setting) is Hint.PORT
+        if len(rule.misses) == 1 and not rule.unknown and not rule.misses[0].negative
+        if hint(rule.misses[0], setting) is Hint.PORT
     )
 
 
