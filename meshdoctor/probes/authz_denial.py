@@ -63,6 +63,7 @@ class AuthzDenial(Struct, frozen=True, kw_only=True):
     tcp: Annotated[Fact[int], "connections, not requests, that policies closed", OBSERVED]
     plaintext: Annotated[Fact[int], "of the refused, those without mutual TLS", OBSERVED]
     text: Annotated[Fact[str], "the most frequent reason, as logged"]
+    said: Annotated[Fact[str], "the same in brackets; empty: no log tells"]
     client: Annotated[Fact[Ref], "the client's workload"]
     policy: Annotated[Fact[Ref], "the policy that the log names"]
     policy_name: Annotated[Fact[str], "its name"]
@@ -136,6 +137,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         tcp=counted(found, judge, tcp),
         plaintext=counted(found, judge, summary.plaintext if summary is not None else 0),
         text=denial.text if denial is not None else "",
+        said=f" (logged: {denial.text})" if denial is not None and denial.text else "",
         client=Ref(found.client.subject.ref if found.client is not None else ""),
         policy=Ref(denial.ref if denial is not None else ""),
         policy_name=denial.policy if denial is not None else "",

@@ -57,6 +57,7 @@ class PolicyEffect(Struct, frozen=True, kw_only=True):
     ]
     service: Annotated[Fact[Ref], "the Service whose port was taken for it"]
     meant: Annotated[Fact[Ref], "the workload that a misspelt selector was meant for; empty: none"]
+    why: Annotated[Fact[str], "why it selects nothing, at the end of a sentence; empty: not known"]
     wrong_label: Annotated[Fact[str], "the label whose value is misspelt"]
     right_value: Annotated[Fact[str], "the value that this workload has"]
     suffering: Annotated[Fact[Ref], "the first workload that goes without this policy"]
@@ -114,11 +115,20 @@ def _facts(policy: PeerAuthentication | None, found: Effect | None, root: str) -
         in_force=found.in_force if found else "",
         service=Ref(dead.service.ref if dead.service else ""),
         meant=Ref(meant.workload.subject.ref if meant else ""),
+        why=_why(policy, found, root) if policy is not None else "",
         wrong_label=clean(meant.label) if meant else "",
         right_value=clean(meant.has) if meant else "",
         suffering=Ref(first.subject.ref if first else ""),
         pod=first.pod.name if first and first.pod else "",
     )
+
+
+def _why(policy: PeerAuthentication, found: Effect | None, root: str) -> str:
+    if policy.namespace == root and policy.spec.selector is not None:
+        return f": istiod ignores a selector in the root namespace ({root})"
+    if found is None or found.meant is None:
+        return ""
+    return f", where {found.meant.workload.subject.ref} was probably meant"
 
 
 class PolicySeen(Struct, frozen=True, kw_only=True):

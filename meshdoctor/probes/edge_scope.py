@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meshdoctor.mesh import protocols, routes
+from meshdoctor.mesh import protocols, route_match, routes
 from meshdoctor.mesh.client_tls import Client, Merged, choose, rule_host
 from meshdoctor.mesh.exports import audience, sees
 from meshdoctor.mesh.hosts import age_key
@@ -63,6 +63,8 @@ class EdgeScope(Struct, frozen=True, kw_only=True):
         Fact[bool], "the port is declared TCP or TLS while the route in force has http rules"
     ]
     port_name: Annotated[Fact[str], "name of the service port"]
+    no_rule: Annotated[Fact[bool], "no rule of the route in force takes the request asked about"]
+    wants: Annotated[Fact[str], "what the http rules of the route in force ask of a request"]
 
 
 _NONE = EdgeScope(
@@ -94,6 +96,8 @@ _NONE = EdgeScope(
     protocol="",
     http_ignored=False,
     port_name="",
+    no_rule=False,
+    wants="",
 )
 
 
@@ -132,7 +136,7 @@ def edge_scope(view: View, edge: EdgeSubject) -> EdgeScope:
         facts = replace(facts, protocol=chosen.protocol, port_name=clean(port.name, 63))
     if proxy_type(pod) != "sidecar":
         return facts
-    return _routing(view, client, service, in_force, mesh, facts)
+    return _routing(view, edge, client, service, in_force, mesh, facts)
 
 
 def _visibility(service: Service, in_force: Scope, mesh: MeshConfig) -> EdgeScope:
@@ -156,6 +160,7 @@ def _visibility(service: Service, in_force: Scope, mesh: MeshConfig) -> EdgeScop
 
 def _routing(
     view: View,
+    edge: EdgeSubject,
     client: WorkloadPods,
     service: Service,
     in_force: Scope,
@@ -191,7 +196,27 @@ def _routing(
         default_export=mesh.default_destination_rule_export_to,
     )
     facts = replace(facts, rule=Ref(chosen.first.ref if chosen is not None else ""))
-    return _in_force(seen[0], host, chosen, rules, facts) if seen else facts
+    if not seen:
+        return facts
+    facts = _in_force(seen[0], host, chosen, rules, facts)
+    if not seen[0].spec.http or facts.http_ignored:
+        return facts
+    asked = _asked(edge, client)
+    missed = edge.request.given and route_match.takes(seen[0], asked) is False
+    return replace(facts, no_rule=missed, wants=route_match.wants(seen[0]))
+
+
+def _asked(edge: EdgeSubject, client: WorkloadPods) -> route_match.Asked:
+    request = edge.request
+    return route_match.Asked(
+        namespace=client.subject.namespace,
+        labels=client.labels,
+        port=edge.port,
+        method=request.method or None,
+        path=request.path or None,
+        authority=request.host or None,
+        headers={name.lower(): value for name, value in request.headers},
+    )
 
 
 def _unbound(found: list[VirtualService], host: str, facts: EdgeScope) -> EdgeScope:

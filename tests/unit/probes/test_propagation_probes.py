@@ -11,6 +11,7 @@ from meshdoctor.model.subjects import (
     EdgeSubject,
     MeshSubject,
     NamespaceSubject,
+    Request,
     ServiceSubject,
     WorkloadSubject,
 )
@@ -590,6 +591,24 @@ def test_a_route_that_only_gateways_take() -> None:
     assert unbound(plain) == ("", "")
     for shaped in ("timeout: 3s", "retries: {attempts: 2}", "fault: {abort: {httpStatus: 503}}"):
         assert unbound(plain.replace("route:", f"{shaped}, route:"))[1] == "public"
+
+
+def test_a_request_that_no_rule_takes() -> None:
+    rules = "gateways: [mesh], http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: web}}]}]}"
+    text = ROUTED[: ROUTED.index("gateways:")] + rules
+
+    def missed(path: str) -> tuple[Any, ...]:
+        request = Request(method="GET", path=path)
+        web = ServiceSubject("shop", "web")
+        edge = EdgeSubject(
+            client=CART, server=None, service=web, host="web.shop", port=80, request=request
+        )
+        found = edge_scope.run(world(MESH + text, logs=LOGS), edge)
+        return (found.route, found.no_rule, found.wants)
+
+    wants = "rule 1: uri prefix /a"
+    assert missed("/b") == ("VirtualService/shop/web", True, wants)
+    assert missed("/a/b") == missed("") == ("VirtualService/shop/web", False, wants)
 
 
 def test_a_service_that_selects_nothing() -> None:
