@@ -148,6 +148,8 @@ def test_an_address_that_is_not_meant() -> None:
 def test_denies_that_never_match() -> None:
     ports = "{action: DENY, rules: [{to: [{operation: {ports: ['80']}}]}]}"
     assert outcome(*SHOP, policy(ports), request=GET) == ["MD2012"]
+    left_out = ports.replace("ports: ['80']", "notPorts: ['8080', '80']")
+    assert outcome(*SHOP, policy(left_out), request=GET) == []
     key = "{action: DENY, rules: [{when: [{key: request.path, values: [/orders]}]}]}"
     assert outcome(*SHOP, policy(key), request=GET) == ["MD2016"]
 
