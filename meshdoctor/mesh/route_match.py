@@ -1,9 +1,9 @@
 """Which rule of a VirtualService takes a sidecar's request?
 
 Mirrors pilot/pkg/networking/core/route (translateRoutes: of a proxy's rules those stay whose
-sourceLabels, sourceNamespace, gateways and port fit it; a rule without match ends the list) and
-Envoy's route matching (read at 1.18 to 1.32-dev). Three-valued: what of a request is not known may
-match.
+sourceLabels, sourceNamespace, gateways and port fit it; where none does, the service's own route
+stays in place) and Envoy's route matching (read at 1.18 to 1.32-dev, seen at 1.31). Three-valued:
+what of a request is not known may match.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,26 +29,37 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def takes(route: VirtualService, asked: Asked) -> bool | None:
-    """Whether any http rule takes the request; None: that depends on what is not known."""
-    return _any(_rule(rule, asked) for rule in route.spec.http)
+    """Whether the request finds a route: by an http rule, or by the service's own where no rule is
+    for this proxy; None: that depends on what is not known."""
+    mine = [rule for rule in route.spec.http if _fits(rule, asked)]
+    return _any(_rule(rule, asked) for rule in mine) if mine else True
+
+
+def _fits(rule: HttpRoute, asked: Asked) -> bool:
+    """Whether istiod gives this proxy the rule at all."""
+    return not rule.match or any(_mine(one, asked) for one in rule.match)
 
 
 def _rule(rule: HttpRoute, asked: Asked) -> bool | None:
-    return True if not rule.match else _any(_match(one, asked) for one in rule.match)
+    if not rule.match:
+        return True
+    return _any(_match(one, asked) for one in rule.match if _mine(one, asked))
+
+
+def _mine(match: HttpMatch, asked: Asked) -> bool:
+    return (
+        (not match.gateways or "mesh" in match.gateways)
+        and match.port in (0, asked.port)
+        and match.source_namespace in ("", asked.namespace)
+        and all(asked.labels.get(key) == value for key, value in match.source_labels.items())
+    )
 
 
 def _match(match: HttpMatch, asked: Asked) -> bool | None:
     path, _, query = asked.path.partition("?") if asked.path is not None else (None, "", "")
-    there = (
-        not match.gateways or "mesh" in match.gateways,
-        match.port in (0, asked.port),
-        match.source_namespace in ("", asked.namespace),
-        all(asked.labels.get(key) == value for key, value in match.source_labels.items()),
-    )
     parameters = dict(parse_qsl(query, keep_blank_values=True)) if path is not None else None
     return _all(
         (
-            *there,
             _path(match, path),
             _text(match.method, asked.method),
             _text(match.authority, asked.authority),

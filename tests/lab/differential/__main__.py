@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.lab import layout
 from tests.lab.api import Api
-from tests.lab.differential import authz_run, inject_run, mtls_run
+from tests.lab.differential import authz_run, inject_run, mtls_run, whole_run
 from tests.lab.differential.case import JUDGES, SPACES
 from tests.lab.differential.ground import Ground
 from tests.lab.differential.inject_cases import SIZE
@@ -25,6 +25,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--authz", type=int, default=500, metavar="N", help="authorization cases")
     parser.add_argument("--mtls", type=int, default=200, metavar="N", help="mutual TLS cases")
     parser.add_argument("--inject", type=int, default=240, metavar="N", help="injection cases")
+    parser.add_argument("--whole", type=int, default=120, metavar="N", help="whole diagnoses")
     parser.add_argument("--seed", type=int, default=1, help="the seed of all draws")
     parser.add_argument("--case", metavar="SEED:INDEX", help="replay one case, of this --kind")
     parser.add_argument("--kind", choices=sorted(SIZES), default="authz")
@@ -73,8 +74,8 @@ def called(api: Api, chosen: argparse.Namespace, kinds: dict[str, Sequence[int]]
             ground.restore()
 
 
-RUNS: dict[str, Any] = {"authz": authz_run.run, "mtls": mtls_run.run}
-SIZES = {"authz": len(JUDGES), "mtls": len(SPACES), "inject": SIZE}
+RUNS: dict[str, Any] = {"authz": authz_run.run, "mtls": mtls_run.run, "whole": whole_run.run}
+SIZES = {"authz": len(JUDGES), "mtls": len(SPACES), "inject": SIZE, "whole": len(SPACES)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
