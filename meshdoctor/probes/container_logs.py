@@ -20,6 +20,11 @@ def each(view: View, pod: Pod, containers: Iterable[Container]) -> Iterator[str 
             yield error
 
 
+def readable(view: View, pod: Pod, containers: Iterable[Container]) -> list[str]:
+    """Of the containers whose log can be read: for what may add to a sentence, and no more."""
+    return [one for one in each(view, pod, containers) if isinstance(one, str)]
+
+
 def read(view: View, pod: Pod, containers: Iterable[Container]) -> list[str]:
     """The logs that can be read; raises EvidenceError when none of them can be."""
     texts: list[str] = []
