@@ -26,10 +26,12 @@ from meshdoctor.ports import (
 )
 from meshdoctor.probes.view import View
 
-WIDE = frozenset({"VirtualService", "ServiceEntry", "DestinationRule", "Gateway"})
+WIDE = frozenset(
+    {"VirtualService", "ServiceEntry", "DestinationRule", "Gateway", "GRPCRoute", "HTTPRoute"}
+)
 """Kinds that matter to a pair from any namespace: exported routes and hosts apply across
-namespaces, Gateways of all namespaces meet on one gateway pod, and a rule in a third namespace is
-what "it has no effect" is about."""
+namespaces, Gateways of all namespaces meet on one gateway pod, a route may lie in a third namespace
+beside neither its Gateway nor its backend, and a rule there is what "it has no effect" is about."""
 
 _NOT_YET = object()
 T = TypeVar("T")

@@ -116,7 +116,8 @@ def _rbac(text: str) -> Denial:
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """Refusals among some lines. `line` and `denial` are the most frequent kind's latest."""
+    """Refusals among some lines. `line` and `denial` are the most frequent kind's latest; `alike`
+    of those that passed have its method and path."""
 
     counts: Counter[str]
     line: Line | None = None
@@ -124,6 +125,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     plaintext: int = 0
     total: int = 0
     passed: int = 0
+    alike: int = 0
 
     def count(self, kind: str) -> int:
         return self.counts.get(kind, 0)
@@ -155,9 +157,9 @@ def summarise(lines: Iterable[Line]) -> Summary:
         [(line, denial) for line in lines if (denial := of_line(line)) is not None]
     )
     counts = Counter(denial.kind for _, denial in refused)
-    passed = sum(1 for line in lines if line.details == "via_upstream" and line.code < 400)
+    passed = [line for line in lines if line.details == "via_upstream" and line.code < 400]
     if not refused:
-        return Summary(counts=counts, total=len(lines), passed=passed)
+        return Summary(counts=counts, total=len(lines), passed=len(passed))
     kinds = Counter((d.kind, d.ref, d.rule, d.text) for _, d in refused)
     most = kinds.most_common(1)[0][0]
     line, denial = next(
@@ -169,8 +171,13 @@ def summarise(lines: Iterable[Line]) -> Summary:
         denial=denial,
         plaintext=sum(1 for one, _ in refused if one.server_name_kind == "plaintext"),
         total=len(lines),
-        passed=passed,
+        passed=len(passed),
+        alike=sum(1 for one in passed if _asked(one) == _asked(line)),
     )
+
+
+def _asked(line: Line) -> tuple[str, str]:
+    return line.method, line.path.partition("?")[0]
 
 
 def told(summary: Summary, layer: str) -> Summary:

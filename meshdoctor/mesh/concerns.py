@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from meshdoctor.mesh.routes import in_mesh
 from meshdoctor.mesh.services import CLUSTER_DOMAIN, host_matches, named_by_client
-from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
+from meshdoctor.model.istio import DestinationRule, Route, ServiceEntry, VirtualService
 from meshdoctor.model.kubernetes import Object
 
 HOST_KINDS = frozenset({"DestinationRule", "ServiceEntry", "VirtualService"})
@@ -39,6 +39,11 @@ def _hosts(obj: Object) -> Iterator[str]:
     elif isinstance(obj, VirtualService):
         yield from (h for h in obj.spec.hosts if in_mesh(obj) or not h.startswith("*"))
         yield from targets(obj)
+    elif isinstance(obj, Route):
+        for rule in obj.spec.rules:
+            for one in rule.backend_refs:
+                if one.kind == "Service":
+                    yield f"{one.name}.{one.namespace or obj.namespace}.svc.{CLUSTER_DOMAIN}"
 
 
 def targets(route: VirtualService) -> Iterator[str]:

@@ -1,10 +1,12 @@
-"""Which rule of a root VirtualService gets nothing from its delegate?
+"""Which rule of a root VirtualService gets nothing of use from its delegate?
 
 Mirrors mergeVirtualServicesIfNeeded, mergeHTTPRoutes and hasConflict of
 pilot/pkg/model/virtualservice.go: a delegate names no hosts, is exported to the root's namespace,
 and its rules match part of what the root's rule matches. What does not fit is left out in silence.
 Before 1.17 a delegate that has no exportTo of its own, in a mesh whose default is ".", is exported
-to nobody (istio/istio#42602).
+to nobody (istio/istio#42602); before 1.11 one that the root names without a namespace is looked for
+in none (istio/istio#33251); before 1.9 a delegate's short hosts are read in the root's namespace
+(istio/istio#30387).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,20 +14,25 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from meshdoctor.mesh.exports import audience, sees
+from meshdoctor.mesh.routes import destinations
 from meshdoctor.model.istio import HttpMatch, HttpRoute, StringMatch, VirtualService
 
 _DEFAULT_READ = (1, 17)
+_OWN_NAMESPACE = (1, 11)
+_OWN_HOSTS = (1, 9)
 Find = Callable[[str, str], VirtualService | None]
+Exists = Callable[[str, str], bool]
 
 
 class Dropped(Struct, frozen=True, kw_only=True):
     """A root's rule, from 1, whose delegate is left out, or a rule of it; `delegate` is None when
-    there is none of that name."""
+    there is none of that name. `misread`: it is there, and goes to a host without a cluster."""
 
     rule: int
     name: str
     delegate: VirtualService | None
     why: str
+    misread: bool = False
 
 
 def dropped(
@@ -33,10 +40,12 @@ def dropped(
     find: Find,
     default_export: Sequence[str] = (),
     release: tuple[int, ...] | None = None,
+    service: Exists = lambda *_: False,
 ) -> Dropped | None:
     """The first rule of a VirtualService whose delegate gives it nothing, or not all.
 
-    `release` is istiod's; None when not known: then that of today.
+    `release` is istiod's; None when not known: then that of today. `service` tells whether there
+    is a Service of that namespace and name.
     """
     if not root.spec.hosts:
         return None
@@ -48,6 +57,10 @@ def dropped(
         why = _why(root, rule, found, default_export, release)
         if why:
             return Dropped(rule=number, name="/".join(key), delegate=found, why=why)
+        if found is not None and before(release, _OWN_HOSTS):
+            why = _short_host(root, found, service)
+        if why:
+            return Dropped(rule=number, name="/".join(key), delegate=found, why=why, misread=True)
     return None
 
 
@@ -60,9 +73,15 @@ def _why(
 ) -> str:
     if delegate is None:
         return "does not exist"
+    if (
+        rule.delegate is not None
+        and not rule.delegate.namespace
+        and before(release, _OWN_NAMESPACE)
+    ):
+        return "is named without a namespace, and this release does not take the root's for it"
     if delegate.spec.hosts:
         return "names hosts of its own, so it is no delegate"
-    if _default_unread(delegate, default_export, release):
+    if "." in default_export and not delegate.spec.export_to and before(release, _DEFAULT_READ):
         return 'is exported to nobody: this release does not read the mesh\'s default of "." for it'
     seen = audience(delegate.spec.export_to, delegate.namespace, default_export)
     if not sees(seen, root.namespace):
@@ -75,11 +94,19 @@ def _why(
     return ""
 
 
-def _default_unread(
-    delegate: VirtualService, default_export: Sequence[str], release: tuple[int, ...] | None
-) -> bool:
-    own = bool(delegate.spec.export_to)
-    return not own and "." in default_export and release is not None and release < _DEFAULT_READ
+def _short_host(root: VirtualService, delegate: VirtualService, service: Exists) -> str:
+    if delegate.namespace == root.namespace:
+        return ""
+    short = (d.host for d in destinations(delegate) if d.host and "." not in d.host)
+    lost = next((host for host in short if not service(root.namespace, host)), "")
+    if not lost:
+        return ""
+    return f"routes to {lost}, which this release reads as {lost}.{root.namespace}: there is none"
+
+
+def before(release: tuple[int, ...] | None, first: tuple[int, ...]) -> bool:
+    """Whether istiod's release is known, and an earlier one."""
+    return release is not None and release < first
 
 
 def conflict(root: HttpMatch, leaf: HttpMatch) -> bool:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.exports import audience, overlap
 from meshdoctor.mesh.hosts import Catalogue, age_key, service_of
+from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import ServiceEntry
 
 _OPAQUE = frozenset({"TCP", "MONGO", "MYSQL", "REDIS"})
@@ -93,15 +94,36 @@ def shared_listener(entry: ServiceEntry, others: Iterable[ServiceEntry]) -> Shar
     if not mine:
         return None
     seen = audience(entry.spec.export_to, entry.namespace)
-    for other in sorted(others, key=lambda o: (age_key(o), o.name)):
-        if other.ref == entry.ref or age_key(other) > age_key(entry):
+    for other in sorted(others, key=_first_come):
+        if other.ref == entry.ref:
             continue
-        if age_key(other) == age_key(entry) and other.name > entry.name:
+        if _first_come(other) > _first_come(entry):
             continue
         both = mine & _bare_ports(other)
         if both and overlap(seen, audience(other.spec.export_to, other.namespace)):
             return Shared(port=min(both), rival=other)
     return None
+
+
+def _first_come(entry: ServiceEntry) -> tuple[str, str]:
+    """Their order in listeners: by age, then name.namespace (sortConfigByCreationTime)."""
+    return age_key(entry), f"{entry.name}.{entry.namespace}"
+
+
+def taker(seen: Iterable[ServiceEntry], host: str, port: int) -> ServiceEntry | None:
+    """The ServiceEntry of other hosts whose listener 0.0.0.0:PORT gets the connections to `host`,
+    of those that the client sees, and sends them to its own. None: nobody's, or they go on.
+
+    An entry of the host itself that has an address there, or tells by HTTP or SNI, keeps them.
+    """
+    seen = tuple(seen)
+    own = [e for e in seen if any(host_matches(h, host) for h in e.spec.hosts)]
+    if any(port in {p.number for p in e.spec.ports} - _bare_ports(e) for e in own):
+        return None
+    first = min((e for e in seen if port in _bare_ports(e)), key=_first_come, default=None)
+    if first is None or first in own or first.spec.resolution in ("", "NONE"):
+        return None
+    return first
 
 
 def bare_protocol(entry: ServiceEntry, port: int) -> str:

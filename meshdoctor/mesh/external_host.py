@@ -42,13 +42,7 @@ def judge(
     named = sorted((e for e in entries if names(e, host)), key=lambda e: e.ref)
     if not named:
         return Known(why=Why.UNREGISTERED)
-    seen = [
-        e
-        for e in named
-        if exported(
-            e.spec.export_to, e.namespace, in_force.namespace, mesh.default_service_export_to
-        )
-    ]
+    seen = [e for e in named if _exported(e, in_force, mesh)]
     if not seen:
         return Known(why=Why.EXPORT_TO, entry=named[0])
     imported = [e for e in seen if _imported(e, host, in_force)]
@@ -58,6 +52,20 @@ def judge(
     if not serving:
         return Known(why=Why.PORT, entry=imported[0])
     return Known(why=Why.KNOWN, entry=serving[0])
+
+
+def visible(
+    entries: Iterable[ServiceEntry], in_force: Scope, mesh: MeshConfig
+) -> tuple[ServiceEntry, ...]:
+    """The entries of which a sidecar in the scope of `in_force` knows a host at least."""
+    return tuple(
+        e
+        for e in entries
+        if _exported(e, in_force, mesh)
+        and any(
+            in_force.imports(h, e.namespace, [p.number for p in e.spec.ports]) for h in e.spec.hosts
+        )
+    )
 
 
 def names(entry: ServiceEntry, host: str) -> bool:
@@ -95,6 +103,11 @@ def _holds(block: str, host: str) -> bool:
         return ipaddress.ip_address(host) in ipaddress.ip_network(block, strict=False)
     except ValueError:
         return False
+
+
+def _exported(entry: ServiceEntry, in_force: Scope, mesh: MeshConfig) -> bool:
+    default = mesh.default_service_export_to
+    return exported(entry.spec.export_to, entry.namespace, in_force.namespace, default)
 
 
 def _imported(entry: ServiceEntry, host: str, in_force: Scope) -> bool:

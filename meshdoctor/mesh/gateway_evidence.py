@@ -15,7 +15,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     """`unserved`: refused with an SNI that no server has; `mesh`: refused with a mesh SNI
     (east-west); `reused`: 404s for a host over a connection made for another; `nameless`:
     refused without SNI, plaintext or TLS that names no host; `named`: a connection with SNI was
-    served."""
+    served; `unrouted`: refused with an SNI for which a server passes TLS through, so that no route
+    takes it."""
 
     unserved: tuple[Line, ...]
     mesh: tuple[Line, ...]
@@ -23,6 +24,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     bad_requests: int
     nameless: tuple[Line, ...] = ()
     named: bool = False
+    unrouted: tuple[Line, ...] = ()
 
     @property
     def sni(self) -> str:
@@ -49,6 +51,13 @@ def judge(lines: Iterable[Line], servers: Iterable[TlsServer]) -> Seen:
         bad_requests=sum(map(ev.unreadable, lines)),
         nameless=tuple(line for line in refused if not line.server_name),
         named=any(line.server_name and not ev.refused(line) for line in lines),
+        unrouted=tuple(
+            line
+            for line in refused
+            if line.server_name_kind == "foreign"
+            and (server := chosen(servers, line.server_name)) is not None
+            and server.mode == "PASSTHROUGH"
+        ),
     )
 
 

@@ -47,6 +47,9 @@ class AuthzDenial(Struct, frozen=True, kw_only=True):
     outside: Annotated[Fact[bool], "a gateway lets the requests in: callers are many, outside"]
     refused: Annotated[Fact[int], "requests that a filter of the judge refused", OBSERVED]
     passed: Annotated[Fact[int], "requests that the judge let through", OBSERVED]
+    alike: Annotated[
+        Fact[int], "of them those with the method and path of a refused request", OBSERVED
+    ]
     allowed: Annotated[
         Fact[bool], "some were let through, and none was refused by a policy; false: not known"
     ]
@@ -121,6 +124,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         outside=_outside(found, judge),
         refused=counted(found, judge, judge.refused if judge is not None else 0),
         passed=counted(found, judge, summary.passed if summary is not None else 0),
+        alike=counted(found, judge, summary.alike if summary is not None else 0),
         allowed=summary is not None
         and summary.passed > 0
         and not (summary.count(ev.DEFAULT) or summary.count(ev.MATCHED)),

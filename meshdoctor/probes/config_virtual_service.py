@@ -54,6 +54,7 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     dropped_rule: Annotated[Fact[int], "an http rule that its delegate gives nothing; 0: none"]
     dropped: Annotated[Fact[str], "which delegate and why, in words; empty: none"]
     delegate: Annotated[Fact[Ref], "that delegate; empty: it does not exist"]
+    dropped_misread: Annotated[Fact[bool], "the rule is there, and its host is read as another"]
     impossible_rule: Annotated[Fact[int], "an http rule that no request can match; 0: none"]
     impossible: Annotated[Fact[str], "the header that it asks for"]
     unlistened: Annotated[
@@ -90,6 +91,7 @@ _NONE = VirtualServiceFacts(
     dropped_rule=0,
     dropped="",
     delegate=Ref(""),
+    dropped_misread=False,
     impossible_rule=0,
     impossible="",
     unlistened=Ref(""),
@@ -209,6 +211,7 @@ def _delegates(
         lambda *key: view.object("VirtualService", VirtualService, *key),
         default_export,
         reading.release(view),
+        lambda *key: shared.service_exists(view, *key),
     )
     if found is None:
         return facts
@@ -217,6 +220,7 @@ def _delegates(
         dropped_rule=found.rule,
         dropped=clean(f"VirtualService/{found.name} {found.why}", 300),
         delegate=Ref(found.delegate.ref if found.delegate is not None else ""),
+        dropped_misread=found.misread,
     )
 
 

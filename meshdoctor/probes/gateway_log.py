@@ -19,11 +19,13 @@ from meshdoctor.mesh.gateway_evidence import (
     refused_secret,
     unserved_secrets,
 )
+from meshdoctor.mesh.routes import gateway_keys
+from meshdoctor.mesh.services import host_matches
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import Gateway, K8sGateway
+from meshdoctor.model.istio import Gateway, K8sGateway, VirtualService
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import proxy_logs, reading
@@ -60,6 +62,15 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
     key_gateway: Annotated[Fact[Ref], "the Gateway whose server names it"]
     key_name: Annotated[Fact[str], "the Secret's name"]
     key_namespace: Annotated[Fact[str], "its namespace"]
+    unrouted: Annotated[
+        Fact[int], "refused: a server passes the SNI's TLS through, and no route takes it", OBSERVED
+    ]
+    unrouted_sni: Annotated[Fact[str], "that SNI, most frequent", OBSERVED]
+    unrouted_gateway: Annotated[Fact[Ref], "the Gateway of that server"]
+    unrouted_route: Annotated[
+        Fact[Ref], "a VirtualService of that Gateway with tls rules, for other names; empty: none"
+    ]
+    unrouted_names: Annotated[Fact[str], "those names"]
     last: Annotated[Fact[datetime], "the last refused connection", OBSERVED]
 
 
@@ -77,6 +88,7 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
         "Service",
         "StatefulSet",
         "Telemetry",
+        "VirtualService",
         "log",
     ),
     costly=True,
@@ -87,7 +99,39 @@ def gateway_log(view: View, subject: WorkloadSubject) -> GatewayLog:
     logs = proxy_logs.read(view, workload, CLIENT)
     servers = _servers(view, workload)
     seen = judge(logs.lines(lambda log: log.lines), [server for _, server in servers])
-    return _with_key(_facts(view, logs, seen, servers), logs, servers)
+    found = _with_route(view, _facts(view, logs, seen, servers), seen, servers)
+    return _with_key(found, logs, servers)
+
+
+def _with_route(
+    view: View, found: GatewayLog, seen: Seen, servers: list[tuple[str, gt.TlsServer]]
+) -> GatewayLog:
+    """Of connections for which a server that passes TLS through has no route."""
+    sni = ev.most_common(line.server_name for line in seen.unrouted)
+    owner = _owner(servers, sni) if sni else ""
+    if not owner.startswith("Gateway/"):
+        return found
+    key = (owner.split("/")[1], owner.split("/")[2])
+    bound = [
+        route
+        for route in view.objects("VirtualService", VirtualService)
+        if route.spec.tls and key in gateway_keys(route)
+    ]
+    names = {
+        route.ref: [h for rule in route.spec.tls for one in rule.match for h in one.sni_hosts]
+        for route in bound
+    }
+    if any(host_matches(one, sni) for hosts in names.values() for one in hosts):
+        return found
+    first = min(names, default="")
+    return replace(
+        found,
+        unrouted=sum(line.server_name == sni for line in seen.unrouted),
+        unrouted_sni=clean(sni, 253),
+        unrouted_gateway=Ref(owner),
+        unrouted_route=Ref(first),
+        unrouted_names=clean(", ".join(names.get(first, ())), 200),
+    )
 
 
 def _with_key(
@@ -160,6 +204,11 @@ def _facts(
         key_gateway=Ref(""),
         key_name="",
         key_namespace="",
+        unrouted=logs.seen(0),
+        unrouted_sni="",
+        unrouted_gateway=Ref(""),
+        unrouted_route=Ref(""),
+        unrouted_names="",
         last=last or logs.missing or none,
     )
 

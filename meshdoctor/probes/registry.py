@@ -53,6 +53,7 @@ from meshdoctor.probes.edge_locality import edge_locality
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
 from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
+from meshdoctor.probes.edge_taken import edge_taken
 from meshdoctor.probes.edge_tls import edge_tls
 from meshdoctor.probes.edge_ztunnel import ztunnel_log
 from meshdoctor.probes.egress_tls import egress_tls
@@ -155,6 +156,7 @@ PROBES: tuple[Probe, ...] = (
     edge_network,
     edge_scope,
     edge_seen,
+    edge_taken,
     edge_tls,
     edge_tls_extras,
     egress_tls,

@@ -54,10 +54,15 @@ HEAD = "apiVersion: networking.istio.io/v1\nmetadata: {name: a, namespace: third
             False,
         ),
         ("Sidecar", "{}", False),
+        ("HTTPRoute", "{rules: [{backendRefs: [{name: pay, namespace: shop}]}]}", True),
+        ("HTTPRoute", "{rules: [{backendRefs: [{name: pay}]}]}", False),
+        ("HTTPRoute", "{rules: [{backendRefs: [{name: a, namespace: shop, kind: B}]}]}", False),
     ],
 )
 def test_another_namespaces_object(kind: str, spec: str, expected: bool) -> None:
-    (one,) = load(f"{HEAD}kind: {kind}\nspec: {spec}")
+    head = HEAD.replace("networking.istio.io/v1", "gateway.networking.k8s.io/v1")
+    text = head if kind == "HTTPRoute" else HEAD
+    (one,) = load(f"{text}kind: {kind}\nspec: {spec}")
     assert concerns(one, {"shop", "istio-system"}, ("api.example.com",)) is expected
 
 

@@ -92,3 +92,44 @@ def test_a_delegate_that_is_absent() -> None:
 def test_conflict(root: str, leaf: str, expected: bool) -> None:
     rules = part(f"{{http: [{{match: [{root}, {leaf}]}}]}}").spec.http[0].match
     assert conflict(rules[0], rules[1]) is expected
+
+
+@pytest.mark.parametrize(
+    ("named", "release", "why"),
+    [
+        ("", (1, 10), "without a namespace"),
+        ("", (1, 11), ""),
+        ("", None, ""),
+        (", namespace: edge", (1, 10), ""),
+    ],
+)
+def test_old_releases_want_the_namespace_of_a_delegate(
+    named: str, release: tuple[int, int] | None, why: str
+) -> None:
+    root = one(VirtualService, ROOT.replace(", namespace: team", named))
+    own = one(VirtualService, HEAD.format(name="own", space="edge") + "spec: {http: [{route: []}]}")
+    found = dropped(root, lambda *_: own, release=release)
+    assert (why in found.why and not found.misread) if found is not None else not why
+
+
+@pytest.mark.parametrize(
+    ("host", "release", "there", "lost"),
+    [
+        ("api", (1, 8), False, True),
+        ("api", (1, 9), False, False),
+        ("api", None, False, False),
+        ("api", (1, 8), True, False),
+        ("api.team.svc.cluster.local", (1, 8), False, False),
+    ],
+)
+def test_old_releases_read_a_delegates_short_hosts_in_the_roots_namespace(
+    host: str, release: tuple[int, int] | None, there: bool, lost: bool
+) -> None:
+    own = part(f"{{http: [{{route: [{{destination: {{host: {host}}}}}]}}]}}")
+    root = one(VirtualService, ROOT)
+    found = dropped(root, lambda *_: own, release=release, service=lambda *_: there)
+    assert (found is not None) is lost
+    if found is not None:
+        assert found.misread and "api.edge" in found.why
+    same = one(VirtualService, ROOT.replace("namespace: edge", "namespace: team"))
+    assert dropped(same, lambda *_: own, release=release) is None

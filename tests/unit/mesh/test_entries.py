@@ -165,3 +165,49 @@ def test_a_port_of_bytes_without_address(spec: str, port: int, protocol: str) ->
     assert (
         entries.bare_protocol(one(ServiceEntry, text.replace("S}", f"{spec}}}")), port) == protocol
     )
+
+
+def tcp(name: str, space: str, host: str, **more: str) -> ServiceEntry:
+    rest = "".join(f", {key}: {value}" for key, value in more.items())
+    ports = "{number: 443, protocol: TCP}"
+    text = ENTRY.format(name=name, space=space, host=host, ports=ports)
+    return one(ServiceEntry, text.rstrip().removesuffix("}") + rest + "}")
+
+
+KEYS = tcp("keys", "apps", "keys.x.com", resolution="DNS")
+
+
+@pytest.mark.parametrize(
+    ("others", "taken"),
+    [
+        ([], True),
+        ([tcp("a", "apps", "other.x.com", resolution="DNS")], False),
+        ([tcp("keyt", "apps", "www.x.com", resolution="DNS")], True),
+        ([tcp("a", "apps", "www.x.com", resolution="DNS")], False),
+        ([tcp("keyt", "apps", "www.x.com", addresses="[10.0.0.1]")], False),
+        ([entry("w", "apps", "www.x.com", ports=(443,))], False),
+        ([entry("w", "apps", "www.x.com", ports=(80,))], True),
+    ],
+)
+def test_a_port_that_takes_the_connections_of_other_hosts(
+    others: list[ServiceEntry], taken: bool
+) -> None:
+    found = entries.taker([KEYS, *others], "www.x.com", 443)
+    assert (found is KEYS) is taken
+
+
+def test_a_port_that_takes_none() -> None:
+    assert entries.taker([KEYS], "keys.x.com", 443) is None, "its own host"
+    assert entries.taker([KEYS], "www.x.com", 80) is None, "another port"
+    through = tcp("keys", "apps", "keys.x.com", resolution="NONE")
+    assert entries.taker([through], "www.x.com", 443) is None, "they go on where they were for"
+    placed = tcp("keys", "apps", "keys.x.com", resolution="DNS", addresses="[10.0.0.1]")
+    assert entries.taker([placed], "www.x.com", 443) is None, "it has an address"
+
+
+def test_entries_of_one_age_go_by_name_and_namespace() -> None:
+    first = tcp("pg-a", "a", "a.x.com", resolution="DNS")
+    later = tcp("pg", "b", "b.x.com", resolution="DNS")
+    assert entries.shared_listener(first, [later, first]) is None
+    found = entries.shared_listener(later, [later, first])
+    assert found is not None and found.rival is first

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from meshdoctor.mesh.external_host import host_of, judge
+from meshdoctor.mesh.external_host import host_of, judge, visible
 from meshdoctor.mesh.visibility import Scope
 from meshdoctor.model.istio import MeshConfig, ServiceEntry, ServiceEntrySpec, Sidecar, SidecarSpec
 from meshdoctor.model.kubernetes import Meta
@@ -60,3 +60,10 @@ def test_the_entrys_own_name_of_the_host() -> None:
         "*.google.internal"
     )
     assert host_of(entry("web", addresses=["169.254.0.0/16"]), "169.254.169.254") == META
+
+
+def test_what_a_sidecar_sees() -> None:
+    far, near, hidden = entry("infra"), entry("shop"), entry("vault", exportTo=["."])
+    mesh = MeshConfig()
+    assert visible([far, near, hidden], ALL, mesh) == (far, near)
+    assert visible([far, near, hidden], OWN, mesh) == (near,)

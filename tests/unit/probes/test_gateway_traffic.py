@@ -492,3 +492,38 @@ def test_a_gateway_that_no_gateway_object_selects() -> None:
     assert not idle(made).idle
     api = gateway_api("istio-system")
     assert not idle(IDLE + api).idle
+
+
+PASSED = """
+---
+kind: Gateway
+apiVersion: networking.istio.io/v1
+metadata: {name: mq, namespace: mq}
+spec:
+  selector: {istio: gw}
+  servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: ['*'], tls: {mode: PASSTHROUGH}}]
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: mq, namespace: mq}
+spec:
+  hosts: [SNI]
+  gateways: [mq]
+  tls: [{match: [{sniHosts: [SNI]}], route: [{destination: {host: broker}}]}]
+"""
+
+
+@pytest.mark.parametrize(("name", "unrouted"), [("other.x.com", 3), ("c.x.com", 0), ("*.x.com", 0)])
+def test_a_name_that_is_passed_through_and_that_no_route_takes(name: str, unrouted: int) -> None:
+    log = NR.format(sni="c.x.com") * 3
+    view = world(
+        OBJECTS + PASSED.replace("SNI", f"'{name}'"),
+        logs={("istio-system", "gw-1", "istio-proxy"): log},
+    )
+    found = gateway_log.run(view, GW)
+    assert isinstance(found, GatewayLog)
+    assert found.unrouted == unrouted
+    if unrouted:
+        assert (found.unrouted_sni, found.unrouted_names) == ("c.x.com", name)
+        assert found.unrouted_gateway == "Gateway/mq/mq"
+        assert found.unrouted_route == "VirtualService/mq/mq"
