@@ -10,6 +10,7 @@ from tests.incidents.make.scenes_posted_calls import POSTED_CALLS
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_eks import POSTED_EKS
 from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
+from tests.incidents.make.scenes_posted_names import POSTED_NAMES
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
@@ -249,6 +250,7 @@ SCENES = (
     *POSTED,
     *POSTED_AMBIENT,
     *POSTED_CALLS,
+    *POSTED_NAMES,
     *POSTED_CONTROL,
     *POSTED_GATEWAYS,
     *POSTED_EKS,

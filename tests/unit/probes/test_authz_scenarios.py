@@ -425,7 +425,7 @@ def test_signing_keys() -> None:
         '  inline_string: "{ \\"n\\":\\"RXJyb3ItSXN0aW9kRmFpbGVkVG9GZXRjaEp3a3NVcmktaHR0cDov\\"}"\n'
         "2026-11-18T09:21:05Z\tdebug\tenvoy jwt\tJwt authentication completed with: Jwt verification fails\n"
     )
-    assert outcome(*SHOP, RA, logs={"shop/pay-1": said}) == ["MD2105"]
+    assert outcome(*SHOP, RA, logs={"shop/pay-1": said}) == ["MD2105", "(MD2119)"]
     remote = {
         "shop/pay-1": line(code=401, details="jwt_authn_access_denied{Jwks_remote_fetch_is_failed}")
     }
