@@ -51,6 +51,8 @@ class AmbientEnrolment(Struct, frozen=True, kw_only=True):
     ztunnel: Annotated[Fact[Ref], "the ztunnel that runs on the node; empty: none there"]
     ztunnel_ready: Annotated[Fact[bool], "that pod is Ready"]
     agent: Annotated[Fact[Ref], "the istio-cni that runs on the node; empty: none there"]
+    agent_ready: Annotated[Fact[bool], "that pod is Ready"]
+    agent_down: Annotated[Fact[Ref], "that istio-cni, when it is not ready"]
     agent_text: Annotated[Fact[str], "its log on pods it could not add", OBSERVED]
     agent_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     probe_timeouts: Annotated[Fact[int], "recent events: probes of the pod time out", OBSERVED]
@@ -111,6 +113,8 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         ztunnel=gone or (tunnel.owner if tunnel is not None else Ref("")),
         ztunnel_ready=gone or (tunnel is not None and tunnel.ready),
         agent=gone or (agent.owner if agent is not None else Ref("")),
+        agent_ready=gone or (agent is not None and agent.ready),
+        agent_down=gone or (Ref("") if agent is None or agent.ready else agent.owner),
         agent_text=trouble.agent_text,
         agent_said=trouble.agent_said,
         probe_timeouts=trouble.probe_timeouts,

@@ -70,6 +70,7 @@ MESH = (
 def test_each_workload_has_what_runs_on_its_node() -> None:
     view = world(MESH)
     near, far = ambient_enrolment.run(view, CART), ambient_enrolment.run(view, TILL)
+    assert (near.agent_down, far.agent_down) == ("", "DaemonSet/kube-system/istio-cni-node")
     assert (near.ztunnel_ready, far.ztunnel_ready) == (True, False)
     assert (near.ztunnel, far.ztunnel) == (
         "Pod/istio-system/ztunnel-1",
