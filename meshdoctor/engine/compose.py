@@ -175,7 +175,7 @@ def _finding(one: Ranked, position: int, changes: Changes, failing: Sequence[See
         mesh=cause.mesh,
         objects=list(lead.objects),
         because=clean(fill(cause.because, lead.facts), 800),
-        observed=_observed(lead, failing) if lead.strength is Strength.OBSERVED else "",
+        observed=_seen_of(one, failing),
         trail=_trail(lead),
         explains=list(cause.explains),
         folded=[f"{f.lead.cause.code} {f.lead.cause.title} ({f.lead.subject})" for f in one.folded],
@@ -244,6 +244,18 @@ def _commands(lead: Judgement, uses: Sequence[str]) -> list[str]:
     steps = dict.fromkeys(name.partition(".")[0] for name in uses)
     found = (c for s in steps for c in lead.facts.commands.get(s, ()))
     return list(dict.fromkeys(found))[:8]
+
+
+def _seen_of(one: Ranked, failing: Sequence[Seen]) -> str:
+    """What was seen of a finding: itself, or the first consequence of it that was seen."""
+    if one.lead.strength is Strength.OBSERVED:
+        return _observed(one.lead, failing)
+    for child in one.explained():
+        if child is not one and child.lead.strength is Strength.OBSERVED:
+            cause = child.lead.cause
+            told = _observed(child.lead, failing)
+            return clean(f"what it explains, {cause.code} {cause.name}: {told}", 300)
+    return ""
 
 
 def _observed(lead: Judgement, failing: Sequence[Seen]) -> str:

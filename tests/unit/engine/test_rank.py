@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from meshdoctor.engine.collect import FactSet
+from meshdoctor.engine.compose import _seen_of
 from meshdoctor.engine.conditions import Environment
 from meshdoctor.engine.playbook import Playbook, Rule
 from meshdoctor.engine.rank import LastChange, Ranked, rank
@@ -249,6 +250,13 @@ def test_a_cause_of_something_observed_is_not_only_noticed() -> None:
     assert found == [("MD1", "main"), ("MD3", "main"), ("MD4", "folded")]
     alone = ranked(cause, judgement("MD1"))
     assert alone == [("MD1", "main"), ("MD3", "also_noticed")]
+
+
+def test_what_a_consequence_showed_is_seen_of_its_cause() -> None:
+    cause = judgement("MD3", CART, strength=Strength.DERIVED, explains=("MD4",))
+    found = rank([cause, judgement("MD4")], frozenset(), never)
+    assert _seen_of(found[0], []).startswith("what it explains, MD4 a-name:")
+    assert _seen_of(rank([cause], frozenset(), never)[0], []) == ""
 
 
 def test_a_chain_of_consequences_ranks_as_its_worst() -> None:
