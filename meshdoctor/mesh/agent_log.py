@@ -4,9 +4,12 @@ Fragments of pilot-agent (pilot/cmd/pilot-agent/status/ready/probe.go, status/se
 pkg/envoy/agent.go, security/pkg/nodeagent/sds) and of Envoy, the same in 1.18 to 1.32-dev. Up to
 1.8 the agent says "not received from Pilot" and tells a refusal by its counts alone.
 The last word on readiness counts: what an agent complained of before it became ready is over.
+Envoy opens port 15021 only once it has its first configuration, so an agent that nobody answers may
+never be asked, and never says "NOT ready"; Envoy tells of the failing stream after 30 s only. Until
+then all there is to see is that the agent starts to connect and never says that it has.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct
@@ -48,7 +51,10 @@ _CERTIFICATE = pattern(
     r"failed to fetch token from file|Failed to load token"
 )
 _PORT = pattern(r"[Aa]ddress already in use|EADDRINUSE")
-_RESOLVER = pattern(r"no such host|server misbehaving|Temporary failure in name resolution")
+_RESOLVER = pattern(
+    r"no such host|server misbehaving|Temporary failure in name resolution|"
+    r"\blookup [\w.-]{1,253}(?: on \S{1,60})?: "
+)
 _CONNECT = pattern(
     r"code = Unavailable|connection error|i/o timeout|connection refused|no route to host|"
     r"DeadlineExceeded|connection reset"
@@ -58,19 +64,29 @@ _DIALS = pattern(
     r"no route to host|connection reset)"
 )
 """The agent has istiod's address, and does not get there."""
+_STREAM = pattern(
+    r"(?:Aggregated\w* gRPC config stream|xds-grpc)\b.{0,80}? closed(?: since \d+s ago)?: |"
+    r"failed to connect to upstream "
+)
+_BEGINS = "Initializing with upstream address"
+_CONNECTED = pattern(r"connected to (?:delta )?upstream XDS server")
+_PATIENCE = timedelta(seconds=10)
+"""An agent is connected within a second or two of its start."""
 _STAMP = pattern(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _LAST_LINES = 2000
 
 
-def read(text: str) -> AgentLog:
-    """The state of a proxy as its own log tells it. An empty log tells nothing."""
+def read(text: str, now: datetime | None = None) -> AgentLog:
+    """The state of a proxy as its own log tells it. An empty log tells nothing; `now` tells how
+    long an agent has tried to connect."""
     not_ready = certificate = port = resolver = probe = rejected = unreached = ""
-    ready = memory = False
+    stream = begun = ""
+    ready = memory = connected = False
     ready_at: datetime | None = None
     for line in text.splitlines()[-_LAST_LINES:]:
         if _READY in line:
             ready, ready_at = True, ready_at or _time(line)
-            not_ready = certificate = port = resolver = rejected = unreached = ""
+            not_ready = certificate = port = resolver = rejected = unreached = stream = begun = ""
         elif "was rejected" in line and "received from XDS server" in line:
             rejected = not_ready = line
         elif "Envoy proxy is NOT ready" in line or "config not received from " in line:
@@ -83,14 +99,30 @@ def read(text: str) -> AgentLog:
             probe = line
         elif "Envoy may have been out of memory killed" in line:
             memory = True
+        elif _BEGINS in line:
+            begun, connected = line, False
+        elif _CONNECTED.search(line):
+            connected, resolver, unreached, stream = True, "", "", ""
+        elif _STREAM.search(line) and _lost(line):
+            connected, stream = False, line
         if _DIALS.search(line):
             unreached = line
         if _RESOLVER.search(line) and ("15012" in line or "istiod" in line):
             resolver = line
-    kind, said = _judge(not_ready, rejected, certificate, port, resolver)
+    said = Words(
+        not_ready=not_ready,
+        rejected=rejected,
+        certificate=certificate,
+        port=port,
+        resolver=resolver,
+        stream=stream,
+        waits="" if connected or not _lasts(begun, now) else begun,
+        connected=connected,
+    )
+    kind, told = _judge(said)
     return AgentLog(
         complaint=kind,
-        text=clean(said),
+        text=clean(told),
         ready=ready,
         ready_at=ready_at,
         out_of_memory=memory,
@@ -99,29 +131,56 @@ def read(text: str) -> AgentLog:
     )
 
 
+class Words(Struct, frozen=True, kw_only=True):
+    """The last line of each kind that still stands, or "": `stream` the connection to istiod that
+    failed, `waits` the beginning of one of which nothing was heard since."""
+
+    not_ready: str
+    rejected: str
+    certificate: str
+    port: str
+    resolver: str
+    stream: str
+    waits: str
+    connected: bool
+
+
+def _lost(line: str) -> bool:
+    return _CONNECT.search(line) is not None or _RESOLVER.search(line) is not None
+
+
+def _lasts(begun: str, now: datetime | None) -> bool:
+    """Whether what began then has lasted too long."""
+    at = _time(begun)
+    return at is not None and now is not None and now - at >= _PATIENCE
+
+
 def _time(line: str) -> datetime | None:
     found = _STAMP.search(line[:80])
     return datetime.fromisoformat(f"{found.group(1)}+00:00") if found is not None else None
 
 
-def _judge(
-    not_ready: str, rejected: str, certificate: str, port: str, resolver: str
-) -> tuple[Complaint, str]:
+def _judge(said: Words) -> tuple[Complaint, str]:
     """Most specific first: a missing certificate or address also ends in "config not received".
 
-    A certificate that is missing because istiod cannot be reached is no certificate problem.
+    A certificate that is missing because istiod cannot be reached is no certificate problem; one
+    that is missing though istiod is connected is (the proxy asks another CA).
     """
-    if port:
-        return Complaint.PORT_TAKEN, port
-    refuses = rejected or (not_ready if "config not received" in not_ready else "")
+    if said.port:
+        return Complaint.PORT_TAKEN, said.port
+    refuses = said.rejected or (said.not_ready if "config not received" in said.not_ready else "")
     if any(int(n) for n in _COUNTS.findall(refuses)):
         return Complaint.REJECTED, refuses
-    if resolver:
-        return Complaint.NO_RESOLVER, resolver
-    if certificate and _CONNECT.search(certificate):
-        return Complaint.NO_CONFIG, certificate
-    if certificate:
-        return Complaint.NO_CERTIFICATE, certificate
-    if "config not received" in not_ready:
-        return Complaint.NO_CONFIG, not_ready
-    return (Complaint.NOT_LIVE, not_ready) if not_ready else (Complaint.NONE, "")
+    if said.resolver:
+        return Complaint.NO_RESOLVER, said.resolver
+    if said.certificate and _CONNECT.search(said.certificate) and not said.connected:
+        return Complaint.NO_CONFIG, said.certificate
+    if said.certificate:
+        return Complaint.NO_CERTIFICATE, said.certificate
+    if "config not received" in said.not_ready:
+        return Complaint.NO_CONFIG, said.not_ready
+    if said.stream:
+        return Complaint.NO_CONFIG, said.stream
+    if said.waits:
+        return Complaint.NO_CONFIG, f"{said.waits}, and is not connected since"
+    return (Complaint.NOT_LIVE, said.not_ready) if said.not_ready else (Complaint.NONE, "")

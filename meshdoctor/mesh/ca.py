@@ -64,10 +64,10 @@ def worst_state(bundle: Bundle, now: datetime) -> str:
 
 
 def _env(container: Container | None, name: str) -> str:
-    for one in container.env if container is not None else ():
-        if one.name == name:
-            return one.value or ""
-    return ""
+    """A variable's value; of two the later one counts, as for the kubelet: istiod writes CA_ADDR
+    first, and what proxyMetadata adds after it."""
+    said = [one.value for one in container.env if one.name == name] if container is not None else []
+    return said[-1] or "" if said else ""
 
 
 class Signing(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.control_path import Closed, closed, denies_unselected, dns_port
+from meshdoctor.mesh.revisions import discovery_host
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of
 from meshdoctor.model.evidence import Unavailable
@@ -77,11 +78,15 @@ def _way(view: View, pod: Pod) -> WayToIstiod:
     groups = attempt(lambda: group_policy(view, pod))
     denier = attempt(lambda: _denier(view, pod))
     down = attempt(lambda: _down(view))
+    absent = attempt(lambda: _absent(view, pod))
     told = [
         policy.said if isinstance(policy, Closed) else "",
         _told(groups) if isinstance(groups, SecurityGroupPolicy) else "",
         _denied(denier) if isinstance(denier, str) else "",
         f"; no pod of {down} is ready" if isinstance(down, str) and down else "",
+        f"; it is told to use {absent}, which does not exist"
+        if isinstance(absent, str) and absent
+        else "",
     ]
     return WayToIstiod(
         policy=Ref(_ref(policy.by.policy)) if isinstance(policy, Closed) else policy,
@@ -100,6 +105,19 @@ def _down(view: View) -> str:
     """Empty too where no istiod runs in this cluster: a remote one may answer."""
     pods = istiod_pods(view)
     return "" if not pods or any(map(is_ready, pods)) else owner_of(pods[0]).ref
+
+
+def _absent(view: View, pod: Pod) -> str:
+    """istiod's Service that the proxy was told to use and that does not exist.
+
+    A host that is no Service of this cluster's (a remote istiod) is not looked for.
+    """
+    name, _, rest = discovery_host(pod).partition(".")
+    namespace, _, domain = rest.partition(".")
+    if not name or domain.partition(".")[0] != "svc":
+        return ""
+    found = view.object("Service", Service, namespace, name)
+    return "" if found is not None else f"Service/{namespace}/{name}"
 
 
 def _denier(view: View, pod: Pod) -> str:

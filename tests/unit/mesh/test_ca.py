@@ -55,5 +55,13 @@ def test_what_a_pod_says_of_its_ca(found: Pod, expected: tuple[str, bool, str], 
     assert ca.kind([], [found], False) == kind
 
 
+def test_of_two_values_of_a_variable_the_later_one_counts() -> None:
+    """As istiod writes CA_ADDR, and as proxyMetadata of a pod's annotation adds it again."""
+    env = (EnvVar(name="CA_ADDR", value="istiod.istio-system.svc:15012"), EnvVar(name="X"))
+    proxy = Container(name="istio-proxy", env=(*env, EnvVar(name="CA_ADDR", value=CSR)))
+    told = ca.signing(Pod(spec=PodSpec(containers=(proxy,))))
+    assert (told.address, told.external) == (CSR, True)
+
+
 def test_a_pod_without_proxy_says_nothing_of_the_mesh() -> None:
     assert ca.kind([], [pod(CSR, SPIRE, name="app")], True) == ca.PLUGGED_IN

@@ -236,6 +236,50 @@ def test_the_agent_does_not_get_to_istiod() -> None:
     assert not agent_log.read("dial tcp 10.0.0.1:8080: i/o timeout").unreached
 
 
+BEGUN = (
+    "2026-01-01T11:59:30.0Z\tinfo\txdsproxy\tInitializing with upstream address "
+    '"istiod-old.istio-system.svc:15012" and cluster "Kubernetes"'
+)
+LINKED = (
+    "info\txdsproxy\tconnected to delta upstream XDS server: istiod.istio-system.svc:15012\tid=1"
+)
+LOST = (
+    "warning\tenvoy config\tDeltaAggregatedResources gRPC config stream to xds-grpc closed since "
+    '49s ago: 14, connection error: desc = "transport: Error while dialing: dial tcp {}"'
+)
+DIALS = LOST.format("10.0.0.9:15012: i/o timeout")
+UNNAMED = LOST.format("lookup istiod-old.istio-system.svc on 10.0.0.10:53: read udp: i/o timeout")
+UNSIGNED = (
+    "warn\tsds\tfailed to warm certificate: rpc error: code = Unavailable desc = lookup ca.x: no"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "complaint"),
+    [
+        (BEGUN, 30, Complaint.NO_CONFIG),
+        (BEGUN, 5, Complaint.NONE),
+        (f"{BEGUN}\n{LINKED}", 30, Complaint.NONE),
+        (f"{LINKED}\n{BEGUN}", 30, Complaint.NO_CONFIG),
+        (f"{BEGUN}\ninfo Envoy proxy is ready", 30, Complaint.NONE),
+        (DIALS, 0, Complaint.NO_CONFIG),
+        (f"{DIALS}\n{LINKED}", 0, Complaint.NONE),
+        (DIALS.replace("14, connection error", "13, "), 0, Complaint.NO_CONFIG),
+        ("StreamAggregatedResources gRPC config stream to xds-grpc closed: 0, ", 0, Complaint.NONE),
+        (UNNAMED, 0, Complaint.NO_RESOLVER),
+        (UNSIGNED, 0, Complaint.NO_CONFIG),
+        (f"{BEGUN}\n{LINKED}\n{UNSIGNED}", 30, Complaint.NO_CERTIFICATE),
+    ],
+)  # fmt: skip
+def test_an_agent_that_nobody_asks_whether_it_is_ready(
+    text: str, seconds: int, complaint: Complaint
+) -> None:
+    now = datetime(2026, 1, 1, 11, 59, 30, tzinfo=UTC) + timedelta(seconds=seconds)
+    found = agent_log.read(text, now)
+    assert found.complaint is complaint
+    assert bool(found.text) is (complaint is not Complaint.NONE)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -1,5 +1,7 @@
 """The probes on Amazon EKS, on small clusters."""
 
+import json
+
 import pytest
 
 from meshdoctor.mesh.branch_interface import MODE
@@ -538,6 +540,29 @@ def test_way_to_an_istiod_that_is_not_ready(ready: bool, down: str) -> None:
     found = proxy_way_to_istiod.run(view, ProxySubject("apps", "rep-1", "rep"))
     assert found.down == down
     assert ("no pod of" in str(found.said)) is not ready
+
+
+@pytest.mark.parametrize(
+    ("address", "service", "said"),
+    [
+        ("istiod-1-29.istio-system.svc:15012", "istiod", True),
+        ("istiod-1-29.istio-system.svc:15012", "istiod-1-29", False),
+        ("istiod.example.com:15012", "istiod", False),
+    ],
+)
+def test_way_to_an_istiod_that_is_gone(address: str, service: str, said: bool) -> None:
+    waiting = pod("apps", "rep-1", "10.0.0.2", "a", ready=False)
+    config = json.dumps({"discoveryAddress": address})
+    told = f"name: istio-proxy, env: [{{name: PROXY_CONFIG, value: '{config}'}}]"
+    there = f"""
+---
+kind: Service
+apiVersion: v1
+metadata: {{name: {service}, namespace: istio-system}}
+"""
+    view = world(waiting.replace("name: istio-proxy", told, 1) + there)
+    found = proxy_way_to_istiod.run(view, ProxySubject("apps", "rep-1", "rep"))
+    assert ("Service/istio-system/istiod-1-29, which does not exist" in str(found.said)) is said
 
 
 def test_what_may_not_be_read_is_not_said() -> None:
