@@ -19,6 +19,7 @@ from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod, Terminated
 
 RECENT = timedelta(hours=1)
 OOM_RECENT = timedelta(hours=6)
+KILLING = "Killing"
 VALIDATION = "istio-validation"
 INIT = "istio-init"
 MESH_CONTAINERS = frozenset({PROXY, INIT, VALIDATION, "enable-core-dump"})
@@ -104,23 +105,22 @@ _BEFORE_CONTAINERS = (
 
 
 def recent(pod: Pod, events: Iterable[Event], now: datetime) -> list[Event]:
-    """This pod's events of the last hour, newest first; Normal ones left out.
-
-    An event of a former pod of that name (older than the pod) does not count.
-    """
-    born = pod.metadata.creation_timestamp
-    found = [
-        e
-        for e in events
-        if e.involved_object.kind == "Pod"
-        and e.involved_object.name == pod.name
-        and (e.involved_object.namespace or e.namespace) == pod.namespace
-        and e.type != "Normal"
-        and e.last_seen is not None
-        and now - e.last_seen <= RECENT
-        and (born is None or e.last_seen >= born)
-    ]
+    """This pod's events of the last hour, newest first; Normal ones left out."""
+    found = [e for e in events if e.type != "Normal" and _of_late(e, pod, now)]
     return sorted(found, key=lambda e: (e.last_seen or now, e.name), reverse=True)
+
+
+def _of_late(event: Event, pod: Pod, now: datetime) -> bool:
+    """Of this pod and of the last hour. An event of a former pod of that name does not count."""
+    born = pod.metadata.creation_timestamp
+    return (
+        event.involved_object.kind == "Pod"
+        and event.involved_object.name == pod.name
+        and (event.involved_object.namespace or event.namespace) == pod.namespace
+        and event.last_seen is not None
+        and now - event.last_seen <= RECENT
+        and (born is None or event.last_seen >= born)
+    )
 
 
 def _unscheduled(pod: Pod, own: list[Event]) -> Startup:
@@ -154,8 +154,9 @@ def _containers(pod: Pod, own: list[Event]) -> Startup:
         elif not _done(status):
             return _stopped(pod, Stage.INIT, status, own)
     statuses = sorted(pod.all_statuses, key=lambda s: s.name != PROXY)
+    gone = proxy_ended(pod)
     for status in statuses:
-        if not status.ready and not _done(status):
+        if not status.ready and (gone or not _done(status)):
             stage = Stage.PROXY if status.name == PROXY else Stage.APP
             return _stopped(pod, stage, status, own)
     return Startup(pod=pod, stage=Stage.STARTING)
@@ -248,15 +249,19 @@ def out_of_memory(pod: Pod, container: str, now: datetime) -> Terminated | None:
 
 
 def probe_kills(pod: Pod, events: Iterable[Event], now: datetime) -> int:
-    """Recent events that say a probe of istio-proxy failed its start-up for good."""
+    """How often, of late, the kubelet ended istio-proxy because its start-up probe gave up.
+
+    It says so in an event of type Normal. Each single failure of the probe is an event too, and
+    every proxy that ends early for another reason has those.
+    """
     status = pod.container_status(PROXY)
     if status is None or status.restart_count == 0:
         return 0
+    told = f"Container {PROXY} failed startup probe"
     return sum(
-        e.reason in ("Unhealthy", "Killing")
-        and ("Startup probe failed" in e.message or "failed startup probe" in e.message)
-        and ("15021" in e.message or PROXY in e.message)
-        for e in recent(pod, events, now)
+        max(e.count, 1)
+        for e in events
+        if e.reason == KILLING and e.message.startswith(told) and _of_late(e, pod, now)
     )
 
 

@@ -78,6 +78,7 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
     injector_name: Annotated[Fact[str], "that ConfigMap's name"]
     injector_namespace: Annotated[Fact[str], "that ConfigMap's namespace"]
     values_error: Annotated[Fact[str], "why the injector's values cannot be used; empty: they can"]
+    values_said: Annotated[Fact[str], "the same as the end of a sentence"]
     resources_conflict: Annotated[Fact[str], "what is wrong in values global.proxy.resources"]
     annotation_conflict: Annotated[Fact[str], "what is wrong in the pod's proxy resources"]
     resources_problem: Annotated[Fact[str], "the first of both, in words"]
@@ -165,6 +166,7 @@ def _nothing_told(view: View, coming: Next, last: Injector | None) -> _Alike:
         injector_name=gone or its.name,
         injector_namespace=gone or its.namespace,
         values_error=gone or its.values_error,
+        values_said=gone or (f": {its.values_error}" if its.values_error else ""),
         resources_conflict=gone or its.resources,
         annotation_conflict="",
         resources_problem=gone or its.resources or UNTOLD,

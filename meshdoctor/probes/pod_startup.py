@@ -236,7 +236,8 @@ def _agent(view: View, one: Startup) -> AgentLog:
     status = one.pod.container_status(PROXY)
     if status is None or status.ready or not _ran(status):
         return read_agent("")
-    return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text, view.now)
+    now = view.now if status.state.running is not None else None
+    return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text, now)
 
 
 def _ran(status: ContainerStatus) -> bool:

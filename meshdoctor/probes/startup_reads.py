@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.admission import Refused, lacks_pods, standing, unlisted
 from meshdoctor.mesh.pod_startup import (
+    KILLING,
     Stage,
     Startup,
     at_rest,
@@ -29,12 +30,13 @@ NO_POD = Startup(pod=Pod(), stage=Stage.ENDED)
 
 
 def events_of(view: View, namespace: str) -> EventsOf:
-    """Warning events of a namespace by (kind, name) of the object they are about."""
+    """Warning events of a namespace by (kind, name) of the object they are about, with those of
+    containers that the kubelet ended, which are Normal."""
 
     def build(v: View) -> EventsOf:
         out: EventsOf = defaultdict(list)
         for event in v.objects("Event", Event, namespace):
-            if event.type != "Normal":
+            if event.type != "Normal" or event.reason == KILLING:
                 out[(event.involved_object.kind, event.involved_object.name)].append(event)
         return dict(out)
 

@@ -95,9 +95,8 @@ def event(reason: str, message: str, ago: int = 5, **more: Any) -> Event:
         involved_object=TargetRef(kind="Pod", name="cart-1", namespace="shop"),
         reason=reason,
         message=message,
-        type="Warning",
         last_timestamp=NOW - timedelta(minutes=ago),
-        **more,
+        **{"type": "Warning", **more},
     )
 
 
@@ -195,10 +194,19 @@ def test_exit_137_is_out_of_memory_only_when_the_reason_says_so() -> None:
 
 
 def test_probe_kills_need_a_restart() -> None:
-    failed = [event("Unhealthy", "Startup probe failed: Get http://10.0.0.1:15021/healthz/ready")]
+    told = "Container istio-proxy failed startup probe, will be restarted"
+    killed = [event("Killing", told, type="Normal", count=3)]
     again = pod(status("istio-proxy", RUNNING, restart_count=2))
-    assert probe_kills(again, failed, NOW) == 1
-    assert probe_kills(pod(status("istio-proxy", RUNNING)), failed, NOW) == 0
+    assert probe_kills(again, killed, NOW) == 3
+    assert probe_kills(again, [event("Killing", told, ago=90, type="Normal")], NOW) == 0
+    assert probe_kills(pod(status("istio-proxy", RUNNING)), killed, NOW) == 0
+
+
+def test_a_start_up_probe_that_fails_has_not_given_up() -> None:
+    failed = [event("Unhealthy", "Startup probe failed: Get http://10.0.0.1:15021/healthz/ready")]
+    stopped = [event("Killing", "Stopping container istio-proxy", type="Normal")]
+    again = pod(status("istio-proxy", RUNNING, restart_count=2))
+    assert probe_kills(again, [*failed, *stopped], NOW) == 0
 
 
 def test_a_job_that_waits_for_its_sidecar() -> None:
@@ -461,3 +469,11 @@ def test_a_proxy_that_ended_before_its_application() -> None:
     assert not has(RUNNING, ended(0), "Always"), "it is started again"
     assert not has(ended(0), ended(0), "OnFailure"), "the job is done"
     assert not has(RUNNING, RUNNING, "OnFailure")
+
+
+def test_a_proxy_that_ended_for_good_blocks_an_application_that_is_ready() -> None:
+    over = status("istio-proxy", ended(0))
+    one = pod(status("a", RUNNING, ready=True), over, restart_policy="Never", phase="Running")
+    found = judge(one, [], NOW)
+    assert (found.stage, found.container, found.blocked) == (Stage.PROXY, "istio-proxy", True)
+    assert not judge(pod(status("a", ended(0)), over, restart_policy="Never"), [], NOW).blocked
