@@ -5,6 +5,9 @@ does not look again after a later one changed the pod.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from msgspec import Struct
 
 from meshdoctor.mesh.webhooks import Injector, is_injector, selected
 from meshdoctor.model.kubernetes import Webhook, WebhookConfiguration
@@ -32,24 +35,38 @@ Labels = tuple[Mapping[str, str], Mapping[str, str]]
 """Of a pod's namespace, and its own."""
 
 
+class Unharmed(Struct, frozen=True, kw_only=True):
+    """A pod that came through admission as it was meant to, and when it did."""
+
+    labels: Labels
+    created: datetime | None
+
+
 def sees_injected(
     configs: Iterable[WebhookConfiguration],
     injector: Injector,
     pod: Labels,
-    unharmed: Iterable[Labels] = (),
+    unharmed: Iterable[Unharmed] = (),
 ) -> WebhookConfiguration | None:
     """The first other configuration that is given the pod once it is injected: called later, or
     called again for what the injector changed (reinvocationPolicy IfNeeded); None: none is.
-    One that is given pods which came through unharmed is not meant.
+    One that was given pods which came through unharmed is not meant; pods that are older than it
+    were never given to it.
     """
     spared = tuple(unharmed)
     for config in sorted(configs, key=lambda c: c.name):
         mine = _own(config, *pod)
         again = any(w.reinvocation_policy == "IfNeeded" for w in mine)
         later = bool(mine) and config.name > injector.config.name
-        if (later or again) and not any(_own(config, *other) for other in spared):
+        if (later or again) and not any(_was_given(config, other) for other in spared):
             return config
     return None
+
+
+def _was_given(config: WebhookConfiguration, pod: Unharmed) -> bool:
+    made = config.metadata.creation_timestamp
+    older = made is not None and pod.created is not None and pod.created < made
+    return not older and bool(_own(config, *pod.labels))
 
 
 def named(configs: Iterable[WebhookConfiguration], webhook: str) -> WebhookConfiguration | None:

@@ -119,9 +119,11 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
     if said is not None:
         differs |= _refused(said, subject, alike.facts.policy_said, bool(coming.decision.called))
     if isinstance(said, Refused) and said.kind is Refusal.NATIVE:
-        differs |= _others(view, coming)
+        differs |= _others(view, coming, "may")
     if isinstance(said, Refused) and said.kind in (Refusal.OTHER_CALL, Refusal.DUPLICATE):
         differs |= _named(view, said.by)
+    if isinstance(said, Refused) and said.kind is Refusal.DUPLICATE and not said.by:
+        differs |= _others(view, coming, "may add it")
     if not _TELLING.isdisjoint(coming.pod.annotations):
         differs |= _annotated(view, coming, alike.injector, subject)
     return replace(alike.facts, **differs) if differs else alike.facts
@@ -207,9 +209,9 @@ def _refused(
     }
 
 
-def _others(view: View, coming: Next) -> dict[str, Any]:
+def _others(view: View, coming: Next, verb: str) -> dict[str, Any]:
     other = attempt(lambda: upsets(view, coming))
-    ending = other if isinstance(other, Unavailable) else f" ({other} may)" if other else ""
+    ending = other if isinstance(other, Unavailable) else f" ({other} {verb})" if other else ""
     return {"other_webhook": other, "other_said": ending}
 
 

@@ -3,7 +3,7 @@
 Not a probe: it judges nothing.
 """
 
-from meshdoctor.mesh.other_webhooks import named, sees_injected
+from meshdoctor.mesh.other_webhooks import Unharmed, named, sees_injected
 from meshdoctor.mesh.webhooks import namespace_labels
 from meshdoctor.mesh.workloads import is_native_sidecar
 from meshdoctor.model.facts import Ref
@@ -13,14 +13,17 @@ from meshdoctor.probes.view import View
 
 
 def upsets(view: View, coming: Next) -> Ref:
-    """The webhook that may have dropped what makes istio-proxy a native sidecar; empty: none is
-    known. Pods that run with one acquit the webhooks that were given them."""
+    """The webhook that may have made of an injected pod what the API server refuses; empty: none
+    is known. Pods that run with a native sidecar acquit the webhooks that were given them."""
     called = coming.decision.called
     if not called:
         return Ref("")
     spaces = {n.name: n.labels for n in view.objects("Namespace", Namespace)}
     unharmed = [
-        (namespace_labels(p.namespace, spaces[p.namespace]), p.labels)
+        Unharmed(
+            labels=(namespace_labels(p.namespace, spaces[p.namespace]), p.labels),
+            created=p.metadata.creation_timestamp,
+        )
         for p in view.objects("Pod", Pod)
         if p.namespace in spaces and is_native_sidecar(p)
     ]

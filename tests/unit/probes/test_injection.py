@@ -425,6 +425,10 @@ def other(name: str, again: str, selects: str = "app: cart") -> str:
     return OTHER.replace("NAME", name).replace("AGAIN", again).replace("SELECTS", selects)
 
 
+def since(when: str, text: str) -> str:
+    return text.replace("metadata: {", f"metadata: {{creationTimestamp: '{when}', ", 1)
+
+
 @pytest.mark.parametrize(
     ("others", "blamed"),
     [
@@ -433,8 +437,13 @@ def other(name: str, again: str, selects: str = "app: cart") -> str:
         (other("zealot", "Never"), "zealot"),
         (other("agent", "IfNeeded", "app: bank"), ""),
         (other("agent", "IfNeeded", "") + other("zealot", "Never"), "zealot"),
+        (since("2099-01-01T00:00:00Z", other("agent", "IfNeeded", "")), "agent"),
+        (since("2001-01-01T00:00:00Z", other("agent", "IfNeeded", "")), ""),
     ],
-    ids=["called again", "called before", "called after", "other pods", "acquitted by a pod"],
+    ids=[
+        *("called again", "called before", "called after", "other pods", "acquitted by a pod"),
+        *("a pod that is older acquits nobody", "a pod that is younger does"),
+    ],
 )
 def test_a_webhook_that_undoes_the_native_sidecar(others: str, blamed: str) -> None:
     shop = SHOP.replace("readyReplicas: 1", "readyReplicas: 0")
@@ -448,6 +457,18 @@ def test_a_webhook_that_undoes_the_native_sidecar(others: str, blamed: str) -> N
     wanted = f"MutatingWebhookConfiguration//{blamed}" if blamed else ""
     assert (facts.kind, facts.other_webhook) == ("native", wanted)
     assert (blamed in str(facts.other_said)) and bool(facts.other_said) is bool(blamed)
+
+
+TWICE = 'Pod \\"cart-1\\" is invalid: spec.volumes[11].name: Duplicate value: \\"agent-config\\"'
+
+
+def test_a_webhook_that_adds_the_same_again() -> None:
+    shop = SHOP.replace("readyReplicas: 1", "readyReplicas: 0")
+    facts = injection_refusal.run(
+        world(MESH + shop + other("agent", "IfNeeded") + FAILED % TWICE), CART
+    )
+    assert (facts.kind, facts.other_webhook) == ("duplicate", "MutatingWebhookConfiguration//agent")
+    assert "agent may" in str(facts.other_said)
 
 
 LATE = "Timeout: request did not complete within requested timeout - context deadline exceeded"
