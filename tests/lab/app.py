@@ -14,12 +14,16 @@ Standard library only, one process, one thread per connection:
 --answer CODE    answers every HTTP request with CODE
 --check          an authorization service: 200 unless the path or header x-deny asks for 403
 --admit          an admission webhook that allows everything
+--mutate PATCH   the same, and makes this JSON patch
+--need URL       ends at once with an error when URL cannot be called at its start
+--work SECONDS   ends well after so many seconds, as a job does
 --call URL       calls URL every --every seconds, for ever (http://… or tcp://host:port)
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import http.server
 import json
 import os
@@ -42,6 +46,16 @@ STARTED = time.monotonic()
 def say(text: str) -> None:
     """One line of the application's own log."""
     print(text, flush=True)
+
+
+def admitted(sent: bytes) -> str:
+    """The answer of an admission webhook that always makes the same change, or none."""
+    review = json.loads(sent)
+    response = {"uid": review["request"]["uid"], "allowed": True}
+    if OPTIONS.mutate:
+        patch = base64.b64encode(OPTIONS.mutate.encode()).decode()
+        response |= {"patchType": "JSONPatch", "patch": patch}
+    return json.dumps({**review, "request": None, "response": response})
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,15 +93,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = json.dumps({name.lower(): value for name, value in self.headers.items()})
         if OPTIONS.jwks and parts[0] == "jwks":
             body = OPTIONS.jwks
-        if OPTIONS.admit and sent:
-            review = json.loads(sent)
-            uid = review["request"]["uid"]
-            body = json.dumps(
-                {**review, "request": None, "response": {"uid": uid, "allowed": True}}
-            )
+        if (OPTIONS.admit or OPTIONS.mutate) and sent:
+            body = admitted(sent)
         data = body.encode()
         self.send_response(code)
-        self.send_header("content-type", "text/plain")
+        kind = "application/json" if OPTIONS.admit or OPTIONS.mutate else "text/plain"
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
@@ -227,6 +238,7 @@ def main() -> None:
     parser.add_argument("--answer", type=int, default=200)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--admit", action="store_true")
+    parser.add_argument("--mutate", default="")
     parser.add_argument("--cert", default="")
     parser.add_argument("--key", default="")
     parser.add_argument("--only", default="")
@@ -234,9 +246,17 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=0)
     parser.add_argument("--jwks", default="")
     parser.add_argument("--call", action="append", default=[])
+    parser.add_argument("--need", action="append", default=[])
+    parser.add_argument("--work", type=float, default=0.0)
     parser.add_argument("--every", type=float, default=3.0)
     parser.parse_args(namespace=OPTIONS)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    for url in OPTIONS.need:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                answer.read(1000)
+        except (OSError, ValueError) as error:
+            sys.exit(f"cannot start without {url}: {error}")
     for port in OPTIONS.http:
         serve(Server((OPTIONS.bind, port), Handler))
     for port in OPTIONS.https:
@@ -248,7 +268,8 @@ def main() -> None:
     for url in OPTIONS.call:
         threading.Thread(target=call, args=(url, OPTIONS.every), daemon=True).start()
     say(f"{OPTIONS.name} started")
-    threading.Event().wait()
+    threading.Event().wait(OPTIONS.work or None)
+    say(f"{OPTIONS.name} is done")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ COLLECTIONS = (
     "/api/v1/limitranges",
     "/apis/apps/v1/deployments",
     "/apis/apps/v1/statefulsets",
+    "/apis/apps/v1/replicasets",
     "/apis/batch/v1/jobs",
     "/apis/networking.k8s.io/v1/ingresses",
     "/apis/networking.k8s.io/v1/networkpolicies",
@@ -77,6 +78,8 @@ def _kept(path: str, item: Object) -> bool:
         return name == "istio-sidecar-injector" or not name.startswith(("istio-", "kube-root"))
     if kind == "secrets":
         return name != "istio-ca-secret"
+    if kind in ("replicasets", "jobs"):
+        return not item["metadata"].get("ownerReferences")
     if kind in ("clusterroles", "clusterrolebindings"):
         return "istio" in name or "meshdoctor" in name
     return True
@@ -147,7 +150,8 @@ def restore(api: Api, before: State) -> list[str]:
         current = {key_of(item): item for item in api.items(path) if _kept(path, item)}
         for key in current.keys() - before[path].keys():
             with contextlib.suppress(ApiError):
-                api.call("DELETE", _place(path, key))
+                # A Job would else leave its pods behind.
+                api.call("DELETE", _place(path, key), {"propagationPolicy": "Background"})
             touched.append(f"-{path.rsplit('/', 1)[-1]}/{'/'.join(key)}")
         for key, item in before[path].items():
             live = current.get(key)

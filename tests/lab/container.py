@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.lab import layout, netns, podspec, processes
+from tests.lab import cgroups, layout, netns, podspec, processes
 from tests.lab.api import Api, Object
 from tests.lab.processes import LabError, run
 
@@ -41,6 +42,10 @@ class Container:
     failures: int = 0
     next_probe: float = 0.0
     next_start: float = 0.0
+    begun: float = 0.0
+    memory_kills: int = 0
+    hook_done: bool = False
+    gave_up: bool = False
 
     @property
     def name(self) -> str:
@@ -77,9 +82,13 @@ class Sandbox:
 
     @property
     def net(self) -> str:
-        """The pod's network namespace."""
-        meta = self.pod["metadata"]
-        return layout.pod_namespace(meta["namespace"], meta["name"])
+        """The network namespace it lives in: its own, or the node's."""
+        return podspec.network(self.pod)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it lives in the node's network."""
+        return self.net == layout.CONTROL
 
     @property
     def folder(self) -> Path:
@@ -177,7 +186,11 @@ def start(box: Sandbox, container: Container) -> None:
         argv, environment, uid = made
         processes.start(
             box.process(container),
-            netns.inside(box.net, netns.as_user(uid, argv)),
+            cgroups.limited(
+                box.process(container),
+                container.spec,
+                netns.inside(box.net, netns.as_user(uid, argv)),
+            ),
             cwd=box.root,
             env=environment,
             log=box.raw(container),
@@ -189,6 +202,60 @@ def start(box: Sandbox, container: Container) -> None:
     container.started = not container.spec.get("startupProbe")
     container.ready = False
     container.failures = 0
+    container.begun, container.gave_up = time.monotonic(), False
+    container.hook_done = not hook(container)
+
+
+def hook(container: Container) -> list[str]:
+    """The command of the agent that a postStart hook runs; of other hooks nothing is known."""
+    told = (container.spec.get("lifecycle") or {}).get("postStart") or {}
+    words = [str(word) for word in (told.get("exec") or {}).get("command") or []]
+    return words if words[:1] == ["pilot-agent"] else []
+
+
+def run_hook(box: Sandbox, container: Container) -> str:
+    """Run a postStart hook to its end; returns the complaint, empty where it went well."""
+    made = command(box, container)
+    words = hook(container)
+    if made is None or not words:
+        return ""
+    argv = [str(layout.BIN / words[0]), *words[1:]]
+    done = run(
+        netns.inside(box.net, ["env", "-C", str(box.root), *netns.as_user(made[2], argv)]),
+        timeout=600,
+        check=False,
+    )
+    return "PostStartHook failed" if done.returncode else ""
+
+
+def held(box: Sandbox, container: Container) -> tuple[str, str, str] | None:
+    """Why a kubelet cannot make the container: its waiting reason, and the event's reason and
+    text; None where it can. The lab's registry has one tag of its own application."""
+    image = str(container.spec["image"])
+    if image.startswith("lab/app") and image != "lab/app:1":
+        return (
+            "ImagePullBackOff",
+            "Failed",
+            f'Failed to pull image "{image}": rpc error: code = NotFound desc = failed to pull and '
+            f'unpack image "{image}": {image}: not found',
+        )
+    absent = podspec.absent(box.api, box.pod, container.spec)
+    return ("CreateContainerConfigError", "Failed", f"Error: {absent}") if absent else None
+
+
+def ended(box: Sandbox, container: Container) -> Object:
+    """How a container's program ended, as a kubelet writes it."""
+    name = box.process(container)
+    code = processes.exit_code(name)
+    kills = cgroups.memory_kills(name)
+    killed = kills > container.memory_kills
+    container.memory_kills = kills
+    return {
+        "exitCode": 137 if killed else code,
+        "reason": "OOMKilled" if killed else "Error" if code else "Completed",
+        "startedAt": container.state["running"]["startedAt"],
+        "finishedAt": now(),
+    }
 
 
 def run_to_end(box: Sandbox, container: Container) -> int:
@@ -269,6 +336,11 @@ def check(box: Sandbox, container: Container) -> str | None:
             container.next_probe = 0
         return None
     container.failures += 1
+    if kind == "startupProbe" and time.monotonic() - container.begun > float(
+        spec.get("failureThreshold") or 3
+    ) * float(spec.get("periodSeconds") or 10):
+        processes.tell(box.process(container), signal.SIGTERM)
+        container.gave_up = True
     if container.failures >= min(int(spec.get("failureThreshold") or 3), 3):
         container.ready = False
     word = "Readiness" if kind == "readinessProbe" else "Startup"
@@ -283,6 +355,8 @@ def stop_all(box: Sandbox, containers: list[Container]) -> None:
         except LabError:
             continue
     left: list[tuple[int, str]] = []
-    for pid in netns.pids(box.net):
+    for pid in [] if box.on_host else netns.pids(box.net):
         left += processes.tree(pid)
     processes.end(left, grace=0.5)
+    for container in containers:
+        cgroups.forget(box.process(container))

@@ -8,11 +8,12 @@ to: shop/pay:8080
 inject:                                # steps, in order:
 - apply: {...}                         #   one object, or several in a list; in any step
                                        #   %ADDRESS shop/pay% is the address of that pod
-- kubectl: [-n, shop, ...]             #   any kubectl command
+- kubectl: [-n, shop, ...]             #   any kubectl command; istioctl: the same
 - refused: [-n, shop, ...]             #   one that the API server must refuse
 - restart: shop/web                    #   new pods of a Deployment
 - renew: shop/web                      #   new pods, without waiting until they are Ready
 - rollout: istio-system                #   wait until a namespace's Deployments are complete
+- revision: canary                     #   a second istiod beside the first
 - freeze: shop/web                     #   its proxy (agent and Envoy) stands still; thaw: goes on
                                        #   (without a slash: a program of the control plane)
 - inside: {pod: shop/web, run: [...]}  #   a program in the network of its pod (replaced later)
@@ -68,8 +69,8 @@ _MODULUS = (
 )
 STEPS = frozenset(
     {
-        *("apply", "create", "kubectl", "restart", "renew", "rollout", "wait"),
-        *("freeze", "thaw", "inside", "outside", "refused"),
+        *("apply", "create", "kubectl", "istioctl", "restart", "renew", "rollout", "wait"),
+        *("freeze", "thaw", "inside", "outside", "refused", "revision"),
     }
 )
 

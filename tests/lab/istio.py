@@ -44,6 +44,12 @@ def manifest(*extra: str) -> list[Object]:
     return [item for item in yaml.safe_load_all(istioctl(*argv)) if item]
 
 
+def install_revision(name: str) -> None:
+    """A second istiod beside the first, without what the two share."""
+    apply(item for item in manifest(f"revision={name}") if name in item["metadata"]["name"])
+    rollout("istio-system")
+
+
 def apply(items: Iterable[Object]) -> None:
     """Apply objects on the server's side."""
     listed = {"apiVersion": "v1", "kind": "List", "items": list(items)}

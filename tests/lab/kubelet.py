@@ -12,7 +12,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.lab import layout, netns, processes, rules
+from tests.lab import layout, netns, podspec, processes, rules
 from tests.lab.api import Api, ApiError, Informer, Object, key_of
 from tests.lab.logpump import LogPump
 from tests.lab.pod import Pod, Tables
@@ -65,6 +65,9 @@ class Kubelet:
         for (namespace, name), pod in self._unbound.objects().items():
             if pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp"):
                 continue
+            if podspec.cores(pod) > layout.CORES:
+                self._refuse(pod)
+                continue
             body: Object = {
                 "apiVersion": "v1",
                 "kind": "Binding",
@@ -73,6 +76,21 @@ class Kubelet:
             }
             with contextlib.suppress(ApiError):
                 self._api.call("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", body)
+
+    def _refuse(self, pod: Object) -> None:
+        """Say, once, as a scheduler does, that no node has room for a pod."""
+        namespace, name = key_of(pod)
+        message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available"
+        if (pod.get("status") or {}).get("conditions"):
+            return
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+        body = podspec.event(pod, "Warning", "FailedScheduling", message, "default-scheduler")
+        with contextlib.suppress(ApiError):
+            self._api.merge(
+                f"/api/v1/namespaces/{namespace}/pods/{name}/status",
+                {"status": {"conditions": [{**condition, "message": message}]}},
+            )
+            self._api.call("POST", f"/api/v1/namespaces/{namespace}/events", body)
 
     def _balance(self) -> None:
         """Give every Service of type LoadBalancer an address."""

@@ -26,6 +26,8 @@ LOAD_BALANCER_PREFIX = "10.90.0."
 API_URL = f"https://{API_IP}:6443"
 KUBELET_PORT = 10247
 NODE = "lab-node"
+# What the lab's node says that it has to give.
+CORES = 1000
 BENCH_NODE = "bench-node"
 BENCH_PREFIX = "bench-"
 # The annotation that says which address kwok gives a pod of the bench.

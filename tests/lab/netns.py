@@ -48,6 +48,8 @@ def create_control() -> None:
         ["ip", "link", "add", layout.BRIDGE, "address", layout.BRIDGE_MAC, "type", "bridge"],
         ["ip", "address", "add", f"{layout.API_IP}/{layout.PREFIX}", "dev", layout.BRIDGE],
         ["ip", "link", "set", layout.BRIDGE, "up"],
+        # Only translated addresses leave by it: pods on the node's network call Services too.
+        ["ip", "route", "add", layout.SERVICE_CIDR, "dev", layout.BRIDGE],
     ):
         run(inside(layout.CONTROL, argv))
 

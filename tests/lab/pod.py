@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import threading
 import time
 import traceback
 
 from tests.lab import container as containers
-from tests.lab import layout, netns, podspec, rules
+from tests.lab import layout, netns, podspec, processes, rules
 from tests.lab.api import Api, ApiError, Object, key_of
 from tests.lab.container import Container, Sandbox, now
 from tests.lab.logpump import LogPump
@@ -62,14 +63,17 @@ class Pod(threading.Thread):
         self._quit.set()
         self.join(15)
         containers.stop_all(self.box, self._inits + self._apps)
-        netns.delete(self.box.net, self.box.address)
+        if self.box.on_host:
+            rules.fill(self.box.net, rules.NOTHING)
+        else:
+            netns.delete(self.box.net, self.box.address)
         self._pump.remove(self.box.folder)
         shutil.rmtree(self.box.folder, ignore_errors=True)
 
     def _set_up(self) -> None:
         box = self.box
         # What an earlier pod of this name or address left behind answers in its place.
-        if netns.exists(box.net):
+        if netns.exists(box.net) and not box.on_host:
             containers.stop_all(box, self._inits + self._apps)
             netns.delete(box.net)
         shutil.rmtree(box.folder, ignore_errors=True)
@@ -95,9 +99,10 @@ class Pod(threading.Thread):
             box.root / "var/lib/istio/envoy/envoy_bootstrap_tmpl.json",
         )
         containers.own(box.root)
-        netns.create_pod(box.net, box.address)
-        for entry in (box.pod["spec"].get("securityContext") or {}).get("sysctls") or []:
-            run(netns.inside(box.net, ["sysctl", "-qw", f"{entry['name']}={entry['value']}"]))
+        if not box.on_host:
+            netns.create_pod(box.net, box.address)
+            for entry in (box.pod["spec"].get("securityContext") or {}).get("sysctls") or []:
+                run(netns.inside(box.net, ["sysctl", "-qw", f"{entry['name']}={entry['value']}"]))
         self._networked = True
         self.refresh()
 
@@ -156,8 +161,9 @@ class Pod(threading.Thread):
         if not self._networked or self._quit.is_set():
             return
         text, names = self._tables.current
-        if names != self._names:
-            netns.write_names(self.box.net, names)
+        if names != self._names and not self.box.on_host:
+            own = self.box.pod["spec"].get("dnsPolicy") in ("None", "Default")
+            netns.write_names(self.box.net, "127.0.0.1 localhost\n" if own else names)
             self._names = names
         # Istio's own jump comes first: the chain is hooked in once istio-init has run.
         if text != self._filled and self._hooked():
@@ -183,12 +189,45 @@ class Pod(threading.Thread):
         if self._inits_done:
             for item in self._apps:
                 self._keep_running(item)
+                if "running" in item.state and not item.hook_done:
+                    # The containers after it are started when its hook has ended.
+                    self._run_hook(item)
+                    break
+            self._end_sidecars()
         self._report()
+
+    def _run_hook(self, item: Container) -> None:
+        name = f"{self.name}/{item.name}/{item.restarts}"
+        if any(one.name == name for one in threading.enumerate()):
+            return
+
+        def work() -> None:
+            complaint = containers.run_hook(self.box, item)
+            if complaint and not self._quit.is_set():
+                self._event("Warning", "FailedPostStartHook", complaint)
+                processes.tell(self.box.process(item), signal.SIGTERM)
+            item.hook_done = True
+
+        threading.Thread(target=work, daemon=True, name=name).start()
+
+    @property
+    def _over(self) -> bool:
+        return all("terminated" in item.state for item in self._apps)
+
+    def _end_sidecars(self) -> None:
+        """Native sidecars end once all other containers have."""
+        for item in self._inits if self._over else []:
+            if item.sidecar and "running" in item.state:
+                processes.stop(self.box.process(item), grace=2.0)
+                over = {"exitCode": 0, "reason": "Completed", "finishedAt": now()}
+                over["startedAt"] = item.state["running"]["startedAt"]
+                item.state, item.ready = {"terminated": over}, False
 
     def _advance_inits(self) -> bool:
         for item in self._inits:
-            if item.sidecar:
+            if item.sidecar and not self._over:
                 self._keep_running(item)
+            if item.sidecar:
                 if not item.started:
                     return False
             elif "terminated" not in item.state or item.state["terminated"]["exitCode"]:
@@ -211,18 +250,15 @@ class Pod(threading.Thread):
 
     def _keep_running(self, item: Container) -> None:
         if "running" not in item.state:
-            if time.monotonic() >= item.next_start:
-                containers.start(self.box, item)
+            if "terminated" not in item.state and time.monotonic() >= item.next_start:
+                self._start(item)
             return
         if not containers.alive(self.box, item):
-            item.last = {
-                "terminated": {
-                    "exitCode": 1,
-                    "reason": "Error",
-                    "startedAt": item.state["running"]["startedAt"],
-                    "finishedAt": now(),
-                }
-            }
+            over = {"terminated": containers.ended(self.box, item)}
+            if not self._starts_again(item, over["terminated"]["exitCode"]):
+                item.state, item.ready = over, False
+                return
+            item.last = over
             item.restarts += 1
             item.state = {
                 "waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting"}
@@ -232,8 +268,25 @@ class Pod(threading.Thread):
             self._event("Warning", "BackOff", f"Back-off restarting failed container {item.name}")
             return
         complaint = containers.check(self.box, item)
-        if complaint and item.failures > 3:
+        if complaint and (item.failures > 3 or item.gave_up):
             self._event("Warning", "Unhealthy", complaint)
+        if item.gave_up:
+            told = f"Container {item.name} failed startup probe, will be restarted"
+            self._event("Normal", "Killing", told)
+
+    def _start(self, item: Container) -> None:
+        hindrance = containers.held(self.box, item)
+        if hindrance is None:
+            containers.start(self.box, item)
+            return
+        reason, kind, message = hindrance
+        item.state = {"waiting": {"reason": reason, "message": message}}
+        item.next_start = time.monotonic() + 2
+        self._event("Warning", kind, message)
+
+    def _starts_again(self, item: Container, code: int) -> bool:
+        policy = "Always" if item.init else self.box.pod["spec"].get("restartPolicy", "Always")
+        return policy == "Always" or (policy == "OnFailure" and code != 0)
 
     def _report(self) -> None:
         ready = self._inits_done and all(
@@ -244,7 +297,7 @@ class Pod(threading.Thread):
             return {"type": kind, "status": "True" if value else "False"}
 
         status: Object = {
-            "phase": "Running" if self._inits_done else "Pending",
+            "phase": self._phase(),
             "conditions": [
                 condition("PodScheduled", True),
                 condition("PodReadyToStartContainers", self._networked),
@@ -268,30 +321,19 @@ class Pod(threading.Thread):
                 {"metadata": {"uid": self.uid}, "status": sent},
             )
 
+    def _phase(self) -> str:
+        if not self._inits_done:
+            return "Pending"
+        if not self._over:
+            return "Running"
+        failed = any(item.state["terminated"]["exitCode"] for item in self._apps)
+        return "Failed" if failed else "Succeeded"
+
     def _event(self, kind: str, reason: str, message: str) -> None:
         if time.monotonic() - self._events.get(reason, -100) < 20:
             return
         self._events[reason] = time.monotonic()
-        namespace, name = key_of(self.box.pod)
-        body: Object = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{name}."},
-            "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "namespace": namespace,
-                "name": name,
-                "uid": self.uid,
-            },
-            "type": kind,
-            "reason": reason,
-            "message": message,
-            "source": {"component": "kubelet", "host": layout.NODE},
-            "reportingComponent": "kubelet",
-            "firstTimestamp": now(),
-            "lastTimestamp": now(),
-            "count": 1,
-        }
+        namespace = self.box.pod["metadata"]["namespace"]
+        body = podspec.event(self.box.pod, kind, reason, message, "kubelet")
         with contextlib.suppress(ApiError):
             self._api.call("POST", f"/api/v1/namespaces/{namespace}/events", body)

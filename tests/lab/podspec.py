@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.lab.api import Api, ApiError, Object
+from tests.lab import cgroups, layout
+from tests.lab.api import Api, ApiError, Object, key_of
 
 
 class MountError(Exception):
@@ -49,6 +51,66 @@ def environment(api: Api, pod: Object, container: Object) -> dict[str, str]:
         elif not origin:
             found[entry["name"]] = expand(entry.get("value") or "", found)
     return found
+
+
+def absent(api: Api, pod: Object, container: Object) -> str:
+    """The object or key that a variable is to be read from and that is not there, in the words of
+    a kubelet; empty where nothing is missing."""
+    namespace = pod["metadata"]["namespace"]
+    for entry in container.get("env") or []:
+        for key, kind in (("configMapKeyRef", "configmap"), ("secretKeyRef", "secret")):
+            reference = (entry.get("valueFrom") or {}).get(key)
+            if not reference or reference.get("optional"):
+                continue
+            found = api.find(f"/api/v1/namespaces/{namespace}/{kind}s/{reference['name']}")
+            if found is None:
+                return f'{kind} "{reference["name"]}" not found'
+            if reference["key"] not in (found.get("data") or {}):
+                place = f"{'ConfigMap' if kind == 'configmap' else 'Secret'} {namespace}"
+                return f"couldn't find key {reference['key']} in {place}/{reference['name']}"
+    return ""
+
+
+def network(pod: Object) -> str:
+    """The network namespace of a pod."""
+    if pod["spec"].get("hostNetwork"):
+        return layout.CONTROL
+    return layout.pod_namespace(*key_of(pod))
+
+
+def cores(pod: Object) -> float:
+    """The CPU that a scheduler looks for: what the containers ask for that run side by side."""
+    spec = pod["spec"]
+    sidecars = [c for c in spec.get("initContainers") or [] if c.get("restartPolicy") == "Always"]
+    asked = [
+        ((item.get("resources") or {}).get("requests") or {}).get("cpu", "0")
+        for item in (*sidecars, *spec["containers"])
+    ]
+    return sum(cgroups.amount(text) for text in asked)
+
+
+def event(pod: Object, kind: str, reason: str, message: str, component: str) -> Object:
+    """An event about a pod."""
+    meta = pod["metadata"]
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{meta['name']}."},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            **{key: meta[key] for key in ("namespace", "name", "uid")},
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message,
+        "source": {"component": component, "host": layout.NODE},
+        "reportingComponent": component,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
 
 
 def expand(text: str, values: dict[str, str]) -> str:

@@ -145,6 +145,19 @@ def known(name: str) -> tuple[int, str] | None:
     return (pid, begun) if start_time(pid) == begun else None
 
 
+def exit_code(name: str) -> int:
+    """How the process of this name ended, a signal as a shell counts it; 1 where nobody knows."""
+    try:
+        record = json.loads((layout.PIDS / f"{name}.json").read_text())
+        found, status = os.waitpid(int(record["pid"]), os.WNOHANG)
+    except (OSError, ValueError):
+        return 1
+    if not found:
+        return 1
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
 def names() -> list[str]:
     """Names under which processes were started and not yet stopped."""
     return sorted(path.stem for path in layout.PIDS.glob("*.json"))

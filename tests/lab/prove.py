@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from tests.lab import baseline, istio, layout, netns, printed, processes, table
+from tests.lab import baseline, istio, layout, netns, podspec, printed, processes, table
 from tests.lab.api import Api, Object, key_of
 from tests.lab.controlplane import kubectl
 from tests.lab.faults import Fault, Step, load, outsider
@@ -59,7 +59,7 @@ def call(api: Api, client: str, spec: Step) -> Object:
         place, uid = layout.CONTROL, layout.APP_UID
     else:
         pod = pod_of(api, client)
-        place = layout.pod_namespace(*key_of(pod))
+        place = podspec.network(pod)
         uid = int(spec.get("uid") or _user_of(pod))
     if "pod" in spec:
         address = pod_of(api, spec["pod"])["status"].get("podIP", "")
@@ -142,6 +142,8 @@ def do(api: Api, step: Step) -> None:
         kubectl(*value)
     elif kind == "refused":
         refused(value)
+    elif kind == "istioctl":
+        istio.istioctl(*value)
     elif kind in ("restart", "renew"):
         namespace, name = value.split("/")
         kubectl("-n", namespace, "rollout", "restart", f"deployment/{name}")
@@ -151,6 +153,8 @@ def do(api: Api, step: Step) -> None:
             time.sleep(2)
     elif kind == "rollout":
         istio.rollout(value)
+    elif kind == "revision":
+        istio.install_revision(value)
     elif kind == "wait":
         time.sleep(float(value))
     elif kind in ("freeze", "thaw"):

@@ -14,6 +14,7 @@ from tests.lab.api import Object
 from tests.lab.processes import run
 
 CHAIN = "LAB-SERVICES"
+NOTHING = f"*nat\n:{CHAIN} - [0:0]\nCOMMIT\n*filter\n:{CHAIN} - [0:0]\nCOMMIT\n"
 Key = tuple[str, str]
 Address = tuple[str, int]
 
