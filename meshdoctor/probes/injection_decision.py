@@ -92,6 +92,7 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     labels_conflict: Annotated[Fact[bool], "the two namespace labels choose differently"]
     injectors: Annotated[Fact[int], "injection webhooks that can match anything"]
     deactivated: Annotated[Fact[Ref], "a deactivated default webhook configuration"]
+    deactivated_revision: Annotated[Fact[str], "the revision that it served; empty: there is none"]
     choices: Annotated[Fact[str], "revisions and tags that a label may name"]
     first_choice: Annotated[Fact[str], "the first of them"]
     misplaced: Annotated[Fact[str], "injection label on the controller, not on its template"]
@@ -174,6 +175,7 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         labels_conflict=_conflict(space, told, hooks.all),
         injectors=hooks.active,
         deactivated=Ref(_ref_of(hooks.deactivated)),
+        deactivated_revision=_revision_of(hooks.deactivated),
         choices=hooks.choices,
         first_choice=hooks.first_choice,
         misplaced=_misplaced(found, next_pod),
@@ -203,6 +205,10 @@ def _ref(one: Injector | None) -> str:
 
 def _ref_of(config: WebhookConfiguration | None) -> str:
     return f"MutatingWebhookConfiguration//{config.name}" if config is not None else ""
+
+
+def _revision_of(config: WebhookConfiguration | None) -> str:
+    return clean(config.labels.get(REVISION, "default"), 63) if config is not None else ""
 
 
 def _unseen(view: View, coming: Next) -> Unavailable:

@@ -818,3 +818,24 @@ def test_a_revision_of_the_pod_that_its_namespace_overrules(
         f"{{metadata: {{labels: {{app: cart, istio.io/rev: {own}}}}}",
     )
     assert decided(MESH + CANARY + shop).overruled == overruled
+
+
+DEACTIVATED = """
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: istio-sidecar-injector, labels: {app: sidecar-injector, istio.io/rev: default}}
+webhooks:
+- name: namespace.sidecar-injector.istio.io
+  clientConfig: {service: {name: istiod, namespace: istio-system, path: /inject, port: 443}}
+  namespaceSelector: {matchLabels: {istio.io/deactivated: never-match}}
+  objectSelector: {matchLabels: {istio.io/deactivated: never-match}}
+  rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+"""
+
+
+@pytest.mark.parametrize(("mesh", "revision"), [(DEACTIVATED, "default"), (MESH, "")])
+def test_the_revision_of_a_webhook_that_was_deactivated(mesh: str, revision: str) -> None:
+    """What `istioctl tag remove default` leaves: the default webhook, and no tag."""
+    facts = decided(mesh + SHOP + pod(NEW, sidecar=False))
+    assert (facts.deactivated_revision, bool(facts.deactivated)) == (revision, bool(revision))
