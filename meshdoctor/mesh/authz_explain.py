@@ -40,14 +40,21 @@ def answer(verdict: Verdict) -> str:
     if verdict.decision is Decision.DENY:
         code = f"{verdict.status}" if verdict.status else "connection closed"
         if verdict.layer == "ALLOW":
-            return (
-                f"deny ({code}): ALLOW policies reach the proxy and no rule matches"
-                f"{'; nearest is ' + verdict.policy if verdict.policy else ''}"
-            )
+            reason = "ALLOW policies reach the proxy and no rule matches"
+            return f"deny ({code}): {reason}{_nearest(verdict)}"
         return f"deny ({code}){where}{rule}, action {verdict.layer}"
     if verdict.decision is Decision.ALLOW:
         return f"allow{where}{rule}"
     return f"unknown: {', '.join(verdict.needs) or 'evidence is missing'}"
+
+
+def _nearest(verdict: Verdict) -> str:
+    """The ALLOW rule that comes nearest to the request, and where it misses."""
+    near = next((miss for miss in verdict.misses if miss.clauses and not miss.skipped), None)
+    if near is None:
+        return f"; nearest is {verdict.policy}" if verdict.policy else ""
+    where = " and ".join(str(clause) for clause in near.clauses[:3])
+    return f"; nearest is {near.policy} rule {near.rule}: {where}"
 
 
 def _policy(policy: PolicyResult) -> list[str]:

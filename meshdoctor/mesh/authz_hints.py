@@ -116,6 +116,13 @@ def certain(clause: Clause, setting: Setting) -> bool:
     )
 
 
+def telling(clause: Clause, setting: Setting) -> bool:
+    """Whether a miss says something of the caller even beside others in its rule: a mistake for
+    sure, or an identity or token that nobody could present here."""
+    found = hint(clause, setting)
+    return certain(clause, setting) or found in (Hint.PLAINTEXT, Hint.NO_TOKEN, Hint.HOP)
+
+
 def _identity(clause: Clause, setting: Setting) -> Hint:
     seen = clause.seen
     if not seen:

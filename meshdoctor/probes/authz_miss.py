@@ -15,6 +15,7 @@ from meshdoctor.mesh.authz_hints import (
     mended_claim,
     nearest,
     path_detail,
+    telling,
 )
 from meshdoctor.mesh.authz_rules import Clause
 from meshdoctor.mesh.authz_verdict import Decision, Miss
@@ -29,9 +30,10 @@ from meshdoctor.probes.view import View, probe
 
 
 class AuthzMiss(Struct, frozen=True, kw_only=True):
-    """The nearest ALLOW rule and its first missing field, or the not... field of the DENY that
-    decides, or a DENY that misses for its port. Where several rules are equally near, any of them
-    counts; without such a rule every bool is false."""
+    """The nearest ALLOW rule and the field that it misses for, or the not... field of the DENY that
+    decides, or a DENY that misses for its port. Where several rules are equally near, a mistake
+    counts before a mere difference. The bools say what kind of miss it is; only `no_token` is of
+    any of those rules. Without such a rule every bool is false."""
 
     applies: Annotated[Fact[bool], "there is such a rule, and its field is known"]
     policy: Annotated[Fact[Ref], "policy of the nearest rule"]
@@ -76,10 +78,18 @@ def authz_miss(view: View, edge: EdgeSubject) -> AuthzMiss:
     setting = _setting(found, judge)
     misses = _misses(judge)
     near = nearest(misses) or _exempted(judge, setting) or _wrong_ports(judge, setting)
-    hints = [
-        (one, clause, hint(_positive(clause), setting)) for one in near for clause in one.clauses
+    return _facts(found, misses, _hints(near, setting), setting)
+
+
+def _hints(near: tuple[Miss, ...], setting: Setting) -> list[tuple[Miss, Clause, Hint]]:
+    """The mistakes in these rules. A rule that misses in several fields was not meant for this
+    request, unless one of them is a mistake for sure."""
+    return [
+        (one, clause, hint(_positive(clause), setting))
+        for one in near
+        for clause in one.clauses
+        if len(one.clauses) == 1 or telling(_positive(clause), setting)
     ]
-    return _facts(found, misses, hints, setting)
 
 
 def _misses(judge: Hop | None) -> tuple[Miss, ...]:
@@ -147,8 +157,9 @@ def _facts(
     hints: list[tuple[Miss, Clause, Hint]],
     setting: Setting,
 ) -> AuthzMiss:
-    named = {one for _, _, one in hints}
     lead = _lead(hints)
+    # What is said of the miss is said of this one field, so no other is named.
+    named = {lead[2]} if lead else set()
     miss, clause = (lead[0], lead[1]) if lead else (None, None)
     skipped = next((m for m in misses if "unknown attribute" in m.skipped), None)
     http = [m for m in misses if "HTTP only" in m.skipped]
@@ -179,7 +190,7 @@ def _facts(
         source_ip=Hint.SOURCE_IP in named,
         remote_ip=Hint.REMOTE_IP in named,
         header=Hint.HEADER in named,
-        no_token=Hint.NO_TOKEN in named or _not_told(found),
+        no_token=any(one is Hint.NO_TOKEN for _, _, one in hints) or _not_told(found),
         claim=Hint.CLAIM in named,
         unknown_key=skipped is not None,
         http_on_tcp=bool(http) and len(http) == len(misses),

@@ -139,7 +139,7 @@ def _facts(found: Situation, judge: Hop | None, verdict: Verdict) -> AuthzVerdic
         policy_name=name_of(verdict.policy),
         policy_namespace=namespace_of(verdict.policy),
         rule=verdict.rule,
-        why=clean(answer(verdict), 300),
+        why=clean(answer(verdict), 500),
         policies=sum(1 for p in verdict.policies if p.enforced),
         allows=len(allows),
         allow=Ref(allow),
