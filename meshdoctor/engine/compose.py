@@ -40,7 +40,8 @@ def compose(run: "Run") -> r.Report:
     ]
     unseen = _unseen(run, findings)
     concerned = {n: one.concerned for n, one in enumerate(ranked, 1)}
-    failing = symptoms(seen_failing, findings, concerned)
+    accounts = {one.lead.cause.code: one.lead.cause.symptom for one in ranked}
+    failing = symptoms(seen_failing, findings, concerned, accounts)
     exit_ = _exit(run, ranked, unseen, failing)
     coverage = _coverage(run)
     return r.Report(

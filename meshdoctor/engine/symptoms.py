@@ -6,7 +6,7 @@ what to look at next.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct, field
 
@@ -23,6 +23,9 @@ from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 
 MOST = 20
+MOMENT = timedelta(seconds=1)
+HANDED_ON = "via_upstream"
+"""Envoy's details of an answer that came from beyond it."""
 
 
 class Seen(Struct):
@@ -32,6 +35,7 @@ class Seen(Struct):
     text: str
     count: int = 0
     times: list[datetime] = field(default_factory=list)
+    requests: set[str] = field(default_factory=set)
     over: bool = True
 
     def concerns(self, subject: Subject) -> bool:
@@ -77,6 +81,8 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
                 found = out.setdefault((str(edge), words(line)), Seen(edge, words(line)))
                 found.count += 1
                 found.over = found.over and ended[_stream(line)]
+                if line.request_id:
+                    found.requests.add(line.request_id)
                 if line.start is not None:
                     found.times.append(line.start)
     return sorted(out.values(), key=lambda s: (-s.count, str(s.edge), s.text))[:MOST]
@@ -147,23 +153,33 @@ def symptoms(
     some: Iterable[Seen],
     findings: Sequence[Finding],
     concerned: Mapping[int, Collection[str]] | None = None,
+    accounts: Mapping[str, str] | None = None,
 ) -> list[Symptom]:
     """Symptoms as the report says them; `explained_by` names codes of confirmed findings.
 
     `concerned`: by a finding's rank, the services and workloads it spoils beside its subject.
+    `accounts`: by code, words of the failures that it accounts for where it is only advice.
     """
-    return [_symptom(one, findings, concerned or {}) for one in some]
+    every = list(some)
+    own = [_causes(one, findings, concerned or {}, accounts or {}) for one in every]
+    return [
+        _symptom(one, codes or _handed_on(one, every, own))
+        for one, codes in zip(every, own, strict=True)
+    ]
 
 
-def _symptom(
-    one: Seen, findings: Sequence[Finding], concerned: Mapping[int, Collection[str]]
-) -> Symptom:
+def _causes(
+    one: Seen,
+    findings: Sequence[Finding],
+    concerned: Mapping[int, Collection[str]],
+    accounts: Mapping[str, str],
+) -> list[str]:
     edge = one.edge
     ends = {str(s) for s in (edge, edge.client, edge.server, edge.service) if s is not None}
     causes = [
         f.code
         for f in findings
-        if f.group in ("main", "folded")
+        if (f.group in ("main", "folded") or _accounted(one, f, accounts))
         and (
             {f.subject, *f.also_on} & ends
             or f.subject_kind == "mesh"
@@ -171,15 +187,51 @@ def _symptom(
             or one.spoils(concerned.get(f.rank, ()))
         )
     ]
+    return list(dict.fromkeys(causes))
+
+
+def _accounted(one: Seen, finding: Finding, accounts: Mapping[str, str]) -> bool:
+    said = accounts.get(finding.code)
+    return finding.group == "also_noticed" and bool(said) and str(said) in one.text
+
+
+def _handed_on(one: Seen, every: Sequence[Seen], causes: Sequence[list[str]]) -> list[str]:
+    """What explains the same requests where they failed further on: who handed an answer back
+    did not fail itself."""
+    if HANDED_ON not in one.text:
+        return []
+    found = (
+        code
+        for other, codes in zip(every, causes, strict=True)
+        if other.requests & one.requests or _further(one, other)
+        for code in codes
+    )
+    return list(dict.fromkeys(found))
+
+
+def _further(one: Seen, other: Seen) -> bool:
+    """Whether the server that gave an answer was itself answered so, then: a gateway gives
+    requests ids of its own."""
+    return (
+        one.edge.server is not None
+        and one.edge.server == other.edge.client
+        and one.text.partition(" ")[0] == other.text.partition(" ")[0]
+        and bool(one.times and other.times)
+        and min(one.times) <= max(other.times) + MOMENT
+        and min(other.times) <= max(one.times) + MOMENT
+    )
+
+
+def _symptom(one: Seen, causes: list[str]) -> Symptom:
     times = sorted(one.times)
     return Symptom(
-        subject=str(edge),
+        subject=str(one.edge),
         text=one.text,
         count=one.count,
         first=_time(times[0]) if times else "",
         last=_time(times[-1]) if times else "",
-        explained_by=list(dict.fromkeys(causes)),
-        look_next="" if causes or one.over else look_next(edge),
+        explained_by=causes,
+        look_next="" if causes or one.over else look_next(one.edge),
         over=one.over,
     )
 

@@ -67,7 +67,8 @@ class Cause:
 
     `by_hand` says that the fix is a decision for a person and cannot be run as printed.
     `concerns` are references to the services and workloads whose calls the fault spoils, where
-    the subject itself does not tell.
+    the subject itself does not tell. `symptom` are words of the failures that it accounts for even
+    as mere advice.
     """
 
     code: str
