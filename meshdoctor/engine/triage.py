@@ -12,7 +12,7 @@ from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
-from meshdoctor.mesh.workloads import WorkloadPods, owner_of
+from meshdoctor.mesh.workloads import WorkloadPods, owner_of, proxy_type
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, NotRecordedError
@@ -166,13 +166,34 @@ def _behind(view: View, service: Service) -> Iterable[WorkloadSubject]:
             yield workload.subject
 
 
+def _passed_on(view: View, line: Line) -> WorkloadSubject | None:
+    """The gateway that passed a request on, by the request's id: the address in the line is not
+    the peer's, but that of whoever called the gateway."""
+    return view.memo("passed-on", _by_request).get(line.request_id)
+
+
+def _by_request(view: View) -> dict[str, WorkloadSubject]:
+    """Requests that the gateways of this run passed on, by their id."""
+    out = {}
+    for pod in chosen(view):
+        if proxy_type(pod) != "router":
+            continue
+        try:
+            lines = pod_log(view, pod.namespace, pod.name).lines
+        except EvidenceError:
+            continue
+        passed = (one for one in lines if one.is_outbound and one.request_id)
+        out.update(dict.fromkeys((one.request_id for one in passed), owner_of(pod)))
+    return out
+
+
 def _to_server(
     view: View, server: WorkloadSubject, line: Line, by_ip: dict[str, WorkloadSubject]
 ) -> Iterator[EdgeSubject]:
     port_text = line.downstream_local.rpartition(":")[2]
     port = int(port_text) if port_text.isdigit() else 0
     peer = line.downstream_remote.rpartition(":")[0]
-    client = by_ip.get(peer)
+    client = _passed_on(view, line) if line.forwarded else by_ip.get(peer)
     workload: WorkloadPods | None = workloads(view).get((server.namespace, server.name))
     named = _by_server_name(view, server, line, workload)
     if named is not None:

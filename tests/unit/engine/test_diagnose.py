@@ -317,6 +317,39 @@ def test_the_callers_server_name_tells_which_port_was_meant(name: str, edge: str
     assert [str(e) for e in failing_edges(view)] == [edge]
 
 
+GATEWAY = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: gate-1, namespace: shop, labels: {app: gate}}
+spec: {containers: [{name: istio-proxy, image: "istio/proxyv2:1.30.3", args: [proxy, router]}]}
+status: {podIP: 10.0.0.5}
+"""
+PASSED_ON = (
+    '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 403 - via_upstream - "-" 0 19 1 - "10.0.0.9" "-" "r1" '
+    '"shop.example.com" "10.0.0.1:8080" outbound|80||cart.shop.svc.cluster.local - 10.0.0.5:80 '
+    "10.0.0.9:5 - -\n"
+)
+
+
+@pytest.mark.parametrize(("request_id", "client"), [("r1", "shop/gate-1"), ("r2", "10.0.0.9")])
+def test_a_request_that_a_gateway_passed_on_is_the_gateways_call(
+    request_id: str, client: str
+) -> None:
+    """The address that the server logs is that of the gateway's own caller, without a port."""
+    refused = (
+        '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 403 - rbac_access_denied_matched_policy[none] - '
+        f'"-" 0 19 0 - "10.0.0.9" "-" "{request_id}" "shop.example.com" "-" inbound|8080|| - '
+        "10.0.0.1:8080 10.0.0.9:0 outbound_.80_._.cart.shop.svc.cluster.local default\n"
+    )
+    logs = {
+        ("shop", "cart-5c9d-aaaaa", "istio-proxy"): refused,
+        ("shop", "gate-1", "istio-proxy"): PASSED_ON,
+    }
+    found = {str(edge) for edge in failing_edges(world(MESH + GATEWAY, logs=logs))}
+    assert found == {"shop/gate-1 -> shop/cart:80", f"{client} -> shop/cart:80"}
+
+
 def test_a_call_to_a_service_under_a_host_that_the_proxy_does_not_know() -> None:
     line = (
         '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 503 UC x - "-" 0 95 12 - "-" "-" "-" '
