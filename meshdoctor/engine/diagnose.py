@@ -9,7 +9,7 @@ from msgspec import Struct
 from meshdoctor.engine.collect import Collector, FactSet
 from meshdoctor.engine.compose import compose
 from meshdoctor.engine.evidence import Evidence, RecordingView
-from meshdoctor.engine.fronts import gateways_to
+from meshdoctor.engine.fronts import gateways_to, led_through
 from meshdoctor.engine.group import Group
 from meshdoctor.engine.masking import masked
 from meshdoctor.engine.playbook import Playbook
@@ -177,11 +177,12 @@ def _failing(view: View, scope: Scope) -> list[EdgeSubject]:
 
 def _beyond(evidence: Evidence, scope: Scope, edges: Iterable[EdgeSubject]) -> set[str]:
     """Namespaces of the services at the other end, and of the gateways before the one that is
-    asked about, that the scope did not have."""
+    asked about or on the way out, that the scope did not have."""
     if evidence.namespaces is None:
         return set()
     ends = {e.service.namespace for e in edges if e.service is not None}
     ends |= {one.namespace for one in gateways_to(RecordingView(evidence), scope)}
+    ends |= led_through(RecordingView(evidence), scope)
     return ends - set(evidence.namespaces)
 
 

@@ -1,11 +1,17 @@
-"""Through which gateways do calls from outside come to what is asked about?"""
+"""Through which gateways do calls from outside come to what is asked about, and calls to a host
+outside leave?"""
 
 from collections.abc import Iterator
 
 from meshdoctor.engine.scope import Scope
 from meshdoctor.mesh.concerns import delegates, targets
 from meshdoctor.mesh.routes import gateway_keys
-from meshdoctor.mesh.services import CLUSTER_DOMAIN, host_matches, resolve_short_name
+from meshdoctor.mesh.services import (
+    CLUSTER_DOMAIN,
+    host_matches,
+    named_by_client,
+    resolve_short_name,
+)
 from meshdoctor.model.istio import ListenerSet, ParentRef, Route, VirtualService
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.subjects import ConfigSubject
@@ -22,6 +28,25 @@ def gateways_to(view: View, scope: Scope) -> tuple[ConfigSubject, ...]:
         return ()
     target = f"{scope.to.name}.{scope.to.namespace}.svc.{CLUSTER_DOMAIN}"
     return tuple(dict.fromkeys((*_classic(view, target), *_made(view, scope.to.namespace))))
+
+
+def led_through(view: View, scope: Scope) -> frozenset[str]:
+    """Namespaces of the Services to which routes send the calls of a host that is asked about:
+    an egress gateway's. What cannot be read leads nowhere."""
+    if scope.to is None or scope.to.namespace:
+        return frozenset()
+    try:
+        routes = view.objects("VirtualService", VirtualService)
+    except EvidenceError:
+        return frozenset()
+    through = (
+        named_by_client(resolve_short_name(host, route.namespace), "")
+        for route in routes
+        if any(host_matches(one, scope.to.name) for one in route.spec.hosts)
+        for host in targets(route)
+        if ".svc." in resolve_short_name(host, route.namespace)
+    )
+    return frozenset(one[0] for one in through if one is not None)
 
 
 def _classic(view: View, target: str) -> Iterator[ConfigSubject]:

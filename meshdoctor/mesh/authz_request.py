@@ -2,7 +2,8 @@
 
 Fields of Envoy's log mean what the proxy made of the request: `downstream_remote_address` is the
 client address after X-Forwarded-For and PROXY protocol, `x_forwarded_for` holds the peer last at a
-gateway, `requested_server_name` `outbound_.…` is Istio mutual TLS.
+gateway, `requested_server_name` `outbound_.…` is Istio mutual TLS, as any other name at a gateway
+may be.
 """
 
 from msgspec import Struct
@@ -91,6 +92,9 @@ def _principal(expected: Expected, line: Line | None) -> str | None:
         kind = line.server_name_kind
         if kind == "istio":
             return expected.identity or None
+        if kind == "foreign" and expected.kind == "gateway" and expected.mtls is not False:
+            # A DestinationRule's sni, which is the host's where a call leaves by a gateway.
+            return expected.identity or None if expected.mtls else None
         if kind == "plaintext" and not line.is_tcp or kind == "foreign":
             return ""
         return "" if expected.kind != "gateway" and not line.is_outbound else None

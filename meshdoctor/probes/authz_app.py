@@ -10,16 +10,29 @@ from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.app_log import misses_token
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, app_containers, has_proxy
-from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import container_logs
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, Situation, read_log, situation, unseen_by_caller
+from meshdoctor.probes.authz_hops import (
+    Hop,
+    Situation,
+    cluster_service,
+    read_log,
+    situation,
+    unseen_by_caller,
+)
 from meshdoctor.probes.view import View, probe
 
+GATEWAY_NOT_SEEN = Unavailable(
+    reason=Reason.NOT_FOUND,
+    what="log of the gateway that the calls were sent to",
+    detail="no gateway behind the service that was called logged such calls",
+    remedy="kubectl logs of that gateway's pods, or diagnose the whole mesh",
+)
 FORBIDDEN = ('is forbidden: User "', '"reason":"Forbidden"', "cannot list resource")
 
 
@@ -61,7 +74,7 @@ def authz_app(view: View, edge: EdgeSubject) -> AuthzApp:
         path=clean(lines[-1].path.partition("?")[0], 200) if lines else "",
         further=_count(found, hop, len(further)),
         further_host=clean(further[0].cluster_host or further[0].authority, 200) if further else "",
-        remote=len(remote),
+        remote=_remote_count(found, remote),
         remote_host=clean(remote[0].authority or remote[0].cluster_host, 200) if remote else "",
         remote_ref=Ref(entry or client),
         kubernetes=_kubernetes(view, found) if lines or remote else "",
@@ -98,10 +111,25 @@ def _further(view: View, found: Situation, lines: list[Line]) -> list[Line]:
 
 
 def _remote(found: Situation) -> list[Line]:
-    """401 and 403 of hosts behind which no workload of the mesh stands."""
+    """401 and 403 of hosts behind which no workload of the mesh stands; where calls were sent to
+    a gateway on the way out, those that it did not give itself."""
     if found.server is not None:
         return []
-    return [line for line in found.client_lines if ev.answered_by_app(line)]
+    answers = [line for line in found.client_lines if ev.answered_by_app(line)]
+    direct = [line for line in answers if not cluster_service(line)]
+    if len(direct) == len(answers):
+        return direct
+    return direct + [line for hop in found.hops for line in hop.lines if ev.answered_by_app(line)]
+
+
+def _remote_count(found: Situation, remote: list[Line]) -> Fact[int]:
+    """How many; not known where the log of the gateway that was called does not tell."""
+    answers = [line for line in found.client_lines if ev.answered_by_app(line)]
+    led = found.server is None and any(cluster_service(line) for line in answers)
+    if remote or not led or any(hop.lines for hop in found.hops):
+        return len(remote)
+    unread = next((hop.log for hop in found.hops if hop.log is not None), None)
+    return unread or GATEWAY_NOT_SEEN
 
 
 def _entry(view: View, host: str) -> str:

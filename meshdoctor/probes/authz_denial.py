@@ -21,6 +21,7 @@ READS = (
     "DaemonSet",
     "Deployment",
     "DestinationRule",
+    "Gateway",
     "Job",
     "Namespace",
     "PeerAuthentication",

@@ -6,7 +6,7 @@ or ztunnel.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,11 +19,15 @@ from meshdoctor.mesh.authz_evidence import DEFAULT, MATCHED, Summary
 from meshdoctor.mesh.authz_inference import NO_TOKEN, lacked_token
 from meshdoctor.mesh.authz_request import Expected, call_of
 from meshdoctor.mesh.authz_verdict import Decision, Verdict
+from meshdoctor.mesh.client_tls import ISTIO_MUTUAL
+from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import (
     fqdn,
     host_matches,
+    named_by_client,
     port_of,
     resolve_short_name,
+    selected_pods,
     target_port,
 )
 from meshdoctor.mesh.workloads import (
@@ -34,7 +38,7 @@ from meshdoctor.mesh.workloads import (
 )
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact
-from meshdoctor.model.istio import MeshConfig, VirtualService
+from meshdoctor.model.istio import Gateway, MeshConfig, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, Request, WorkloadSubject
 from meshdoctor.ports import EvidenceError
@@ -143,10 +147,10 @@ def _situation(view: View, edge: EdgeSubject) -> Situation:
         service=found,
         workload_port=port,
     )
-    client_lines = _client_lines(view, base)
+    base = replace(base, client_lines=_client_lines(view, base))
     hops = tuple(_hops(view, base))
     server_lines = next((h.lines for h in reversed(hops) if h.kind == "sidecar"), ())
-    return replace(base, hops=hops, client_lines=client_lines, server_lines=server_lines)
+    return replace(base, hops=hops, server_lines=server_lines)
 
 
 def _hops(view: View, base: Situation) -> Iterator[Hop]:
@@ -317,10 +321,11 @@ def _gateway(view: View, base: Situation, found: WorkloadPods, *, outer: bool) -
     mine = tuple(line for line in lines if _through(line, base, hosts, outer))
     config = mesh_config(view)
     topology = config.default_config.gateway_topology
+    asks = _ends_mtls(view, base, found)
     expected = Expected(
         kind="gateway",
         identity=None if outer else _identity(view, base.client),
-        mtls=False if outer else None,
+        mtls=asks is True if outer else asks,
         client_ip=base.edge.client_ip if outer else min(pod_ips(base.client), default=""),
         server_ip=found.pod.status.pod_ip if found.pod else "",
         port=0 if outer and base.client is found else base.workload_port,
@@ -331,6 +336,27 @@ def _gateway(view: View, base: Situation, found: WorkloadPods, *, outer: bool) -
     judge = Judge(namespace=found.subject.namespace, labels=found.labels, kind="gateway")
     why = log if isinstance(log, Unavailable) else None
     return _judged(view, base, found, judge, expected, mine, why)
+
+
+def _ends_mtls(view: View, base: Situation, found: WorkloadPods) -> bool | None:
+    """Whether a gateway asks its callers of the mesh for their certificate; None: cannot be told.
+
+    The servers of its Gateways for the host that is asked about, else all: mode ISTIO_MUTUAL.
+    """
+    servers = [
+        server
+        for one in view.objects("Gateway", Gateway)
+        if gateway_pods(one, found.pods)
+        for server in one.spec.servers
+    ]
+    host = (base.request.host or base.edge.host).partition(":")[0]
+    named = [
+        server
+        for server in servers
+        if any(host_matches(name.rpartition("/")[2], host) for name in server.hosts)
+    ]
+    modes = {server.tls.mode if server.tls else "" for server in named or servers}
+    return modes == {ISTIO_MUTUAL} if len(modes) == 1 else None
 
 
 def hops_of(found: WorkloadPods, config: MeshConfig) -> int:
@@ -381,12 +407,13 @@ def _through(line: Line, base: Situation, hosts: frozenset[str], outer: bool) ->
 
 
 def _egress(view: View, base: Situation) -> Iterator[Hop]:
-    """Gateways that refused calls of this client to this external host."""
+    """Gateways through which calls of this client to this external host went."""
     ips = pod_ips(base.client)
     if base.client is None or _is_gateway(base.client) or not base.edge.host:
         return
+    called = {line.cluster_host for line in base.client_lines if cluster_service(line)}
     for found in workloads(view).values():
-        if not _is_gateway(found) or not _is_egress(found):
+        if not _is_gateway(found) or not (_is_egress(found) or _behind(view, called, found)):
             continue
         hop = _gateway(view, base, found, outer=False)
         host = base.edge.host.lower()
@@ -397,6 +424,20 @@ def _egress(view: View, base: Situation) -> Iterator[Hop]:
         )
         if mine:
             yield replace(hop, lines=mine, summary=authz_evidence.summarise(mine))
+
+
+def cluster_service(line: Line) -> tuple[str, str] | None:
+    """Namespace and name of the Service of this cluster to which a proxy sent a call."""
+    host = line.cluster_host
+    return named_by_client(host, "") if ".svc." in host else None
+
+
+def _behind(view: View, hosts: Collection[str], found: WorkloadPods) -> bool:
+    """Whether one of these Services selects the workload's pods."""
+    names = {named_by_client(host, "") for host in hosts} - {None}
+    mine = (name for name in names if name and name[0] == found.subject.namespace)
+    services = (view.object("Service", Service, *name) for name in mine)
+    return any(one is not None and selected_pods(one, found.pods) for one in services)
 
 
 def _is_egress(found: WorkloadPods) -> bool:

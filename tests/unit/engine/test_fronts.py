@@ -1,7 +1,7 @@
 """Through which gateways do calls from outside come?"""
 
 from meshdoctor.engine.evidence import Evidence, RecordingView
-from meshdoctor.engine.fronts import gateways_to
+from meshdoctor.engine.fronts import gateways_to, led_through
 from meshdoctor.engine.scope import Scope, parse_target
 from meshdoctor.model.subjects import Request
 from meshdoctor.ports import EvidenceError, ForbiddenError
@@ -70,3 +70,33 @@ def test_what_cannot_be_read_leads_nowhere() -> None:
     no = ForbiddenError("no")
     assert fronts(VirtualService=no, ListenerSet=no) == ["K8sGateway infra/made"]
     assert fronts(HTTPRoute=no) == ["Gateway edge/own", "Gateway infra/public"]
+
+
+OUT = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: out, namespace: infra}
+spec:
+  hosts: ["*.example.com"]
+  http:
+  - route:
+    - destination: {host: way.exits.svc.cluster.local}
+    - destination: {host: api.example.com}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: near, namespace: infra}
+spec: {hosts: [api.example.org], tcp: [{route: [{destination: {host: way}}]}]}
+"""
+
+
+def through(to: str, **failing: EvidenceError) -> set[str]:
+    view = RecordingView(Evidence(FakeSource(OUT, failing=failing), Request(), ("shop",)))
+    return set(led_through(view, Scope(to=parse_target(to, ""))))
+
+
+def test_calls_of_a_host_outside_lead_through_the_namespaces_of_their_routes() -> None:
+    assert through("api.example.com:443") == {"exits"}
+    assert through("api.example.org:443") == {"infra"}
+    assert through("example.net") == set() == through("shop/pay")
+    assert through("api.example.com", VirtualService=ForbiddenError("no")) == set()

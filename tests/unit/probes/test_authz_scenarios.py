@@ -531,6 +531,72 @@ def test_an_egress_gateway_denies() -> None:
     assert found[0] == "MD2032"
 
 
+WAY_OUT = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: out, namespace: infra}
+spec:
+  hosts: [api.example.com]
+  gateways: [mesh, way]
+  http:
+  - match: [{gateways: [mesh]}]
+    route: [{destination: {host: way.infra.svc.cluster.local}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: way, namespace: infra}
+spec:
+  selector: {app: way}
+  servers: [{port: {number: 80, protocol: HTTPS}, hosts: [api.example.com], tls: {mode: ISTIO_MUTUAL}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: infra}
+spec: {hosts: [api.example.com], ports: [{number: 443, name: tls, protocol: TLS}]}
+"""
+
+
+def leaving(gateway_line: str, *objects: str) -> list[str]:
+    """What is said of a call that leaves by a gateway of another namespace, with any name."""
+    way = pod("way", "infra", "10.0.0.4", proxy="router")
+    logs = {
+        "shop/cart-1": line(
+            details="via_upstream",
+            host="api.example.com",
+            cluster="outbound|80||way.infra.svc.cluster.local",
+            peer=f"{CART}:40000",
+            local="203.0.113.9:443",
+            sni="-",
+        ),
+        "infra/way-1": gateway_line,
+    }
+    world = (*SHOP, way, service("way", "infra"), WAY_OUT, *objects)
+    return outcome(*world, logs=logs, to="api.example.com:443")
+
+
+def at_way(cluster: str, details: str = "rbac_access_denied_matched_policy[none]") -> str:
+    return line(
+        details=details,
+        cluster=cluster,
+        host="api.example.com",
+        local="10.0.0.4:80",
+        sni="api.example.com",
+    )
+
+
+def test_an_egress_gateway_of_another_namespace_denies() -> None:
+    """Its own refusal comes back to the caller as an answer from beyond the caller's proxy."""
+    only = policy(source("principals: [cluster.local/ns/shop/sa/other]"), "out", "infra")
+    found = leaving(at_way("-"), only)
+    assert found == ["MD2032", "(MD2002)", "(MD2005)"]
+
+
+def test_a_host_beyond_an_egress_gateway_denies() -> None:
+    passed = at_way("outbound|443||api.example.com", "via_upstream")
+    assert leaving(passed) == ["MD2905"]
+    assert leaving("") == []
+
+
 # --- external authorizers
 
 PROVIDER = """
