@@ -14,7 +14,7 @@ from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import NotAskedError, UnparsableError
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import situation
+from meshdoctor.probes.authz_hops import Hop, situation
 from meshdoctor.probes.reading import istiod_pods, workloads
 from meshdoctor.probes.view import View, attempt, probe
 
@@ -29,8 +29,13 @@ class AuthzJwks(Struct, frozen=True, kw_only=True):
     error: Annotated[Fact[str], "the last of them, or that there is none", OBSERVED]
     istiod: Annotated[Fact[Ref], "the workload of istiod"]
     placeholder: Annotated[Fact[bool], "the proxy holds istiod's placeholder key", OBSERVED]
-    lacks_kid: Annotated[Fact[bool], "real keys, and none with the token's key id", OBSERVED]
+    lacks_kid: Annotated[
+        Fact[bool],
+        "real keys, and none with the token's key id; where that is not told, as the proxy says",
+        OBSERVED,
+    ]
     kid: Annotated[Fact[str], "key id of the token; empty: none or not known"]
+    signed_with: Annotated[Fact[str], "the token's key in words"]
 
 
 @probe("authz-jwks", subject=SubjectKind.EDGE, reads=(*READS, "proxy-config"), costly=True)
@@ -56,8 +61,9 @@ def authz_jwks(view: View, edge: EdgeSubject) -> AuthzJwks:
         error=clean(lines[-1].text, 300) if lines else NOT_SAID,
         istiod=Ref(_istiod(view)),
         placeholder=_placeholder(view, pod, keys),
-        lacks_kid=keys if isinstance(keys, Unavailable) else _lacks(mine, kid),
+        lacks_kid=keys if isinstance(keys, Unavailable) else _lacks(mine, kid, _no_match(judge)),
         kid=kid,
+        signed_with=f"key {kid}" if kid else "a key that no log names",
     )
 
 
@@ -95,6 +101,14 @@ def _keys(view: View, namespace: str, pod: str) -> tuple[Keys, ...]:
     return keys
 
 
-def _lacks(keys: tuple[Keys, ...], kid: str) -> bool:
+def _no_match(judge: Hop) -> bool:
+    """Whether the proxy said that no key of its own has the token's key id or algorithm."""
+    denial = judge.summary.denial
+    return denial is not None and denial.text.startswith("Jwks doesn't have key")
+
+
+def _lacks(keys: tuple[Keys, ...], kid: str, no_match: bool) -> bool:
     real = [k for k in keys if not k.placeholder and not k.remote and k.kids]
-    return bool(kid and real) and all(kid not in k.kids and "" not in k.kids for k in real)
+    if not kid:
+        return bool(real) and no_match
+    return bool(real) and all(kid not in k.kids and "" not in k.kids for k in real)

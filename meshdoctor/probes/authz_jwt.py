@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh import jwt_tokens
 from meshdoctor.mesh.authz_call import Call
+from meshdoctor.mesh.authz_evidence import JWT
 from meshdoctor.mesh.authz_inference import NO_TOKEN
 from meshdoctor.mesh.authz_policies import in_force
 from meshdoctor.mesh.request_authentication import authenticate
@@ -31,10 +32,12 @@ class AuthzJwt(Struct, frozen=True, kw_only=True):
     policy_name: Annotated[Fact[str], "its name"]
     policy_namespace: Annotated[Fact[str], "its namespace"]
     text: Annotated[Fact[str], "why the request's token must be refused; empty: it need not"]
+    refusal: Annotated[Fact[str], "why a token is refused: as logged, else as its contents tell"]
     issuer: Annotated[Fact[str], "issuer of that rule"]
     said_issuer: Annotated[Fact[str], "issuer that the token names"]
     audience: Annotated[Fact[str], "audiences of that rule"]
-    jwks_uri: Annotated[Fact[str], "where the rule's keys come from; empty: inline"]
+    jwks_uri: Annotated[Fact[str], "where the rule's keys come from; empty: not told there"]
+    inline: Annotated[Fact[bool], "the rule holds its keys itself"]
     has_token: Annotated[Fact[bool], "the request carries a token where the rules look"]
     no_token: Annotated[Fact[bool], "it is known to carry none"]
     token_elsewhere: Annotated[Fact[str], "another place of the request that holds a token"]
@@ -86,10 +89,12 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         policy_name=name_of(ref),
         policy_namespace=namespace_of(ref),
         text=outcome.text if outcome is not None else "",
+        refusal=_refusal(judge),
         issuer=clean(rule.issuer, 200) if rule is not None else "",
         said_issuer=outcome.said_issuer if outcome is not None else "",
         audience=clean(", ".join(rule.audiences), 200) if rule is not None else "",
         jwks_uri=clean(rule.jwks_uri, 200) if rule is not None else "",
+        inline=rule is not None and bool(rule.jwks) and not rule.jwks_uri,
         has_token=has,
         no_token=_no_token(judge, places, call),
         token_elsewhere=_other_place(call) if not has else "",
@@ -109,6 +114,14 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         stripped_by_name=name_of(strips),
         stripped_by_namespace=namespace_of(strips),
     )
+
+
+def _refusal(judge: Hop | None) -> str:
+    if judge is None:
+        return ""
+    denial = judge.summary.denial
+    logged = denial.text if denial is not None and denial.kind == JWT else ""
+    return logged or judge.verdict.jwt.text
 
 
 def _no_token(

@@ -420,6 +420,24 @@ def test_a_question_without_token_says_nothing_where_such_requests_pass() -> Non
     assert outcome(*SHOP, RA, NEEDS, logs=both, request=GET)[0] == "MD2101"
 
 
+def test_keys_written_into_the_rule() -> None:
+    held = json.dumps({"keys": [{"kid": "old"}]})
+    inline = request_auth(f"{{jwtRules: [{{issuer: '{IDP}', jwks: '{held}'}}]}}")
+    text = "jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}"
+    log = {"shop/pay-1": line(code=401, details=text)}
+    keys = {"issuer": IDP, "localJwks": {"inlineString": held}}
+    dump = {"proxy-config listener pay-1.shop": json.dumps([{"x": [{"providers": {"a": keys}}]}])}
+    assert outcome(*SHOP, inline, logs=log, istioctl=dump) == ["MD2118"]
+    assert outcome(*SHOP, inline, logs=log, request=bearer(CLAIMS), istioctl=dump) == ["MD2118"]
+
+
+def test_a_refusal_is_told_once() -> None:
+    log = {"shop/pay-1": line(code=401, details="jwt_authn_access_denied{Jwt_is_expired}")}
+    old = bearer({**CLAIMS, "aud": "pay", "exp": SECONDS - 600})
+    (found,) = report(*SHOP, RA, logs=log, request=old).main
+    assert found.code == "MD2103" and "refused: Jwt is expired. Its" in found.because
+
+
 def test_signing_keys() -> None:
     text = "jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}"
     log = {"shop/pay-1": line(code=401, details=text)}
@@ -430,6 +448,8 @@ def test_signing_keys() -> None:
     keys = {"issuer": IDP, "localJwks": {"inlineString": json.dumps({"keys": [{"kid": "old"}]})}}
     dump = {"proxy-config listener pay-1.shop": json.dumps([{"x": [{"providers": {"a": keys}}]}])}
     assert outcome(*SHOP, RA, logs=log, request=asked, istioctl=dump) == ["MD2106"]
+    (unasked,) = report(*SHOP, RA, logs=log, istioctl=dump).main
+    assert unasked.code == "MD2106" and "signed with a key that no log names" in unasked.because
     fake = {**keys, "localJwks": {"inlineString": '{"keys":[]}'}}
     dump = {"proxy-config listener pay-1.shop": json.dumps([fake])}
     assert outcome(*SHOP, RA, logs=log, request=asked, istioctl=dump) == ["MD2105"]
