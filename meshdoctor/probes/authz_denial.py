@@ -43,7 +43,7 @@ class AuthzDenial(Struct, frozen=True, kw_only=True):
     judge_ref: Annotated[Fact[Ref], "its workload"]
     judge_namespace: Annotated[Fact[str], "its namespace"]
     judge_name: Annotated[Fact[str], "its workload's name"]
-    judge_pod: Annotated[Fact[str], "one of its pods"]
+    judge_target: Annotated[Fact[str], "it as kubectl and istioctl take it, kind/name"]
     egress: Annotated[Fact[bool], "the judge is a gateway on the way out of the mesh"]
     outside: Annotated[Fact[bool], "a gateway lets the requests in: callers are many, outside"]
     refused: Annotated[Fact[int], "requests that a filter of the judge refused", OBSERVED]
@@ -113,14 +113,13 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         return counted(found, judge, summary.count(kind) if summary is not None else 0)
 
     tcp = sum(1 for one in judge.lines if one.is_tcp and ev.of_line(one)) if judge else 0
-    pod = judge.pod if judge is not None else None
     default, denied, anonymous, waypoint, identity = _tunnels(view, found, judge)
     return AuthzDenial(
         judge=judge.kind if judge is not None else "",
         judge_ref=Ref(subject.ref if subject is not None else ""),
         judge_namespace=subject.namespace if subject is not None else "",
         judge_name=subject.name if subject is not None else "",
-        judge_pod=pod.name if pod is not None else "",
+        judge_target=judge.workload.target if judge is not None else "",
         egress=judge is not None and judge.kind == "gateway" and found.server is None,
         outside=_outside(found, judge),
         refused=counted(found, judge, judge.refused if judge is not None else 0),

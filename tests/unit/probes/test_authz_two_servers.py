@@ -29,5 +29,5 @@ def test_edges_that_look_alike_are_judged_apart() -> None:
         )
         facts = authz_denial.run(view, edge)
         assert isinstance(facts, AuthzDenial)
-        found.append((facts.judge_ref, facts.judge_pod))
-    assert [pod_name for _, pod_name in found] == ["pay-1", "pay-v2-1"]
+        found.append((facts.judge_ref, facts.judge_target))
+    assert [target for _, target in found] == ["deployment/pay", "deployment/pay-v2"]
