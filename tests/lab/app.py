@@ -17,6 +17,9 @@ Standard library only, one process, one thread per connection:
 --mutate PATCH   the same, and makes this JSON patch
 --need URL       ends at once with an error when URL cannot be called at its start
 --work SECONDS   ends well after so many seconds, as a job does
+--needs HEADER   answers 401 to a request without that header, and says so in its log
+--adds NAME:TEXT adds a header to every answer
+--relay URL      asks URL for every request, with its request id, and hands the answer's code back
 --call URL       calls URL every --every seconds, for ever (http://… or tcp://host:port)
 """
 
@@ -88,6 +91,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"transfer-encoding: chunked\r\n" * 2)
             self.wfile.write(b"\r\n4\r\nhalf\r\n0\r\n\r\n")
             return
+        probe = parts[0] == "healthz"
+        if OPTIONS.needs and not probe and not self.headers.get(OPTIONS.needs):
+            say(f"refused {self.command} {self.path}: no {OPTIONS.needs} header in the request")
+            code = 401
+        elif OPTIONS.relay and not probe:
+            code = relayed(OPTIONS.relay, self.headers.get("x-request-id") or "")
         body = f"{OPTIONS.name}\n"
         if parts[0] == "headers":
             body = json.dumps({name.lower(): value for name, value in self.headers.items()})
@@ -100,6 +109,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind = "application/json" if OPTIONS.admit or OPTIONS.mutate else "text/plain"
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(data)))
+        for name, _, value in (one.partition(":") for one in OPTIONS.adds):
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
@@ -202,6 +213,22 @@ class TcpServer(socketserver.ThreadingTCPServer):
     request_queue_size = 64
 
 
+def relayed(url: str, request_id: str) -> int:
+    """Call on for the same request; the code of the answer, 502 where there is none."""
+    headers = {"user-agent": OPTIONS.name, "x-request-id": request_id}
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=10
+        ) as got:
+            return int(got.status)
+    except urllib.error.HTTPError as error:
+        say(f"call {url}: {error}")
+        return error.code
+    except OSError as error:
+        say(f"call {url}: {error}")
+        return 502
+
+
 def call(url: str, every: float) -> None:
     """Call one address for ever; every failure is a log line."""
     while True:
@@ -239,6 +266,9 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--admit", action="store_true")
     parser.add_argument("--mutate", default="")
+    parser.add_argument("--needs", default="")
+    parser.add_argument("--adds", action="append", default=[])
+    parser.add_argument("--relay", default="")
     parser.add_argument("--cert", default="")
     parser.add_argument("--key", default="")
     parser.add_argument("--only", default="")

@@ -63,10 +63,11 @@ def web(spec: dict[str, object], timeout: float) -> dict[str, object]:
         connection = http.client.HTTPConnection(host, port or 80, timeout=timeout)
     try:
         path = parts.path + (f"?{parts.query}" if parts.query else "")
-        connection.request(str(spec.get("method") or "GET"), path or "/", headers=headers)
+        body = b"x" * int(str(spec.get("size") or 0)) or None
+        connection.request(str(spec.get("method") or "GET"), path or "/", body, headers)
         answer = connection.getresponse()
-        body = answer.read(2000).decode(errors="replace")
-        return {"code": answer.status, "error": "", "body": body}
+        text = answer.read(2000).decode(errors="replace")
+        return {"code": answer.status, "error": "", "body": text}
     finally:
         connection.close()
 

@@ -10,6 +10,7 @@ inject:                                # steps, in order:
                                        #   %ADDRESS shop/pay% is the address of that pod
 - kubectl: [-n, shop, ...]             #   any kubectl command; istioctl: the same
 - refused: [-n, shop, ...]             #   one that the API server must refuse
+- mesh: {extensionProviders: [...]}     #   keys of meshConfig, the others stay
 - restart: shop/web                    #   new pods of a Deployment
 - renew: shop/web                      #   new pods, without waiting until they are Ready
 - rollout: istio-system                #   wait until a namespace's Deployments are complete
@@ -19,7 +20,8 @@ inject:                                # steps, in order:
 - inside: {pod: shop/web, run: [...]}  #   a program in the network of its pod (replaced later)
 - outside: {host: a.example.com, args: [...]}  # a server that is none of the mesh (app.py), with
                                        #   a certificate of its own CA below tls/
-call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`; lab-node: the node)
+call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`; lab-node: the node),
+                                       # with method, headers, `size` bytes of body
                                        # `pod: shop/pay`: its address stands for POD in `url`
                                        # `trust: "%CERT NAME%"`: it verifies that certificate
 shows: {code: 503}                     # code, error, body, slow; or run + contains/lacks
@@ -46,6 +48,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from tests.lab import authority, layout
@@ -70,7 +73,7 @@ _MODULUS = (
 STEPS = frozenset(
     {
         *("apply", "create", "kubectl", "istioctl", "restart", "renew", "rollout", "wait"),
-        *("freeze", "thaw", "inside", "outside", "refused", "revision"),
+        *("freeze", "thaw", "inside", "outside", "refused", "revision", "mesh"),
     }
 )
 
@@ -118,6 +121,30 @@ def _token(expires: int) -> str:
 
 
 @lru_cache
+def _issuer() -> tuple[str, str]:
+    """A key set with one key, `real`, and a token that is truly signed with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    numbers = key.public_key().public_numbers()
+    point = {
+        name: base64.urlsafe_b64encode(part.to_bytes(32, "big")).decode().rstrip("=")
+        for name, part in (("x", numbers.x), ("y", numbers.y))
+    }
+    keys = {"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "real", **point}]}
+    claims = {
+        "iss": "https://issuer.example.com",
+        "sub": "lab",
+        "aud": "shop",
+        "exp": 4102444800,
+        "groups": ["staff"],
+        "realm_access": {"roles": ["buyer"]},
+    }
+    text = f"{_encoded({'alg': 'ES256', 'kid': 'real', 'typ': 'JWT'})}.{_encoded(claims)}"
+    r, s = decode_dss_signature(key.sign(text.encode(), ec.ECDSA(hashes.SHA256())))
+    signature = base64.urlsafe_b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+    return json.dumps(keys), f"{text}.{signature.decode().rstrip('=')}"
+
+
+@lru_cache
 def _pair(name: str, days: int) -> tuple[str, str]:
     """A certificate that nobody else signed and its key, as a Secret holds them."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -146,10 +173,13 @@ def _filled(text: str) -> str:
         name = found[2] or "secure.example.com"
         return _pair(name, -1 if found[1].startswith("OLD") else 30)[found[1].endswith("KEY")]
 
+    real, signed = _issuer()
     jwks = {"keys": [{"kty": "RSA", "kid": "lab", "alg": "RS256", "e": "AQAB", "n": _MODULUS}]}
     text = (
         authority.filled(text)
         .replace("%JWKS%", json.dumps(jwks))
+        .replace("%KEYS%", real)
+        .replace("%SIGNED%", signed)
         .replace("%TOKEN%", _token(4102444800))
         .replace("%EXPIRED%", _token(1700000000))
     )

@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+import yaml
+
 from tests.lab import baseline, istio, layout, netns, podspec, printed, processes, table
 from tests.lab.api import Api, Object, key_of
 from tests.lab.controlplane import kubectl
@@ -160,6 +162,8 @@ def do(api: Api, step: Step) -> None:
     elif kind in ("freeze", "thaw"):
         for name in proxies_of(api, value):
             processes.tell(name, signal.SIGSTOP if kind == "freeze" else signal.SIGCONT)
+    elif kind == "mesh":
+        change_mesh(api, value)
     elif kind == "inside":
         place = layout.pod_namespace(*key_of(pod_of(api, value["pod"])))
         run(netns.inside(place, value["run"]))
@@ -177,6 +181,14 @@ def refused(argv: Sequence[str]) -> None:
     except LabError:
         return
     raise LabError(f"not refused: {shlex.join(argv)}")
+
+
+def change_mesh(api: Api, wanted: Step) -> None:
+    """Set keys of meshConfig, as a person edits them, and wait until istiod has read them."""
+    place = "/api/v1/namespaces/istio-system/configmaps/istio"
+    config = yaml.safe_load(api.call("GET", place)["data"]["mesh"])
+    api.merge(place, {"data": {"mesh": yaml.safe_dump({**config, **wanted})}})
+    time.sleep(3)
 
 
 def with_addresses(api: Api, step: Step) -> Step:
