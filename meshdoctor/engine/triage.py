@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
-from meshdoctor.mesh.edge_evidence import BLACK_HOLE
+from meshdoctor.mesh.edge_evidence import BLACK_HOLE, by_upstream
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
 from meshdoctor.mesh.workloads import WorkloadPods, owner_of, proxy_type
@@ -21,6 +21,10 @@ from meshdoctor.probes.reading import workloads, workloads_in
 from meshdoctor.probes.view import View
 
 MOST_SERVERS = 3
+TOO_LARGE = 413
+KUBELET = "kube-probe/"
+"""The agent of probes that reach an application through its proxy: who refuses them refuses no
+caller, and whether they are refused is asked about the workload."""
 _QUIET = frozenset({"-", "DC", ""})
 
 
@@ -37,7 +41,7 @@ def failing_edges(view: View, of: WorkloadSubject | None = None) -> list[EdgeSub
         try:
             teller, log = _told(view, pod)
             for line in log.lines:
-                if failed(line):
+                if failed(line) and not line.user_agent.startswith(KUBELET):
                     for edge in edges_of(view, teller, line):
                         edges.setdefault(str(edge), edge)
         except EvidenceError:
@@ -64,9 +68,9 @@ def _proxies_of(view: View, subject: WorkloadSubject) -> tuple[Pod, ...]:
 
 
 def failed(line: Line) -> bool:
-    """A line that a person would call a failure: a flag other than DC, 5xx, 401/403, or a TCP
-    connection that a filter refused."""
-    if line.flags - _QUIET:
+    """A line that a person would call a failure: a flag other than DC, 5xx, 401/403, a body that
+    a proxy found too large, or a TCP connection that a filter refused."""
+    if line.flags - _QUIET or (line.code == TOO_LARGE and not by_upstream(line)):
         return True
     return line.code >= 500 or line.code in (401, 403) or line.termination.startswith("rbac_")
 

@@ -290,6 +290,12 @@ spec: {clusterIP: 10.9.0.1, selector: {app: ledger}, ports: [{name: http, port: 
         (FAILING, "shop/cart -> shop/cart:80"),
         (REFUSED, "istio-system/istiod-1 -> shop/cart:80"),
         (PASSED_BY, "shop/cart -> 10.9.9.9:8080"),
+        (
+            FAILING.replace("503 UF -", "413 - request_payload_too_large"),
+            "shop/cart -> shop/cart:80",
+        ),
+        (FAILING.replace("503 UF -", "413 - via_upstream"), ""),
+        (FAILING.replace('"-" "-" "-" "cart"', '"-" "kube-probe/1.36" "-" "cart"'), ""),
         ("not an access line\n", ""),
     ],
 )
