@@ -6,12 +6,19 @@ rules, suffixed `-deny-due-to-bad-CUSTOM-action` (the whole workload up to 1.19)
 """
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 from meshdoctor.mesh.authz_call import Settings
 from meshdoctor.mesh.client_tls import tls_at_port
 from meshdoctor.mesh.egress import ORIGINATES
 from meshdoctor.mesh.services import host_matches
-from meshdoctor.model.istio import DestinationRule, ExtensionProvider, ProviderService, ServiceEntry
+from meshdoctor.model.istio import (
+    DestinationRule,
+    ExtensionProvider,
+    ProviderService,
+    RequestAuthentication,
+    ServiceEntry,
+)
 from meshdoctor.model.patterns import pattern
 
 BAD_SUFFIX = "-deny-due-to-bad-CUSTOM-action"
@@ -105,3 +112,29 @@ def asked_plainly(
 def _originates(rule: DestinationRule, port: int) -> bool:
     tls, _ = tls_at_port(rule.spec.traffic_policy, port)
     return tls is not None and tls.mode in ORIGINATES
+
+
+def set_later(
+    provider: ExtensionProvider | None, authentications: Iterable[RequestAuthentication]
+) -> tuple[str, str]:
+    """A header that an HTTP authorizer is to be given and that a token's claims fill only later,
+    and the RequestAuthentication that fills it; empty: none.
+
+    istiod puts CUSTOM policies before the jwt_authn filter (pilot/pkg/security/authz and
+    networking/plugin/authz, since 1.9); includeRequestHeadersInCheck names whole headers, and a
+    star stands for any beginning or end.
+    """
+    http = provider.envoy_ext_authz_http if provider is not None else None
+    if http is None:
+        return "", ""
+    wanted = (*http.include_request_headers_in_check, *http.include_headers_in_check)
+    for one in authentications:
+        for rule in one.spec.jwt_rules:
+            filled = (
+                rule.output_payload_to_header,
+                *(c.header for c in rule.output_claim_to_headers),
+            )
+            for header in filter(None, filled):
+                if any(fnmatchcase(header.lower(), name.lower()) for name in wanted):
+                    return header, one.ref
+    return "", ""

@@ -54,6 +54,8 @@ class AuthzApp(Struct, frozen=True, kw_only=True):
     server: Annotated[Fact[Ref], "the server's workload"]
     server_namespace: Annotated[Fact[str], "its namespace"]
     server_name: Annotated[Fact[str], "its name"]
+    server_target: Annotated[Fact[str], "it as kubectl takes it, kind/name"]
+    account: Annotated[Fact[str], "the service account of the workload that Kubernetes refuses"]
     client: Annotated[Fact[Ref], "the client's workload"]
 
 
@@ -82,6 +84,8 @@ def authz_app(view: View, edge: EdgeSubject) -> AuthzApp:
         server=Ref(subject.ref if subject is not None else ""),
         server_namespace=subject.namespace if subject is not None else "",
         server_name=subject.name if subject is not None else "",
+        server_target=found.server.target if found.server is not None else "",
+        account=_account(found),
         client=Ref(client),
     )
 
@@ -154,6 +158,12 @@ def _kubernetes(view: View, found: Situation) -> Fact[str]:
             if any(mark in line for mark in FORBIDDEN):
                 return clean(line, 300)
     return failed or ""
+
+
+def _account(found: Situation) -> str:
+    """`namespace:name` of the account under which the workload calls the Kubernetes API."""
+    who = found.server or found.client
+    return f"{who.subject.namespace}:{who.service_account}" if who is not None else ""
 
 
 def _misses_token(view: View, found: Situation) -> str:

@@ -74,7 +74,12 @@ class AuthzCustom(Struct, frozen=True, kw_only=True):
     hidden_by: Annotated[Fact[Ref], "a Sidecar that hides the provider's host from the judge"]
     hidden_by_name: Annotated[Fact[str], "its name"]
     mesh_config: Annotated[Fact[Ref], "where providers are declared"]
-    authentications: Annotated[Fact[int], "RequestAuthentications at the same proxy"]
+    verified_later: Annotated[
+        Fact[str],
+        "a header that the authorizer is to be given, and that a RequestAuthentication at the "
+        "same proxy sets only after it was asked; empty: none",
+    ]
+    verified_by: Annotated[Fact[Ref], "that RequestAuthentication"]
     filter: Annotated[
         Fact[Ref], "an EnvoyFilter that has this proxy ask an authorizer; empty: none seen"
     ]
@@ -94,11 +99,9 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
     judge = found.judge
     settings = found.settings
     policies: tuple[AuthorizationPolicy, ...] = ()
-    authentications = 0
     if judge is not None:
         reached = in_force(judge.inputs.policies, judge.inputs.judge, settings)
         policies = tuple(p for p in reached if p.spec.action == "CUSTOM")
-        authentications = len(in_force(judge.inputs.authentications, judge.inputs.judge, settings))
     newest = sorted(policies, key=_created, reverse=True)
     chosen = _chosen(judge, policies)
     name = chosen.spec.provider.name if chosen and chosen.spec.provider else ""
@@ -114,6 +117,10 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
     unseen = asking if isinstance(asking, Unavailable) else None
     entry = _entry(view, host)
     keeping = _keeping(found)
+    later = ("", "")
+    if judge is not None and policies:
+        verifying = in_force(judge.inputs.authentications, judge.inputs.judge, settings)
+        later = custom.set_later(provider, verifying)
     body = (service.include_request_body_in_check or {}) if service is not None else {}
     return AuthzCustom(
         policies=len(policies),
@@ -151,7 +158,8 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
         hidden_by=Ref(hidden),
         hidden_by_name=name_of(hidden),
         mesh_config=Ref(mesh_config_ref(view)),
-        authentications=authentications,
+        verified_later=clean(later[0], 100),
+        verified_by=Ref(later[1]),
         filter=unseen or Ref(told.ref if told is not None else ""),
         filter_name=unseen or (told.name if told is not None else ""),
         filter_namespace=unseen or (told.namespace if told is not None else ""),

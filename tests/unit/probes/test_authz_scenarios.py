@@ -682,6 +682,19 @@ def test_open_authorizers_and_bodies() -> None:
     assert outcome(*tcp, custom("oauth")) == ["MD2207"]
 
 
+def test_an_authorizer_that_waits_for_what_is_verified_later() -> None:
+    """Tokens are verified after the authorizer was asked."""
+    fills = f"{{jwtRules: [{{issuer: '{IDP}', outputClaimToHeaders: [{{header: x-user, claim: sub}}]}}]}}"
+    given = PROVIDER.replace("port: 80}", "port: 80, includeRequestHeadersInCheck: [x-u*, cookie]}")
+    world = (mesh(given), *SHOP[1:], OAUTH, SLICE, custom("oauth"))
+    refused = uaex("ext_authz_denied")
+    found = outcome(*world, request_auth(fills), logs=refused, request=GET)
+    assert found == ["MD2112", "(MD2204)"]
+    payload = request_auth(f"{{jwtRules: [{{issuer: '{IDP}', outputPayloadToHeader: x-payload}}]}}")
+    assert outcome(*world, payload, logs=refused, request=GET) == ["MD2204"]
+    assert outcome(*world, logs=refused, request=GET) == ["MD2204"]
+
+
 # --- not the mesh, and other filters
 
 
@@ -693,8 +706,10 @@ def test_the_application_answers() -> None:
         "MD2902"
     ]
     said = 'pods is forbidden: User "system:serviceaccount:shop:pay" cannot list resource\n'
-    found = outcome(*SHOP, logs={**log, "shop/pay-1/app": said}, request=GET)
-    assert found == ["MD2904", "(MD2901)"]
+    (found,) = report(*SHOP, logs={**log, "shop/pay-1/app": said}, request=GET).main
+    assert found.code == "MD2904" and found.folded
+    assert found.fix.endswith("--as=system:serviceaccount:shop:pay")
+    assert found.verify is not None and "logs deployment/pay " in found.verify.run
 
 
 def test_the_application_misses_the_token_that_the_sidecar_took() -> None:
