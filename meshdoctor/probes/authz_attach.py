@@ -8,7 +8,9 @@ from meshdoctor.mesh import xds
 from meshdoctor.mesh.authz_call import Judge
 from meshdoctor.mesh.authz_policies import GATEWAY_GROUP, in_force, target_refs
 from meshdoctor.mesh.capture import inbound_bypass
+from meshdoctor.mesh.sync_judgement import is_absent
 from meshdoctor.mesh.workloads import has_proxy, proxy_type
+from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy, K8sGateway
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
@@ -19,6 +21,7 @@ from meshdoctor.probes.authz_hops import Situation, situation
 from meshdoctor.probes.authz_settings import policies
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.propagation_reading import sync_table
+from meshdoctor.probes.reading import istiod_pods
 from meshdoctor.probes.view import View, probe
 
 
@@ -139,10 +142,20 @@ def _bypass(view: View, found: Situation) -> str:
     return ""
 
 
+NOT_LISTED = Unavailable(
+    reason=Reason.NOT_FOUND,
+    what="sync state of the judging proxy",
+    detail="no istiod lists it; it may still be connecting, or not every istiod answered",
+    remedy="istioctl proxy-status, again in a minute",
+)
+
+
 class AuthzSync(Struct, frozen=True, kw_only=True):
     """Whether the judging proxy has istiod's newest listeners."""
 
-    stale: Annotated[Fact[bool], "its listeners are STALE, NOT SENT or refused"]
+    stale: Annotated[
+        Fact[bool], "its listeners are STALE, NOT SENT or refused, or it is not connected"
+    ]
     state: Annotated[Fact[str], "their state"]
     pod: Annotated[Fact[str], "the pod"]
 
@@ -156,6 +169,10 @@ def authz_sync(view: View, edge: EdgeSubject) -> AuthzSync:
     table = sync_table(view)
     for pod in judge.workload.pods:
         row = table.proxy(pod.namespace, pod.name)
+        if row is None and has_proxy(pod):
+            lost = is_absent(pod, table, istiod_pods(view), view.now)
+            state = "not connected to any istiod" if lost else ""
+            return AuthzSync(stale=lost or NOT_LISTED, state=state, pod=pod.name)
         wrong = [t for t in xds.wrong_types(row, view.now) if t.type == "LDS"] if row else []
         if wrong:
             return AuthzSync(stale=True, state=wrong[0].state.value, pod=pod.name)

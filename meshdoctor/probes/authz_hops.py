@@ -19,6 +19,7 @@ from meshdoctor.mesh.authz_evidence import DEFAULT, MATCHED, Summary
 from meshdoctor.mesh.authz_inference import NO_TOKEN, lacked_token
 from meshdoctor.mesh.authz_request import Expected, call_of
 from meshdoctor.mesh.authz_verdict import Decision, Verdict
+from meshdoctor.mesh.capture import inbound_bypass
 from meshdoctor.mesh.client_tls import ISTIO_MUTUAL
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import (
@@ -169,7 +170,7 @@ def _hops(view: View, base: Situation) -> Iterator[Hop]:
     waypoint = waypoint_of(view, server, base.service)
     if waypoint is not None and pod is not None and not has_proxy(pod):
         yield _waypoint(view, base, waypoint)
-    if pod is None or has_proxy(pod):
+    if pod is None or (has_proxy(pod) and not inbound_bypass(pod, base.workload_port)):
         yield _sidecar(view, base, server)
     elif enrolled(view, server):
         yield _ztunnel(view, base, server, waypoint)

@@ -291,7 +291,8 @@ def test_nothing_enforces() -> None:
     assert outcome(*bare, policy(source("namespaces: [prod]")), request=GET) == ["MD2027"]
     port = "traffic.sidecar.istio.io/excludeInboundPorts: '8080'"
     excluded = (*SHOP[:2], pod("pay", "shop", PAY, annotations=port), *SHOP[3:])
-    assert "MD2027" in outcome(*excluded, policy(source("namespaces: [prod]")), request=GET)
+    only = policy(source("namespaces: [prod]"))
+    assert outcome(*excluded, only, request=GET) == ["MD2027"], "no policy can refuse it"
 
 
 # --- tokens
@@ -1025,6 +1026,30 @@ def test_an_old_answer_from_a_stale_proxy() -> None:
         istioctl={"proxy-status": status},
     )
     assert "MD2034" in found
+
+
+@pytest.mark.parametrize(
+    ("started", "verdict"),
+    [("2026-11-18T08:00:00Z", "confirmed"), ("2026-11-18T09:29:50Z", "undecided")],
+)
+def test_an_old_answer_from_a_proxy_that_no_istiod_lists(started: str, verdict: str) -> None:
+    """One that has just started may still be connecting: nobody knows then."""
+    running = pod("pay", "shop", PAY).replace(
+        "      conditions:",
+        "      containerStatuses: [{name: istio-proxy, ready: true, "
+        f'state: {{running: {{startedAt: "{started}"}}}}}}]\n      conditions:',
+    )
+    others = {"istiod-1": [{"proxy": "cart-1.shop", "istio_version": "1.31.0"}]}
+    found = report(
+        *SHOP[:2],
+        running,
+        *SHOP[3:],
+        policy(source("namespaces: [shop]")),
+        logs=DENIED,
+        request=GET,
+        istioctl={"proxy-status": json.dumps(others)},
+    ).findings
+    assert {one.code: one.verdict for one in found}.get("MD2034") == verdict
 
 
 @pytest.mark.parametrize(
