@@ -32,6 +32,7 @@ class Validation(Struct, frozen=True, kw_only=True):
     refused_for: Annotated[Fact[Ref], "the object whose event says it; empty: only istiod's log"]
     call_failed: Annotated[Fact[int], "events: the webhook could not be called", OBSERVED]
     call_text: Annotated[Fact[str], "the last such event", OBSERVED]
+    call_said: Annotated[Fact[str], "the same at the end of a sentence; empty: no event"]
     expired: Annotated[Fact[bool], "it says that the certificate is out of date", OBSERVED]
     config: Annotated[Fact[Ref], "the webhook configuration that fails closed; empty: none"]
     config_name: Annotated[Fact[str], "its name"]
@@ -62,6 +63,7 @@ def validation(view: View, _: MeshSubject) -> Validation:
         refused_for=Ref(clean(found.denied_on, 200)),
         call_failed=found.failed,
         call_text=found.failed_text,
+        call_said=f"; events say: {found.failed_text}" if found.failed_text else "",
         expired=_ENDED in found.failed_text,
         config=attempt(lambda: Ref(c.ref if (c := known(config)) else "")),
         config_name=attempt(lambda: c.name if (c := known(config)) else ""),
