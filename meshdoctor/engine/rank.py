@@ -134,8 +134,7 @@ def _grouped(
 
 
 def _is_asked(one: Judgement, names: Names) -> bool:
-    by_host = isinstance(one.subject, ConfigSubject) and one.subject.config_kind in HOST_KINDS
-    wanted = names.called if by_host else names.asked
+    wanted = names.called if _acts_on_host(one) else names.asked
     return str(one.subject) in wanted or any(_name(ref) in wanted for ref in one.concerned)
 
 
@@ -206,16 +205,20 @@ def _ends(one: Ranked) -> set[str]:
 
 
 def _set_aside(main: list[Ranked], works: Callable[[], bool]) -> None:
-    """Mistakes in configuration for others than those asked about, where the call asked about has
-    its cause or works."""
-    others = [one for one in main if not one.asked and _config(one)]
+    """Mistakes in routes, rules and entries for other hosts than the one called, where the call
+    asked about has its cause or works. Of policies nothing is said: what they leave open works."""
+    others = [one for one in main if not one.asked and _by_host(one)]
     explained = any(one.asked and one.severity is not Severity.HYGIENE for one in main)
     for one in others if others and (explained or works()) else ():
         one.aside = True
 
 
-def _config(one: Ranked) -> bool:
-    return all(isinstance(member.subject, ConfigSubject) for member in one.members)
+def _by_host(one: Ranked) -> bool:
+    return all(_acts_on_host(member) for member in one.members)
+
+
+def _acts_on_host(one: Judgement) -> bool:
+    return isinstance(one.subject, ConfigSubject) and one.subject.config_kind in HOST_KINDS
 
 
 def _demote(main: list[Ranked]) -> None:

@@ -187,6 +187,9 @@ def test_a_mistake_in_configuration_for_other_calls_is_set_aside() -> None:
     seen = judgement("MD1", ConfigSubject("VirtualService", "shop", "x"))
     assert groups(seen, works=True) == [("MD1", "also_noticed", True)]
     assert groups(seen, mine, works=False) == both
+    policy = ConfigSubject("AuthorizationPolicy", "shop", "x")
+    open_ = judgement("MD1", policy, strength=Strength.DERIVED)
+    assert groups(open_, works=True) == [("MD1", "main", False)]
     named = judgement("MD1", strength=Strength.DERIVED, concerns=f"Edge/{EDGE}")
     assert groups(named, works=True) == [("MD1", "main", False)]
 
