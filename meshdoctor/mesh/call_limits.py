@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from meshdoctor.mesh import gateway_requests
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.client_tls import Merged
 from meshdoctor.mesh.log_lines import go_duration
+from meshdoctor.mesh.route_match import may_take
 from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.model.istio import (
@@ -153,7 +153,7 @@ def _is_for(route: VirtualService, host: str, line: Line) -> bool:
 def _rule_of(route: VirtualService, host: str, line: Line) -> HttpRoute | None:
     path = line.path.partition("?")[0]
     for rule in route.spec.http:
-        if gateway_requests.may_take(rule, line.authority, path, line.method):
+        if may_take(rule, line.authority, path, line.method):
             return rule if _leads_to(rule, route.namespace, host) else None
     return None
 

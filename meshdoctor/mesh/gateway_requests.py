@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.route_match import may_take
 from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import host_matches
-from meshdoctor.model.istio import HttpMatch, HttpRoute, Server, StringMatch, VirtualService
+from meshdoctor.model.istio import Server, VirtualService
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 BURST, WITHIN = 4, timedelta(seconds=10)
@@ -232,29 +233,3 @@ def sends_to_https(server: Server, host: str) -> bool:
     named = (own.rpartition("/")[2] for own in server.hosts)
     redirects = server.tls is not None and server.tls.https_redirect
     return redirects and any(host_matches(own, host) for own in named)
-
-
-def may_take(rule: HttpRoute, authority: str, path: str, method: str) -> bool:
-    """Whether a rule may take such a request: what its log line does not tell may hold."""
-    return not rule.match or any(_may_match(m, authority, path, method) for m in rule.match)
-
-
-def _may_match(match: HttpMatch, authority: str, path: str, method: str) -> bool:
-    uri = match.uri
-    if match.ignore_uri_case and uri is not None:
-        path = path.lower()
-        uri = StringMatch(
-            exact=uri.exact.lower() if uri.exact is not None else None,
-            prefix=uri.prefix.lower() if uri.prefix is not None else None,
-            regex=uri.regex,
-        )
-    pairs = ((uri, path), (match.method, method), (match.authority, authority))
-    return all(_may_be(wanted, text) for wanted, text in pairs)
-
-
-def _may_be(wanted: StringMatch | None, text: str) -> bool:
-    if wanted is None:
-        return True
-    if wanted.exact is not None:
-        return wanted.exact == text
-    return wanted.prefix is None or text.startswith(wanted.prefix)

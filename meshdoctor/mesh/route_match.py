@@ -60,9 +60,7 @@ def _match(match: HttpMatch, asked: Asked) -> bool | None:
     parameters = dict(parse_qsl(query, keep_blank_values=True)) if path is not None else None
     return _all(
         (
-            _path(match, path),
-            _text(match.method, asked.method),
-            _text(match.authority, asked.authority),
+            *_line(match, asked.authority, path, asked.method),
             *(_header(one, asked.headers.get(key.lower())) for key, one in match.headers.items()),
             *(
                 _not(_header(one, asked.headers.get(key.lower())))
@@ -73,6 +71,24 @@ def _match(match: HttpMatch, asked: Asked) -> bool | None:
                 for key, one in match.query_params.items()
             ),
         )
+    )
+
+
+def may_take(rule: HttpRoute, authority: str, path: str, method: str) -> bool:
+    """Whether a rule may take such a request (`path` without its query), by itself: what an access
+    log does not tell may hold."""
+    return not rule.match or any(
+        _all(_line(one, authority, path, method)) is not False for one in rule.match
+    )
+
+
+def _line(
+    match: HttpMatch, authority: str | None, path: str | None, method: str | None
+) -> tuple[bool | None, ...]:
+    return (
+        _path(match, path),
+        _text(match.method, method),
+        _text(match.authority, authority),
     )
 
 

@@ -175,28 +175,6 @@ def test_a_host_that_no_virtual_service_has() -> None:
     assert gr.unrouted([line()], [], "a.x.com") is None
 
 
-@pytest.mark.parametrize(
-    ("match", "takes"),
-    [
-        ("{uri: {exact: /}}", False),
-        ("{uri: {exact: /a}}", True),
-        ("{uri: {regex: '/b'}}", True),  # nobody matched it: it may
-        ("{authority: {exact: b.x}}", False),
-        ("{method: {exact: POST}}", False),
-        ("{headers: {x-user: {exact: me}}}", True),
-    ],
-)
-def test_may_take(match: str, takes: bool) -> None:
-    text = f"""
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: r}}
-spec: {{http: [{{match: [{match}]}}]}}
-"""
-    route = one(VirtualService, text)
-    assert gr.may_take(route.spec.http[0], "a.x", "/a", "GET") is takes
-
-
 def test_redirecting() -> None:
     route = """
 apiVersion: networking.istio.io/v1

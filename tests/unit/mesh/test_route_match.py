@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshdoctor.mesh.route_match import Asked, takes, wants
+from meshdoctor.mesh.route_match import Asked, may_take, takes, wants
 from meshdoctor.model.istio import VirtualService
 
 ASKED = Asked(
@@ -98,3 +98,23 @@ def test_a_prefix_takes_what_begins_with_it(prefix: str, rest: str) -> None:
     asked = msgspec.structs.replace(ASKED, path=f"/{prefix.replace('?', '')}{rest}")
     match = {"uri": {"prefix": f"/{prefix.replace('?', '')}"}}
     assert takes(route([match]), asked) is True
+
+
+@pytest.mark.parametrize(
+    ("match", "taken"),
+    [
+        ({"uri": {"exact": "/"}}, False),
+        ({"uri": {"exact": "/a"}}, True),
+        ({"uri": {"exact": "/A"}, "ignoreUriCase": True}, True),
+        ({"uri": {"regex": "/b"}}, True),  # nobody matched it: it may
+        ({"authority": {"exact": "b.x"}}, False),
+        ({"method": {"exact": "POST"}}, False),
+        ({"headers": {"x-user": {"exact": "me"}}}, True),
+        ({"queryParams": {"day": {"exact": "mon"}}}, True),
+        ({"sourceLabels": {"app": "other"}}, True),
+        (None, True),
+    ],
+)
+def test_what_an_access_log_does_not_tell_may_hold(match: Any, taken: bool) -> None:
+    rule = route([match] if match is not None else None).spec.http[0]
+    assert may_take(rule, "a.x", "/a", "GET") is taken
