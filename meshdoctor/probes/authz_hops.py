@@ -21,7 +21,6 @@ from meshdoctor.mesh.authz_request import Expected, call_of
 from meshdoctor.mesh.authz_verdict import Decision, Verdict
 from meshdoctor.mesh.capture import inbound_bypass
 from meshdoctor.mesh.client_tls import ISTIO_MUTUAL
-from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import (
     fqdn,
     host_matches,
@@ -39,13 +38,14 @@ from meshdoctor.mesh.workloads import (
 )
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact
-from meshdoctor.model.istio import Gateway, MeshConfig, VirtualService
+from meshdoctor.model.istio import MeshConfig, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, Request, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import authz_settings as reads
 from meshdoctor.probes.authz_ambient import enrolled, waypoint_of, ztunnel_lines
 from meshdoctor.probes.authz_peer import peer_speaks_mtls
+from meshdoctor.probes.gateway_objects import gateways_of
 from meshdoctor.probes.proxy_logs import pod_log
 from meshdoctor.probes.reading import edge_service, mesh_config, workloads
 from meshdoctor.probes.view import View, attempt
@@ -344,12 +344,7 @@ def _ends_mtls(view: View, base: Situation, found: WorkloadPods) -> bool | None:
 
     The servers of its Gateways for the host that is asked about, else all: mode ISTIO_MUTUAL.
     """
-    servers = [
-        server
-        for one in view.objects("Gateway", Gateway)
-        if gateway_pods(one, found.pods)
-        for server in one.spec.servers
-    ]
+    servers = [server for one in gateways_of(view, found.pod) for server in one.spec.servers]
     host = (base.request.host or base.edge.host).partition(":")[0]
     named = [
         server

@@ -17,6 +17,7 @@ from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway
 from meshdoctor.model.kubernetes import Ingress, Pod, Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import reading
+from meshdoctor.probes.gateway_objects import gateways_of
 from meshdoctor.probes.view import View, attempt, probe
 
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
@@ -111,7 +112,7 @@ def gateway_front(view: View, subject: WorkloadSubject) -> GatewayFront:
             pod=pod.name if pod is not None else "",
             target=found.target,
         )
-    gateways = tuple(g for g in view.objects("Gateway", Gateway) if gateway_pods(g, (pod,)))
+    gateways = gateways_of(view, pod)
     services = services_of(pod.labels, view.objects("Service", Service, pod.namespace))
     filters = view.objects("EnvoyFilter", EnvoyFilter)
     expects = front.expects_proxy_protocol(reading.mesh_config(view), pod, filters)

@@ -10,7 +10,6 @@ from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.callers import at_intervals
-from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_evidence import (
     Seen,
     chosen,
@@ -25,10 +24,11 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import Gateway, K8sGateway, VirtualService
+from meshdoctor.model.istio import K8sGateway, VirtualService
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.gateway_objects import gateways_of
 from meshdoctor.probes.view import View, attempt, probe
 
 
@@ -161,8 +161,7 @@ def _servers(view: View, workload: WorkloadPods) -> list[tuple[str, gt.TlsServer
         return []
     own = [
         (gateway.ref, server)
-        for gateway in view.objects("Gateway", Gateway)
-        if gateway_pods(gateway, (pod,))
+        for gateway in gateways_of(view, pod)
         for server in gt.of_gateway(gateway, pod.namespace)
     ]
     api = view.objects("K8sGateway", K8sGateway, pod.namespace)
