@@ -14,7 +14,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
-from meshdoctor.mesh.client_tls import Merged
+from meshdoctor.mesh.client_tls import Merged, level_at
 from meshdoctor.mesh.log_lines import go_duration
 from meshdoctor.mesh.route_match import may_take
 from meshdoctor.mesh.routes import hosts
@@ -44,18 +44,13 @@ def in_force(
         return None, None
     for one, owner in chosen.subsets:
         if one.name == subset and one.traffic_policy is not None:
-            found = pick(_at(one.traffic_policy, port))
+            found = pick(level_at(one.traffic_policy, port))
             if found is not None:
                 return found, owner
     if chosen.policy is None:
         return None, None
-    found = pick(_at(chosen.policy, port))
+    found = pick(level_at(chosen.policy, port))
     return (found, chosen.policy_from) if found is not None else (None, None)
-
-
-def _at(policy: TrafficPolicy, port: int) -> Level:
-    entries = (one for one in policy.port_level_settings if one.port.number == port)
-    return next(entries, policy)
 
 
 def pool(policy: Level) -> ConnectionPool | None:

@@ -245,14 +245,18 @@ def _joined(group: Merged, rule: DestinationRule) -> Merged:
     )
 
 
+def level_at(policy: TrafficPolicy, port: int) -> TrafficPolicy | PortTrafficPolicy:
+    """What holds on a *service* port: a port entry replaces all that stands above it."""
+    entries = (one for one in policy.port_level_settings if one.port.number == port)
+    return next(entries, policy)
+
+
 def tls_at_port(policy: TrafficPolicy | None, port: int) -> tuple[ClientTls | None, bool]:
-    """The tls of a policy on a *service* port; a port entry replaces all that stands above it."""
+    """The tls of a policy on a *service* port, and whether a port entry says it."""
     if policy is None:
         return None, False
-    for entry in policy.port_level_settings:
-        if entry.port.number == port:
-            return entry.tls, True
-    return policy.tls, False
+    held = level_at(policy, port)
+    return held.tls, held is not policy
 
 
 def _endpoint_mode(policy: TrafficPolicy | None, port: int) -> str:
