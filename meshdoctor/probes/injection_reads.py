@@ -29,8 +29,10 @@ from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.facts import Ref
 from meshdoctor.model.kubernetes import (
     ConfigMap,
+    Meta,
     Namespace,
     Pod,
+    PodSpec,
     WebhookConfiguration,
 )
 from meshdoctor.model.patterns import pattern
@@ -156,15 +158,19 @@ def new_pod(view: View, found: WorkloadPods) -> NewPod:
     return new_pod_in(space_of(view, found.subject.namespace), found)
 
 
+def template_of(found: WorkloadPods) -> tuple[Meta, PodSpec]:
+    """What the next pod of a workload is made from: its controller's template, else its newest
+    pod; empty when there is neither."""
+    controller = found.controller
+    if controller is not None and controller.kind != "CronJob":
+        return controller.spec.template.metadata, controller.spec.template.spec
+    pod = found.pods[-1] if found.pods else Pod()
+    return pod.metadata, pod.spec
+
+
 def new_pod_in(space: Space, found: WorkloadPods) -> NewPod:
     """The same where the namespace was read."""
-    controller, pod = found.controller, found.pods[-1] if found.pods else None
-    if controller is not None and controller.kind != "CronJob":
-        meta, spec = controller.spec.template.metadata, controller.spec.template.spec
-    elif pod is not None:
-        meta, spec = pod.metadata, pod.spec
-    else:
-        meta, spec = Pod().metadata, Pod().spec
+    meta, spec = template_of(found)
     return NewPod(
         namespace=found.subject.namespace,
         namespace_labels=space.labels,

@@ -6,11 +6,10 @@ from msgspec import Struct
 
 from meshdoctor.mesh import room
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.facts import Fact
-from meshdoctor.model.kubernetes import LimitRange, PodSpec, ResourceQuota
+from meshdoctor.model.kubernetes import LimitRange, ResourceQuota
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.injection_reads import Next, next_on_record
+from meshdoctor.probes.injection_reads import Next, next_on_record, template_of
 from meshdoctor.probes.view import View, attempt, known, probe
 
 
@@ -44,7 +43,7 @@ def injection_room(view: View, subject: WorkloadSubject) -> InjectionRoom:
     Nothing is said of a pod that gets no proxy, or where the injector's values were not seen.
     """
     coming, space = next_on_record(view, subject), subject.namespace
-    config, spec = coming.config, _template(coming.found)
+    config, (_, spec) = coming.config, template_of(coming.found)
     if not coming.decision.injected or config is None:
         return InjectionRoom(limit="", quota="")
     values = config.value("global", "proxy", "resources")
@@ -60,13 +59,6 @@ def injection_room(view: View, subject: WorkloadSubject) -> InjectionRoom:
             )
         ),
     )
-
-
-def _template(found: WorkloadPods) -> PodSpec:
-    controller = found.controller
-    if controller is not None and controller.kind != "CronJob":
-        return controller.spec.template.spec
-    return found.pods[-1].spec if found.pods else PodSpec()
 
 
 def _written(coming: Next) -> bool:
