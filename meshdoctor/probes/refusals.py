@@ -11,7 +11,7 @@ from meshdoctor.mesh.log_lines import scan
 from meshdoctor.mesh.rejections import Objects, Offender, offender, too_new
 from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, image_release, owner_of, proxy_type
+from meshdoctor.mesh.workloads import PROXY, image_release, owner_of, proxy_container, proxy_type
 from meshdoctor.mesh.xds import short_type, wrong_types
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -97,10 +97,11 @@ def _of_older(view: View, facts: Refusals) -> Refusals:
     pod = _pod(view, known(facts.first_proxy))
     if pod is None:
         return facts
-    mine = release_of(f":{image_release(pod)}")
+    container = proxy_container(pod)
+    mine = release_of(container.image) if container is not None else None
     theirs = [release_of(c.image) for p in reading.istiod_pods(view) for c in p.spec.containers]
     istiods = [release for release in theirs if release is not None]
-    if mine is None or not istiods or mine[:2] >= min(istiods)[:2]:
+    if mine is None or not istiods or mine >= min(istiods):
         return facts
     owner = owner_of(pod)
     words = f"its proxy is of {_dotted(mine)}, istiod of {_dotted(min(istiods))}"
