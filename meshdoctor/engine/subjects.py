@@ -45,7 +45,7 @@ from meshdoctor.model.subjects import (
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.config_reading import CONFIG_KINDS, read
 from meshdoctor.probes.propagation_reading import sync
-from meshdoctor.probes.reading import workloads
+from meshdoctor.probes.reading import unread_controllers, workloads
 from meshdoctor.probes.view import View
 
 MAX_EDGES = 8
@@ -326,12 +326,16 @@ def _workload(
         for workload in local.values():
             if selected_pods(service, workload.pods):
                 return workload.subject
-    raise ScopeError(_nothing(option, f"{namespace}/{name}", namespace, local))
+    raise ScopeError(_nothing(view, option, f"{namespace}/{name}", namespace, local))
 
 
 def _nothing(
-    option: str, wanted: str, namespace: str, local: dict[tuple[str, str], WorkloadPods]
+    view: View, option: str, wanted: str, namespace: str, local: dict[tuple[str, str], WorkloadPods]
 ) -> str:
+    unread = unread_controllers(view)
+    if unread:
+        reads = ", ".join(f"{one.unavailable.what} ({one.reason.value})" for one in unread)
+        return f"{option} {wanted}: no pod or service of that name, and not seen: {reads}"
     if not local:
         return f"{option} {wanted}: namespace {namespace} has no workloads, or does not exist"
     names = ", ".join(sorted(name for _, name in local)[:8])

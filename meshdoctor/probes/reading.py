@@ -4,7 +4,7 @@ Not a probe: it judges nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from meshdoctor.mesh.callers import Addresses
 from meshdoctor.mesh.callers import addresses as addresses_of
@@ -80,14 +80,25 @@ def workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
 
 def _workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
     controllers: list[Workload] = []
+    for one in _controllers(view):
+        if not isinstance(one, EvidenceError):
+            controllers += one
+    return group(view.objects("Pod", Pod), controllers)
+
+
+def unread_controllers(view: View) -> list[EvidenceError]:
+    """Why workloads without pods may be missing among `workloads`; empty: they are not."""
+    return [one for one in _controllers(view) if isinstance(one, EvidenceError)]
+
+
+def _controllers(view: View) -> Iterator[tuple[Workload, ...] | EvidenceError]:
     for kind in CONTROLLERS:
         if kind in ("CronJob", "ReplicaSet"):
             continue
         try:
-            controllers += view.objects(kind, Workload)
-        except EvidenceError:
-            continue
-    return group(view.objects("Pod", Pod), controllers)
+            yield view.objects(kind, Workload)
+        except EvidenceError as error:
+            yield error
 
 
 def workloads_in(view: View, namespace: str) -> tuple[WorkloadPods, ...]:

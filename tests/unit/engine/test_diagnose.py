@@ -231,6 +231,15 @@ def test_a_name_that_is_not_there(book: Playbook, from_: str, to: str, problem: 
         run(book, pair(from_, to))
 
 
+@pytest.mark.parametrize("from_", ["shop/nope", "nowhere/cart"])
+def test_a_name_that_may_be_a_controllers_is_not_said_to_be_missing(
+    book: Playbook, from_: str
+) -> None:
+    refused = ForbiddenError("kubectl get deployments", "forbidden", "kubectl auth can-i list")
+    with pytest.raises(ScopeError, match=r"not seen: kubectl get deployments \(forbidden\)"):
+        run(book, pair(from_), failing={"Deployment": refused})
+
+
 def test_an_external_host_is_an_edge_without_server(book: Playbook) -> None:
     report = run(book, pair("shop/cart", "api.example.com:443"))
     assert report.coverage.subjects["edge"] == 1
