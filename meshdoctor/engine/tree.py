@@ -4,6 +4,7 @@ Pure: facts in, judgements out. Every branch is walked; a tree orders questions,
 second cause.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -172,11 +173,15 @@ def _path(rule: Rule, bound: Mapping[str, Scalar]) -> tuple[Question, ...]:
 
 
 def fill(template: str, facts: FactSet) -> str:
-    """A template with its facts' values; an unavailable fact reads `(not seen)`."""
+    """A template with its facts' values; an unavailable fact reads `(not seen)`, and one that only
+    adds to the word before it is left out."""
 
-    def value(match: "object") -> str:
-        name = match.group(1)  # type: ignore[attr-defined]
-        return plain(facts.bound[name]) if name in facts.bound else NOT_SEEN
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name in facts.bound:
+            return plain(facts.bound[name])
+        before = template[: match.start()][-1:]
+        return "" if before == "}" or before.isalnum() else NOT_SEEN
 
     return PLACEHOLDER.sub(value, template)
 

@@ -99,3 +99,18 @@ def test_an_object_of_the_whole_cluster_reads_as_kubectl_takes_it() -> None:
     assert fill_command("kubectl get {hook.ref}", facts)[0].endswith("Configuration/guard")
     facts = FactSet(bound={"hook.ref": Ref("Service/shop/guard")})
     assert fill("{hook.ref}.", facts) == "Service/shop/guard."
+
+
+@pytest.mark.parametrize(
+    ("template", "reads"),
+    [
+        ("It says: {log.text}{log.more}.", "It says: timeout."),
+        ("It says: {log.more}.", "It says: (not seen)."),
+        ("on inbound|{log.more}||", "on inbound|(not seen)||"),
+        ("because{log.more}, {log.text}", "because, timeout"),
+    ],
+)
+def test_what_only_adds_to_a_word_is_left_out_when_it_is_not_seen(
+    template: str, reads: str
+) -> None:
+    assert fill(template, FactSet(bound={"log.text": "timeout"})) == reads
