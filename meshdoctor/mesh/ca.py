@@ -16,6 +16,7 @@ from meshdoctor.model.kubernetes import ConfigMap, Container, Pod, Projected, Se
 
 ROOT_MAP = "istio-ca-root-cert"
 PLUGGED, OWN = "cacerts", "istio-ca-secret"
+MOUNTED = "istio-csr-dns-cert"
 SELF_SIGNED, PLUGGED_IN = "istiod self-signed", "istiod with cacerts"
 ISTIO_CSR, KUBERNETES, SPIRE, OTHER = "istio-csr", "kubernetes", "spire", "another CA"
 
@@ -43,6 +44,13 @@ def signing_chain(secret: Secret | None) -> Bundle:
         return Bundle(certificates=())
     keys = ("ca-cert.pem", "tls.crt", "cert-chain.pem")
     return parse("".join(secret.data.get(key, "") for key in keys))
+
+
+def mounted_in(istiod: Pod) -> str:
+    """The Secret whose certificate istiod shows instead of one that it signs itself, when it
+    exists: that of the chart's optional volume; "": istiod has no such volume."""
+    secrets = (v.secret for v in istiod.spec.volumes if v.name == MOUNTED)
+    return next((s.secret_name for s in secrets if s is not None), "")
 
 
 def missing_keys(secret: Secret) -> tuple[str, ...]:

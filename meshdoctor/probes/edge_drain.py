@@ -8,15 +8,18 @@ from msgspec import Struct
 
 from meshdoctor.mesh.aws_load_balancer import balancer
 from meshdoctor.mesh.balancer_drain import LAG_SECONDS, broken, replaced, soon_after, stays
+from meshdoctor.mesh.template_patch import proxy_config_patch, template_of
 from meshdoctor.mesh.workloads import owner_of, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event, Pod
-from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
 from meshdoctor.probes import container_logs, reading
 from meshdoctor.probes.eks_reads import balancer_names
 from meshdoctor.probes.view import View, attempt, known, probe
 
 PODS_READ = 8
+DRAIN_SECONDS, GRACE_SECONDS = 240, 300
+"""More than such a load balancer needs to leave a pod alone."""
 
 
 class EdgeDrain(Struct, frozen=True, kw_only=True):
@@ -34,6 +37,10 @@ class EdgeDrain(Struct, frozen=True, kw_only=True):
     broken: Annotated[Fact[int], "in the client's logs: connections that broke", OBSERVED]
     after: Annotated[Fact[int], "those soon after a pod of the gateway came or went", OBSERVED]
     last: Annotated[Fact[str], "when the last one broke"]
+    patch: Annotated[
+        Fact[str],
+        "the merge patch with which it serves long enough; empty: its annotation is unfit",
+    ]
 
 
 _NONE = EdgeDrain(
@@ -48,6 +55,7 @@ _NONE = EdgeDrain(
     broken=0,
     after=0,
     last="",
+    patch="",
 )
 
 
@@ -98,6 +106,16 @@ def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
         broken=attempt(lambda: len(known(moments))),
         after=attempt(after),
         last=attempt(lambda: next((f"{at:%H:%M:%S}" for at in reversed(known(moments))), "")),
+        patch=attempt(lambda: _patch(view, owner, gateways[0])),
+    )
+
+
+def _patch(view: View, owner: WorkloadSubject, pod: Pod) -> str:
+    template = template_of(reading.workload(view, owner).controller, pod)
+    return proxy_config_patch(
+        template,
+        f"terminationDrainDuration: {DRAIN_SECONDS}s",
+        terminationGracePeriodSeconds=GRACE_SECONDS,
     )
 
 

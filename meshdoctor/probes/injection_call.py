@@ -38,6 +38,7 @@ from meshdoctor.probes.injection_reads import all_injectors, decision
 from meshdoctor.probes.startup_reads import pods_in, refusal
 from meshdoctor.probes.view import View, attempt, known, probe
 
+REVISION = "istio.io/rev"
 OPEN_PORTS = ("", str(INJECT_PORT), "https-webhook")
 
 
@@ -63,6 +64,11 @@ class InjectionCall(Struct, frozen=True, kw_only=True):
     policy_name: Annotated[Fact[str], "that NetworkPolicy's name"]
     obstacle: Annotated[Fact[str], "what of the cluster's own objects stands in the way, in words"]
     ca: Annotated[Fact[str], "caBundle against istiod's root (mesh/webhook_call.py CaBundle)"]
+    revision: Annotated[Fact[str], "istiod's revision, as its pods say; empty: none is seen"]
+    unlabelled: Annotated[
+        Fact[str],
+        "that the configuration lacks its label, as the end of a clause; empty: it has it",
+    ]
     refused: Annotated[
         Fact[str], "how the last call failed (Refusal); empty: not known to", OBSERVED
     ]
@@ -154,6 +160,8 @@ def _facts(view: View, road: "_Road", namespace: str) -> InjectionCall:
         policy_name=policy if isinstance(policy, Unavailable) else policy.rpartition("/")[2],
         obstacle=_obstacle(policy, road.port),
         ca=road.ca,
+        revision=road.revision,
+        unlabelled=_unlabelled(one, road.revision),
         refused="",
         text="",
         said="",
@@ -182,6 +190,7 @@ class _Road(Struct, frozen=True, kw_only=True):
     oom: Fact[bool]
     port: Fact[str]
     ca: Fact[str]
+    revision: str
 
 
 def _road(view: View, called: tuple[Injector, ...]) -> _Road:
@@ -220,7 +229,22 @@ def _walk(view: View, called: tuple[Injector, ...]) -> _Road:
         oom=attempt(lambda: any(out_of_memory(p, "discovery", view.now) for p in known(behind))),
         port=port,
         ca=attempt(lambda: _ca(view, one).value),
+        revision=_revision(first) if first is not None else "",
     )
+
+
+def _revision(istiod: Pod) -> str:
+    """The revision that istiod runs as: the variable that its chart gives it, else its label."""
+    container = istiod.container("discovery")
+    given = [e.value for e in container.env if e.name == "REVISION"] if container else []
+    return next(filter(None, given), "") or istiod.labels.get(REVISION, "default")
+
+
+def _unlabelled(one: Injector | None, revision: str) -> str:
+    """istiod writes caBundle only where this label says its revision (webhooks/webhookpatch.go)."""
+    if one is None or not revision or one.config.metadata.labels.get(REVISION) == revision:
+        return ""
+    return f", and it lacks the label {REVISION}={clean(revision, 63)} by which istiod knows it"
 
 
 def _worst(view: View, called: tuple[Injector, ...]) -> Injector | None:

@@ -17,6 +17,8 @@ from meshdoctor.mesh.proxy_setup import (
     runs_as_proxy,
     skewed,
 )
+from meshdoctor.mesh.template_patch import image_pin, proxy_config_patch, template_of
+from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_native_sidecar
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact, Ref
@@ -26,6 +28,8 @@ from meshdoctor.probes.reading import istiod_pods, workload
 from meshdoctor.probes.view import View, attempt, probe
 
 NO_POD = Pod()
+HOLD = "holdApplicationUntilProxyStarts: true"
+EXIT = f'proxyMetadata: {{{EXIT_ON_ZERO}: "true"}}'
 
 
 class ProxySetup(Struct, frozen=True, kw_only=True):
@@ -49,6 +53,18 @@ class ProxySetup(Struct, frozen=True, kw_only=True):
     istiod_release: Annotated[Fact[str], "release of its istiod's image; empty: no release tag"]
     skewed: Annotated[Fact[bool], "more than two minors behind its istiod, or ahead of it"]
     revision: Annotated[Fact[str], "revision that injected the pod"]
+    pinned: Annotated[
+        Fact[str],
+        "the sidecar's image, where the pod template itself asks for it; empty: it does not",
+    ]
+    unpin_patch: Annotated[Fact[str], "the patch that leaves it to the injector; empty: none is"]
+    hold_patch: Annotated[
+        Fact[str], "the merge patch that lets the application wait; empty: the annotation is unfit"
+    ]
+    exit_patch: Annotated[
+        Fact[str],
+        "the merge patch that lets the proxy wait for the last connection; empty: the same",
+    ]
 
 
 @probe(
@@ -58,7 +74,8 @@ class ProxySetup(Struct, frozen=True, kw_only=True):
 )
 def proxy_setup(view: View, subject: WorkloadSubject) -> ProxySetup:
     """Is this workload's own setup one that a sidecar can live with?"""
-    pods = workload(view, subject).sidecars
+    found = workload(view, subject)
+    pods = found.sidecars
     pod = pods[-1] if pods else NO_POD
     proxy = pod.container(PROXY)
     written, given, exits = _configs(pod, proxy)
@@ -68,6 +85,9 @@ def proxy_setup(view: View, subject: WorkloadSubject) -> ProxySetup:
     unseen = theirs if isinstance(theirs, Unavailable) else None
     newest = None if isinstance(theirs, Unavailable) else theirs
     port_by, port = reserved_port(pod.spec.containers) if pods else ("", 0)
+    template = template_of(found.controller, pod)
+    pinned, unpin = image_pin(template) if own is not None else ("", "")
+    same = release(pinned) == own
     limit = proxy.resources.limits.get("cpu") if proxy is not None else None
     return ProxySetup(
         workload=Ref(subject.ref),
@@ -88,6 +108,10 @@ def proxy_setup(view: View, subject: WorkloadSubject) -> ProxySetup:
         istiod_release=unseen or _text(newest),
         skewed=unseen or _skew(own, newest, bool(pods)),
         revision=revision if pods else "",
+        pinned=clean(pinned) if same else "",
+        unpin_patch=unpin if same else "",
+        hold_patch=proxy_config_patch(template, HOLD),
+        exit_patch=proxy_config_patch(template, EXIT),
     )
 
 

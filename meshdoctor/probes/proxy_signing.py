@@ -5,16 +5,18 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.ca import ROOT_MAP, root_bundle, signing
+from meshdoctor.mesh.ca import ROOT_MAP, mounted_in, root_bundle, signing, signing_chain
+from meshdoctor.mesh.certificates import trusted
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready, owner_of, proxy_type
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.kubernetes import ConfigMap, Pod
+from meshdoctor.model.kubernetes import ConfigMap, Pod, Secret
 from meshdoctor.model.subjects import ProxySubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes.propagation_reading import sync_table
 from meshdoctor.probes.reading import istiod_pods
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class ProxySigning(Struct, frozen=True, kw_only=True):
@@ -45,10 +47,18 @@ class ProxySigning(Struct, frozen=True, kw_only=True):
     control: Annotated[Fact[Ref], "the workload of istiod's first pod; empty: none is seen"]
     control_name: Annotated[Fact[str], "its name"]
     control_namespace: Annotated[Fact[str], "its namespace"]
+    mounted: Annotated[
+        Fact[Ref],
+        "the Secret whose certificate istiod shows, where none of the roots that the pod's "
+        "namespace is handed vouches for it; empty: there is none",
+    ]
+    mounted_name: Annotated[Fact[str], "its name"]
     node: Annotated[Fact[Ref], "the node it runs on"]
 
 
-@probe("proxy-signing", subject=SubjectKind.PROXY, reads=("ConfigMap", "Pod", "proxy-status"))
+@probe(
+    "proxy-signing", subject=SubjectKind.PROXY, reads=("ConfigMap", "Pod", "Secret", "proxy-status")
+)
 def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
     """Is there a reason to doubt that this proxy can get certificates?"""
     pod = _pod(view, proxy)
@@ -59,8 +69,10 @@ def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
     owner, told = owner_of(pod), signing(pod)
     istiods = istiod_pods(view)
     control = owner_of(istiods[0]) if istiods else None
+    doubtful = kept and (not ready or listed is False or (early and listed is None))
+    mounted = attempt(lambda: _foreign(view, pod.namespace)) if doubtful else ""
     return ProxySigning(
-        doubtful=kept and (not ready or listed is False or (early and listed is None)),
+        doubtful=doubtful,
         ready=ready,
         disconnected=listed is False,
         before_root=early,
@@ -77,6 +89,8 @@ def proxy_signing(view: View, proxy: ProxySubject) -> ProxySigning:
         control=Ref(control.ref if control else ""),
         control_name=control.name if control else "",
         control_namespace=view.istio_namespace,
+        mounted=_as_ref(mounted, view.istio_namespace),
+        mounted_name=mounted,
         node=Ref(f"Node//{pod.spec.node_name}" if pod.spec.node_name else ""),
     )
 
@@ -121,6 +135,27 @@ def _before_root(view: View, pod: Pod) -> bool:
         return False
     started = pod.status.start_time or pod.metadata.creation_timestamp
     return eldest is not None and started is not None and eldest > started
+
+
+def _foreign(view: View, namespace: str) -> str:
+    """The Secret mounted in istiod whose certificate the namespace's roots do not vouch for."""
+
+    def build(v: View) -> str:
+        for name in dict.fromkeys(filter(None, map(mounted_in, istiod_pods(v)))):
+            secret = v.object("Secret", Secret, v.istio_namespace, name)
+            chain = signing_chain(secret).certificates
+            roots = root_bundle(v.object("ConfigMap", ConfigMap, namespace, ROOT_MAP)).certificates
+            if chain and roots and not trusted(chain, roots):
+                return name
+        return ""
+
+    return view.memo(("foreign-to", namespace), build)
+
+
+def _as_ref(name: Fact[str], namespace: str) -> Fact[Ref]:
+    if isinstance(name, Unavailable):
+        return name
+    return Ref(f"Secret/{namespace}/{name}" if name else "")
 
 
 def _eldest_root(view: View, namespace: str) -> datetime | None:

@@ -1,5 +1,6 @@
 """Probes on certificates: both ends, one proxy, the CA, a namespace."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -212,6 +213,31 @@ def test_doubt() -> None:
     assert not signing(pod("cart-1", ca="istiod.istio-system.svc:15012")).external
     with pytest.raises(EvidenceError):
         signing()
+
+
+def mounted(leaf: str, *roots: Ca, volume: str = "istio-csr-dns-cert", **rest: Any) -> Any:
+    istiod = pod("istiod-1", "istio-system", labels={"app": "istiod"}, proxy=False)
+    istiod["spec"]["containers"] = [{"name": "discovery"}]
+    istiod["spec"]["volumes"] = [{"name": volume, "secret": {"secretName": "istiod-tls"}}]
+    secret = {
+        "kind": "Secret",
+        "apiVersion": "v1",
+        "metadata": {"name": "istiod-tls", "namespace": "istio-system"},
+        "data": {"tls.crt": base64.b64encode(leaf.encode()).decode()} if leaf else {},
+    }
+    objects = (pod("cart-1", ready=False), istiod, secret, root_map("shop", *roots))
+    found = proxy_signing.run(view(*objects, **rest), ProxySubject("shop", "cart-1"))
+    return found.mounted
+
+
+def test_a_certificate_mounted_in_istiod() -> None:
+    name = "istiod.istio-system.svc"
+    assert mounted(NEW.leaf(name), OLD) == "Secret/istio-system/istiod-tls"
+    assert mounted(OLD.leaf(name), OLD, NEW) == ""
+    assert mounted(NEW.leaf(name), OLD, volume="another") == ""
+    assert mounted("", OLD) == "" and mounted(NEW.leaf(name)) == ""
+    unread = mounted(NEW.leaf(name), OLD, failing={"Secret": ForbiddenError("Secret")})
+    assert isinstance(unread, Unavailable)
 
 
 def test_a_native_sidecar_that_is_not_up_leaves_its_pod_pending() -> None:

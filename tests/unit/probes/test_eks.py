@@ -110,6 +110,8 @@ def test_connections_that_break_while_gateways_are_replaced(
     found = edge_drain.run(world(gateway + CLIENTS + service(), logs=logs), CALL)
     assert isinstance(found, EdgeDrain)
     assert (found.broken, found.after, found.short) == (2, after, short)
+    patch = str(found.patch)
+    assert "terminationDrainDuration: 240s" in patch and "300" in patch
     assert (found.gateway, found.last) == ("Deployment/ingress/gw", "09:23:00")
     classic = edge_drain.run(world(gateway + CLIENTS + service("{}"), logs=logs), CALL)
     assert (classic.service, classic.broken) == ("", 0)

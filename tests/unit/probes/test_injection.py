@@ -173,6 +173,16 @@ def test_the_call_is_answered() -> None:
     assert facts.ca == "empty"
 
 
+def test_istiod_fills_ca_bundle_by_the_label_of_its_revision() -> None:
+    assert (call(MESH + SHOP).revision, call(MESH + SHOP).unlabelled) == ("default", "")
+    mesh = MESH.replace("  labels: {istio.io/rev: default}\n", "", 1)
+    assert call(mesh + SHOP).unlabelled.startswith(", and it lacks the label istio.io/rev=default")
+    told = MESH.replace(
+        "image: 'docker.io/istio/pilot:1.30.1'", "env: [{name: REVISION, value: blue}]"
+    )
+    assert call(told + SHOP).revision == "blue" and call(told + SHOP).unlabelled
+
+
 def test_a_call_that_was_made_counts_whatever_the_labels_say() -> None:
     text = (
         'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": failed to call webhook: '
@@ -544,6 +554,25 @@ def test_setup_and_redirect_of_a_plain_pod() -> None:
 def test_a_sidecar_that_is_too_old() -> None:
     old = pod(NEW, sidecar=True).replace("1.30.1", "1.24.6")
     assert proxy_setup.run(world(MESH + SHOP + old), CART).skewed is True
+
+
+@pytest.mark.parametrize(
+    ("image", "pinned"), [("proxyv2:1.24.6", "proxyv2:1.24.6"), ("proxyv2:1.25.1", "")]
+)
+def test_a_template_that_asks_for_the_sidecars_image(image: str, pinned: str) -> None:
+    """Pods of another image than that are older than the annotation: a restart renews them."""
+    notes = f"annotations: {{sidecar.istio.io/proxyImage: '{image}'}}"
+    shop = SHOP.replace("metadata: {labels: {app: cart}}", f"metadata: {{{notes}}}")
+    old = pod(NEW, sidecar=True).replace("1.30.1", "1.24.6")
+    found = proxy_setup.run(world(MESH + shop + old), CART)
+    assert (found.pinned, bool(found.unpin_patch)) == (pinned, bool(pinned))
+
+
+def test_patches_start_from_the_template() -> None:
+    notes = "annotations: {proxy.istio.io/config: 'concurrency: 4'}"
+    shop = SHOP.replace("metadata: {labels: {app: cart}}", f"metadata: {{{notes}}}")
+    found = proxy_setup.run(world(MESH + shop + pod(NEW, sidecar=True)), CART)
+    assert "concurrency: 4" in found.hold_patch and "concurrency: 4" in found.exit_patch
 
 
 @pytest.mark.parametrize(
