@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE, by_upstream
+from meshdoctor.mesh.edge_path import bare_host
 from meshdoctor.mesh.edge_target import ips
+from meshdoctor.mesh.outbound import CONNECT
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
 from meshdoctor.mesh.workloads import WorkloadPods, owner_of, proxy_type
 from meshdoctor.model.kubernetes import Pod, Service
@@ -108,7 +110,7 @@ def _past_services(
     that the proxy does not know, or to one outside."""
     address, _, text = line.upstream_host.rpartition(":")
     port = int(text) if text.isdigit() else 0
-    host = line.authority or address
+    host = bare_host(line.authority) or address
     service = view.memo("service-by-ip", _by_cluster_ip).get(address)
     if service is None:
         yield EdgeSubject(client=client, server=by_ip.get(address), host=host, port=port)
@@ -131,7 +133,8 @@ def _to_named(view: View, client: WorkloadSubject, line: Line) -> Iterator[EdgeS
     if found is not None:
         yield from _to_service(view, client, fqdn(found), number)
         return
-    host = line.authority.rpartition(":")[0] or line.authority or line.server_name or called
+    named = "" if line.method == CONNECT else bare_host(line.authority) or line.server_name
+    host = named or called  # a tunnel's name is that of its far end
     if host:
         yield EdgeSubject(client=client, server=None, host=host, port=number)
 

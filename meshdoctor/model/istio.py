@@ -292,9 +292,19 @@ class Destination(Partial, frozen=True):
     port: PortSelector | None = None
 
 
+class HeaderOperations(Partial, frozen=True):
+    set: dict[str, str] = {}
+    add: dict[str, str] = {}
+
+
+class Headers(Partial, frozen=True):
+    request: HeaderOperations | None = None
+
+
 class RouteDestination(Partial, frozen=True):
     destination: Destination = Destination()
     weight: int = 0
+    headers: Headers | None = None
 
 
 class HttpRedirect(Partial, frozen=True):
@@ -361,6 +371,7 @@ class HttpRoute(Partial, frozen=True):
     timeout: str = ""
     retries: HttpRetry | None = None
     rewrite: HttpRewrite | None = None
+    headers: Headers | None = None
     mirror: Destination | None = None
     cors_policy: CorsPolicy | None = None
 

@@ -456,6 +456,7 @@ class ServiceSpec(Partial, frozen=True):
     selector: dict[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
     external_traffic_policy: str = ""
+    health_check_node_port: int = 0
     internal_traffic_policy: str = ""
     load_balancer_class: str = ""
     publish_not_ready_addresses: bool = False

@@ -4,18 +4,21 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.addresses import is_address
+from meshdoctor.mesh.edge_path import bare_host
 from meshdoctor.mesh.entries import bare_protocol
 from meshdoctor.mesh.external_host import Known, Why, host_of, judge
-from meshdoctor.mesh.services import named_by_client
+from meshdoctor.mesh.routes import in_mesh
+from meshdoctor.mesh.services import host_matches, named_by_client
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import MeshConfig, ServiceEntry
-from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.istio import DestinationRule, MeshConfig, ServiceEntry, VirtualService
+from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import reading
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class EdgeExternal(Struct, frozen=True, kw_only=True):
@@ -34,6 +37,11 @@ class EdgeExternal(Struct, frozen=True, kw_only=True):
     ports: Annotated[Fact[str], "its ports"]
     opaque: Annotated[
         Fact[str], "the protocol of the port, where it is TCP of any kind without addresses; empty"
+    ]
+    asked: Annotated[Fact[str], "the Host header that was told, where it is another name; empty"]
+    asked_known: Annotated[Fact[bool], "an entry, a route or a Service has that name"]
+    shaped_by: Annotated[
+        Fact[Ref], "a VirtualService or DestinationRule that is for the host; empty: none"
     ]
     sidecar: Annotated[Fact[Ref], "the Sidecar in force for the client; empty: none"]
     known_host: Annotated[Fact[str], "the entry's host that means the host called"]
@@ -59,6 +67,9 @@ _NONE = EdgeExternal(
     entry_namespace="",
     ports="",
     opaque="",
+    asked="",
+    asked_known=False,
+    shaped_by=Ref(""),
     sidecar=Ref(""),
     known_host="",
     mend_kind="",
@@ -80,11 +91,14 @@ _NONE = EdgeExternal(
         "ConfigMap",
         "DaemonSet",
         "Deployment",
+        "DestinationRule",
         "Job",
         "Pod",
+        "Service",
         "ServiceEntry",
         "Sidecar",
         "StatefulSet",
+        "VirtualService",
     ),
 )
 def edge_external(view: View, edge: EdgeSubject) -> EdgeExternal:
@@ -118,6 +132,8 @@ def _facts(
     known = host_of(entry, edge.host) if entry is not None else edge.host
     hides, mend = _mend(found, known, pod.namespace, in_force.source)
     kind, space, name = (hides or "//").split("/")
+    asked = bare_host(edge.request.host).lower()
+    asked = "" if asked == edge.host.lower() or is_address(asked) else asked
     return EdgeExternal(
         judged=True,
         host=clean(edge.host),
@@ -129,6 +145,9 @@ def _facts(
         entry_namespace=entry.namespace if entry is not None else "",
         ports=clean(", ".join(str(p.number) for p in entry.spec.ports), 80) if entry else "",
         opaque=bare_protocol(entry, edge.port) if entry is not None else "",
+        asked=clean(asked, 253),
+        asked_known=bool(asked) and attempt(lambda: _asked_known(view, edge, asked)),
+        shaped_by=attempt(lambda: _shaped_by(view, edge.host)) if entry is not None else Ref(""),
         sidecar=Ref(in_force.source if found.why is Why.SIDECAR else ""),
         known_host=clean(known),
         mend_kind=kind.lower(),
@@ -141,6 +160,34 @@ def _facts(
         client_namespace=pod.namespace,
         client_pod=pod.name,
     )
+
+
+def _asked_known(view: View, edge: EdgeSubject, asked: str) -> bool:
+    """Whether a sidecar has a route for the name: of an entry, of a rule, or of a Service."""
+    assert edge.client is not None
+    entries = view.objects("ServiceEntry", ServiceEntry)
+    routes = view.objects("VirtualService", VirtualService)
+    hosts = [h for one in entries for h in one.spec.hosts]
+    hosts += [h for one in routes for h in one.spec.hosts]
+    if any(host_matches(h, asked) for h in hosts):
+        return True
+    own = named_by_client(asked, edge.client.namespace)
+    return own is not None and view.object("Service", Service, *own) is not None
+
+
+def _shaped_by(view: View, host: str) -> Ref:
+    """What the mesh has for calls to the host, beside its entry."""
+    routes = [
+        one
+        for one in view.objects("VirtualService", VirtualService)
+        if in_mesh(one) and any(host_matches(h, host) for h in one.spec.hosts)
+    ]
+    rules = [
+        one
+        for one in view.objects("DestinationRule", DestinationRule)
+        if host_matches(one.spec.host, host)
+    ]
+    return Ref(next((one.ref for one in (*routes, *rules)), ""))
 
 
 def _mend(found: Known, known: str, namespace: str, sidecar: str) -> tuple[str, str]:

@@ -32,6 +32,7 @@ from meshdoctor.probes.config_others import (
     config_service_entry,
     config_sidecar,
 )
+from meshdoctor.probes.config_outside import config_outside
 from meshdoctor.probes.config_policy import policy_effect_probe, policy_seen
 from meshdoctor.probes.config_virtual_service import config_virtual_service
 from meshdoctor.probes.container_end import container_end
@@ -51,6 +52,7 @@ from meshdoctor.probes.edge_http import edge_http
 from meshdoctor.probes.edge_limits import edge_limits
 from meshdoctor.probes.edge_locality import edge_locality
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
+from meshdoctor.probes.edge_outbound import edge_outbound
 from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
 from meshdoctor.probes.edge_taken import edge_taken
@@ -136,6 +138,7 @@ PROBES: tuple[Probe, ...] = (
     config_gateway_api,
     config_ingested,
     config_meta,
+    config_outside,
     config_service_entry,
     config_sidecar,
     config_virtual_service,
@@ -154,6 +157,7 @@ PROBES: tuple[Probe, ...] = (
     edge_limits,
     edge_locality,
     edge_network,
+    edge_outbound,
     edge_scope,
     edge_seen,
     edge_taken,

@@ -15,11 +15,15 @@ from meshdoctor.mesh.aws_load_balancer import (
     failure_since,
     idle_seconds,
 )
-from meshdoctor.mesh.exposure import ALB, backends, class_of
+from meshdoctor.mesh.exposure import ALB, ISTIO, backends, class_of
+from meshdoctor.mesh.gateway_binding import gateway_pods
+from meshdoctor.mesh.gateway_front import as_gateway
+from meshdoctor.mesh.health_check import silent
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import Gateway, K8sGateway
 from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
@@ -28,6 +32,7 @@ from meshdoctor.probes.proxy_logs import pod_log
 from meshdoctor.probes.view import View, attempt, probe
 
 CHECKER = "ELB-HealthChecker"
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
 class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
@@ -53,6 +58,9 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     plain_check: Annotated[
         Fact[bool], "PROXY headers go with HTTP health checks of the gateway's status port"
     ]
+    silent: Annotated[
+        Fact[str], "the port that its health check asks and nothing answers, in words; empty: none"
+    ]
     checks_failed: Annotated[Fact[int], "health checks answered with an error", OBSERVED]
     check: Annotated[Fact[str], "the last of them: method, path, code", OBSERVED]
     idle_seconds: Annotated[
@@ -70,7 +78,7 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
 @probe(
     "service-load-balancer",
     subject=SubjectKind.SERVICE,
-    reads=("Event", "Ingress", "Pod", "Service", "log"),
+    reads=("Event", "Gateway", "Ingress", "K8sGateway", "Pod", "Service", "log"),
 )
 def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBalancer:
     """Does the Service get the load balancer that it asks AWS for?"""
@@ -99,6 +107,7 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         stuck=attempt(lambda: _stuck(view, service) if found is not None and asks is None else ""),
         defaulted=found is not None and found.by_lbc and found.legacy and not found.scheme,
         plain_check=found is not None and _plain_check(view, service, found),
+        silent=attempt(lambda: _silent(view, service, found) if found is not None else ""),
         checks_failed=len(failed) if isinstance(failed, tuple) else failed,
         check=clean(f"{last.method} {last.path} {last.code}", 120) if last is not None else "",
         idle_seconds=idle,
@@ -144,6 +153,22 @@ def _plain_check(view: View, service: Service, found: Balancer) -> bool:
         return any(proxy_type(p) == "router" for p in reading.pods_of_service(view, service))
     except EvidenceError:
         return True
+
+
+def _silent(view: View, service: Service, found: Balancer) -> str:
+    if any(class_of(i) == ISTIO for i in view.objects("Ingress", Ingress)):
+        return ""
+    pods = reading.pods_of_service(view, service)
+    own = {p.labels.get(GATEWAY_NAME) for p in pods}
+    made = view.objects("K8sGateway", K8sGateway, service.namespace)
+    gateways = [g for g in view.objects("Gateway", Gateway) if gateway_pods(g, pods)]
+    gateways += [as_gateway(g) for g in made if g.name in own]
+    asked = silent(service, found, pods, gateways)
+    if asked is None:
+        return ""
+    if asked.of_node:
+        return f"port {asked.port} of the nodes, which is none of its node ports"
+    return f"its first port, {asked.port}, for which no Gateway has a server ({asked.serves} has)"
 
 
 def _failed_checks(view: View, service: Service) -> tuple[Line, ...]:

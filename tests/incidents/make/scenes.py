@@ -11,6 +11,7 @@ from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_eks import POSTED_EKS
 from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
 from tests.incidents.make.scenes_posted_names import POSTED_NAMES
+from tests.incidents.make.scenes_posted_outside import POSTED_OUTSIDE
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
@@ -254,6 +255,7 @@ SCENES = (
     *POSTED_CONTROL,
     *POSTED_GATEWAYS,
     *POSTED_EKS,
+    *POSTED_OUTSIDE,
     *POSTED_PODS,
     *POSTED_REQUESTS,
     *POSTED_ROUTES,

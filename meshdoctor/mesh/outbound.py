@@ -1,0 +1,91 @@
+"""Do calls out of the mesh meet what the policy and the ServiceEntries in force say?
+
+What no ServiceEntry names is outboundTrafficPolicy's, the Sidecar's in force before the mesh's
+(pilot/pkg/networking/core/httproute.go buildCatchAllVirtualHost). A TCP entry of address ranges has
+no listener of its own: it is a filter chain of 0.0.0.0:PORT, which HTTP services of that port have
+too (listener.go buildSidecarOutboundListener; 1.5 to 1.32-dev). Releases before 1.13.7, 1.14.3 and
+1.15 hand one cached route table to proxies of either policy (istio/istio#39794).
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from meshdoctor.mesh.access_log import Line, address
+from meshdoctor.mesh.edge_evidence import PASSTHROUGH, black_holed
+from meshdoctor.mesh.protocols import select, select_raw
+from meshdoctor.model.istio import ServiceEntry
+from meshdoctor.model.kubernetes import Service
+
+CONNECT = "CONNECT"
+_OWN_PORTS = frozenset({15001, 15006})
+
+
+def contrary(line: Line, refused: bool) -> bool:
+    """Whether a proxy did with an unknown host the opposite of what the policy in force says. What
+    calls the proxy's own ports is never let through."""
+    if refused:
+        return line.upstream_cluster == PASSTHROUGH
+    return black_holed(line) and line.local_port not in _OWN_PORTS
+
+
+def met_http(line: Line) -> bool:
+    """Whether a call to an address outside met HTTP's routes, and none took it."""
+    lost = black_holed(line) or ("NR" in line.flags and not line.upstream_cluster)
+    return bool(line.method) and lost
+
+
+def connects(line: Line, port: int) -> bool:
+    """Whether a request for a tunnel (HTTP CONNECT, to an HTTP proxy at `port`) found no route:
+    only TCP hands it on, for routes of sidecars take no CONNECT (istio/istio#35526)."""
+    return line.method == CONNECT and "NR" in line.flags and line.local_port == port
+
+
+def ranged(seen: Iterable[ServiceEntry], called: str, port: int) -> ServiceEntry | None:
+    """The first ServiceEntry that has the address called in a range, and the port as TCP."""
+    for entry in sorted(seen, key=lambda e: e.ref):
+        if any(_in_range(one, called) for one in entry.spec.addresses) and any(
+            p.number == port and not select_raw(port, p.protocol).http for p in entry.spec.ports
+        ):
+            return entry
+    return None
+
+
+def _in_range(block: str, called: str) -> bool:
+    try:
+        network = ipaddress.ip_network(block, strict=False)
+        return network.num_addresses > 1 and ipaddress.ip_address(called) in network
+    except ValueError:
+        return False
+
+
+class Holder(Struct, frozen=True, kw_only=True):
+    """What has HTTP on a port; `entry`: a ServiceEntry, else a Service."""
+
+    ref: str
+    entry: bool
+
+
+def http_on(
+    port: int, called: Iterable[str], entries: Iterable[ServiceEntry], services: Iterable[Service]
+) -> Holder | None:
+    """Who makes HTTP of a port for all addresses: an entry of one of the hosts `called` first, then
+    any other entry, then a Service."""
+    names = {name.lower() for name in called}
+    found = [e for e in entries if _declares_http(e, port)]
+    found.sort(key=lambda e: (not names & {h.lower() for h in e.spec.hosts}, e.ref))
+    if found:
+        return Holder(ref=found[0].ref, entry=True)
+    every = [s for s in services if any(p.port == port and select(p).http for p in s.spec.ports)]
+    first = min(every, key=lambda s: s.ref, default=None)
+    return Holder(ref=first.ref, entry=False) if first is not None else None
+
+
+def _declares_http(entry: ServiceEntry, port: int) -> bool:
+    return any(p.number == port and select_raw(port, p.protocol).http for p in entry.spec.ports)
+
+
+def dialled(line: Line) -> str:
+    """The address that the application dialled."""
+    return address(line.downstream_local)[0]

@@ -1,0 +1,185 @@
+"""Do the calls to a host outside meet what the policy and the ServiceEntries in force say?"""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from meshdoctor.mesh import edge_evidence as ev
+from meshdoctor.mesh import outbound
+from meshdoctor.mesh.access_log import AccessLog, Line
+from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.changes import last_change
+from meshdoctor.mesh.edge_target import target
+from meshdoctor.mesh.external_host import visible
+from meshdoctor.mesh.services import fqdn
+from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope, sees
+from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import MeshConfig, ServiceEntry
+from meshdoctor.model.kubernetes import Namespace, Object, Service
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.proxy_logs import ProxyLogs
+from meshdoctor.probes.view import View, probe
+
+MOST_NAMESPACES = 60
+
+
+class EdgeOutbound(Struct, frozen=True, kw_only=True):
+    """Of a client with a sidecar and a host that is no Service; else all empty."""
+
+    policy: Annotated[Fact[str], "the outboundTrafficPolicy in force for the client"]
+    policy_by: Annotated[Fact[Ref], "the Sidecar or ConfigMap that sets it; empty: the default"]
+    policy_from: Annotated[Fact[str], "the same in words"]
+    contrary: Annotated[
+        Fact[int], "calls since that was set whose end is the opposite of what it says", OBSERVED
+    ]
+    met_http: Annotated[Fact[int], "calls that met HTTP's routes, and none took them", OBSERVED]
+    dialled: Annotated[Fact[str], "the address that most of those dialled", OBSERVED]
+    ranged: Annotated[Fact[Ref], "the ServiceEntry that has it in a range, as TCP; empty: none"]
+    ranged_name: Annotated[Fact[str], "its name"]
+    ranged_namespace: Annotated[Fact[str], "its namespace"]
+    tunnels: Annotated[Fact[int], "HTTP CONNECT requests to the port that no route took", OBSERVED]
+    http_by: Annotated[
+        Fact[Ref], "what makes HTTP of that port: a ServiceEntry, or a Service; empty: not seen"
+    ]
+    http_from: Annotated[Fact[str], "the same in words"]
+    host: Annotated[Fact[str], "the host called"]
+    port: Annotated[Fact[int], "the port called"]
+    pod: Annotated[Fact[str], "a pod of the client"]
+    namespace: Annotated[Fact[str], "its namespace"]
+
+
+_NONE = EdgeOutbound(
+    policy="",
+    policy_by=Ref(""),
+    policy_from="",
+    contrary=0,
+    met_http=0,
+    dialled="",
+    ranged=Ref(""),
+    ranged_name="",
+    ranged_namespace="",
+    tunnels=0,
+    http_by=Ref(""),
+    http_from="",
+    host="",
+    port=0,
+    pod="",
+    namespace="",
+)
+
+
+@probe(
+    "edge-outbound",
+    subject=SubjectKind.EDGE,
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Namespace",
+        "Pod",
+        "Service",
+        "ServiceEntry",
+        "Sidecar",
+        "StatefulSet",
+        "Telemetry",
+        "log",
+    ),
+    costly=True,
+)
+def edge_outbound(view: View, edge: EdgeSubject) -> EdgeOutbound:
+    """Do the calls to a host outside meet what the policy and the entries in force say?"""
+    if edge.client is None or edge.service is not None or edge.server is not None or not edge.host:
+        return _NONE
+    workload = reading.workload(view, edge.client)
+    pod = workload.pod
+    if pod is None or proxy_type(pod) != "sidecar":
+        return _NONE
+    mesh = reading.mesh_config(view)
+    in_force = reading.sidecar_scope(view, pod)
+    logs = proxy_logs.read(view, workload, CLIENT)
+    facts = replace(
+        _NONE, host=clean(edge.host, 253), port=edge.port, pod=pod.name, namespace=pod.namespace
+    )
+    facts = _policy(view, edge, in_force, mesh, logs, facts)
+    return _lost(view, edge, in_force, mesh, logs, facts)
+
+
+def _policy(
+    view: View,
+    edge: EdgeSubject,
+    in_force: Scope,
+    mesh: MeshConfig,
+    logs: ProxyLogs,
+    facts: EdgeOutbound,
+) -> EdgeOutbound:
+    policy = in_force.outbound_policy(mesh)
+    own = in_force.sidecar
+    setter: Object | None = own if own is not None and own.spec.outbound_traffic_policy else None
+    setter = setter or reading.mesh_config_map(view)
+    since = last_change(setter) if setter is not None else None
+
+    def opposite(line: Line) -> bool:
+        later = since is None or line.start is None or line.start > since
+        return later and outbound.contrary(line, policy == REGISTRY_ONLY)
+
+    return replace(
+        facts,
+        policy=policy,
+        policy_by=Ref(setter.ref if setter is not None else ""),
+        policy_from=setter.ref if setter is not None else "the default",
+        contrary=logs.seen(ev.count(logs.lines(lambda log: _calls(log, edge)), opposite)),
+    )
+
+
+def _lost(
+    view: View,
+    edge: EdgeSubject,
+    in_force: Scope,
+    mesh: MeshConfig,
+    logs: ProxyLogs,
+    facts: EdgeOutbound,
+) -> EdgeOutbound:
+    lost = logs.lines(lambda log: tuple(x for x in log.lines if _is_lost(x, log, edge)))
+    tunnels = [line for line in lost if outbound.connects(line, edge.port)]
+    seen = visible(view.objects("ServiceEntry", ServiceEntry), in_force, mesh)
+    dialled = ev.most_common(map(outbound.dialled, lost))
+    entry = outbound.ranged(seen, dialled, edge.port) if dialled else None
+    holder = None
+    if tunnels:
+        services = _services(view, in_force, mesh)
+        holder = outbound.http_on(edge.port, (edge.host,), seen, services)
+    return replace(
+        facts,
+        met_http=logs.seen(len(lost)),
+        dialled=logs.seen(clean(dialled)),
+        ranged=logs.seen(Ref(entry.ref if entry is not None else "")),
+        ranged_name=entry.name if entry is not None else "",
+        ranged_namespace=entry.namespace if entry is not None else "",
+        tunnels=logs.seen(len(tunnels)),
+        http_by=Ref(holder.ref if holder is not None else ""),
+        http_from=holder.ref if holder is not None else "a service that was not seen",
+    )
+
+
+def _is_lost(line: Line, log: AccessLog, edge: EdgeSubject) -> bool:
+    """A tunnel's line tells of its far end, and only by its port of the proxy that was called."""
+    if outbound.connects(line, edge.port):
+        return True
+    return outbound.met_http(line) and line in _calls(log, edge)
+
+
+def _calls(log: AccessLog, edge: EdgeSubject) -> tuple[Line, ...]:
+    return ev.of_client(log, target(edge, None, ()))
+
+
+def _services(view: View, in_force: Scope, mesh: MeshConfig) -> Iterable[Service]:
+    """Those that the client's proxy knows, of any namespace: each has a say in its listeners."""
+    spaces = [n.name for n in view.objects("Namespace", Namespace)][:MOST_NAMESPACES]
+    every = (s for space in spaces for s in view.objects("Service", Service, space))
+    return (s for s in every if sees(s, fqdn(s), in_force, mesh).visible)

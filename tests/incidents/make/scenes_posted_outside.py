@@ -1,0 +1,134 @@
+"""Which incidents of calls that leave or enter the mesh are rebuilt from public reports?"""
+
+from tests.incidents.make.posted import Posted, access
+from tests.incidents.make.scenes_posted import BETA
+from tests.incidents.make.world import Pod, at
+
+
+def _front(world: Posted) -> Pod:
+    world.namespace("web")
+    client = world.workload("web", "front", [3000])
+    world.service("web", "front", [("http", 3000, 3000)])
+    return client
+
+
+def outside_asked_by_another_name() -> Posted:
+    """istio/istio#8026."""
+    world = Posted(
+        name="outside-asked-by-another-name",
+        version="1.16.2",
+        apis=BETA,
+        summary="Half of the calls go to a host outside that does not know their Host header: 404.",
+        at_fault=["VirtualService/shop/items"],
+        fix="headers.request.set.Host beside that destination.",
+        from_="web/front",
+        to="shop/items:80",
+        request={"method": "GET", "path": "/items", "host": "items.shop"},
+    )
+    client = _front(world)
+    world.namespace("shop")
+    server = world.workload("shop", "items", [8080])
+    world.service("shop", "items", [("http", 80, 8080)])
+    host = "items.example.com"
+    port = {"number": 80, "name": "http", "protocol": "HTTP"}
+    entry = {"hosts": [host], "location": "MESH_EXTERNAL", "ports": [port], "resolution": "DNS"}
+    world.config("ServiceEntry", "shop", "old-items", entry)
+    half = [{"destination": {"host": one}, "weight": 50} for one in ("items", host)]
+    world.config("VirtualService", "shop", "items", {"hosts": ["items"], "http": [{"route": half}]})
+    ends = (
+        (200, f"{server.ip}:8080", "items.shop.svc.cluster.local"),
+        (404, "198.51.100.30:80", host),
+    )
+    for i in range(8):
+        code, upstream, target = ends[i % 2]
+        line = access(
+            at(9 - i),
+            "GET /items HTTP/1.1",
+            code,
+            "-",
+            "via_upstream",
+            authority="items.shop",
+            upstream=upstream,
+            cluster=f"outbound|80||{target}",
+            local=f"{client.ip}:3{i}444",
+            downstream="172.20.9.9:80",
+            peer=f"{client.ip}:4{i}110",
+        )
+        world.log(client, "istio-proxy", line)
+    world.status("middle")
+    return world
+
+
+def tunnel_meets_an_http_service() -> Posted:
+    """istio/istio#35526."""
+    world = Posted(
+        name="tunnel-meets-an-http-service",
+        version="1.11.3",
+        apis=BETA,
+        summary="A Service makes port 3128 HTTP: CONNECT to an HTTP proxy outside gets 404 NR.",
+        at_fault=["Service/shop/squid-ui"],
+        fix="A ServiceEntry with the proxy's address, and its port as TCP.",
+        from_="web/front",
+        to="10.124.0.8:3128",
+    )
+    client = _front(world)
+    world.namespace("shop")
+    world.workload("shop", "squid-ui", [3128])
+    world.service("shop", "squid-ui", [("http", 3128, 3128)])
+    for i in range(3):
+        line = access(
+            at(9 - i),
+            "CONNECT - HTTP/1.1",
+            404,
+            "NR",
+            "route_not_found",
+            authority="accounts.example.com:443",
+            downstream="10.124.0.8:3128",
+            peer=f"{client.ip}:4{i}110",
+        )
+        world.log(client, "istio-proxy", line)
+    world.status()
+    return world
+
+
+def classic_balancer_checks_a_silent_port() -> Posted:
+    """istio/istio#12503."""
+    world = Posted(
+        name="classic-balancer-checks-a-silent-port",
+        version="1.12.2",
+        apis=BETA,
+        summary="The Service's first port is 80, for which no Gateway has a server: no node is ok.",
+        at_fault=["Service/istio-system/istio-ingressgateway"],
+        fix="The status port first.",
+        from_="",
+        to="istio-system/istio-ingressgateway:443",
+    )
+    world.gateway()
+    world.services = [
+        (space, name, [p for p in ports if p[0] != "status-port"], selector)
+        for space, name, ports, selector in world.services
+    ]
+    world.namespace("shop")
+    world.workload("shop", "shop", [8080])
+    world.service("shop", "shop", [("http", 80, 8080)])
+    port = {"number": 443, "name": "tls", "protocol": "TLS"}
+    server = {"port": port, "hosts": ["shop.example.com"], "tls": {"mode": "PASSTHROUGH"}}
+    selector = {"istio": "ingressgateway"}
+    world.config("Gateway", "shop", "shop", {"selector": selector, "servers": [server]})
+    match = [{"port": 443, "sniHosts": ["shop.example.com"]}]
+    to_shop = [{"destination": {"host": "shop", "port": {"number": 80}}}]
+    spec = {
+        "hosts": ["shop.example.com"],
+        "gateways": ["shop"],
+        "tls": [{"match": match, "route": to_shop}],
+    }
+    world.config("VirtualService", "shop", "shop", spec)
+    world.status()
+    return world
+
+
+POSTED_OUTSIDE = (
+    classic_balancer_checks_a_silent_port,
+    outside_asked_by_another_name,
+    tunnel_meets_an_http_service,
+)

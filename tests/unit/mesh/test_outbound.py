@@ -1,0 +1,72 @@
+"""What becomes of calls out of the mesh?"""
+
+import pytest
+
+from meshdoctor.mesh import outbound
+from meshdoctor.mesh.access_log import Line, parse
+from meshdoctor.model.istio import Port, ServiceEntry, ServiceEntrySpec
+from meshdoctor.model.kubernetes import Meta, Service, ServicePort, ServiceSpec
+
+
+def line(first: str, rest: str, called: str = "1.2.3.4:80", cluster: str = "-") -> Line:
+    text = (
+        f'[2026-11-18T09:24:00.502Z] "{first}" {rest} - "-" 0 95 12 - "-" "curl" "id" '
+        f'"a.example:443" "-" {cluster} - {called} 10.0.0.1:4000 - -'
+    )
+    return parse(text).lines[0]
+
+
+REFUSED = line("GET / HTTP/1.1", "502 - direct_response")
+PASSED = line("- - -", "0 - -", cluster="PassthroughCluster")
+TUNNEL = line("CONNECT - HTTP/1.1", "404 NR route_not_found", "1.2.3.4:3128")
+
+
+def test_the_opposite_of_a_policy() -> None:
+    assert outbound.contrary(REFUSED, False) and not outbound.contrary(REFUSED, True)
+    assert outbound.contrary(PASSED, True) and not outbound.contrary(PASSED, False)
+    own = line("- - -", "0 UH -", "1.2.3.4:15001", "BlackHoleCluster")
+    assert not outbound.contrary(own, False), "the proxy's own port is never let through"
+
+
+def test_calls_that_meet_the_routes_of_http() -> None:
+    assert outbound.met_http(REFUSED) and outbound.met_http(TUNNEL)
+    assert not outbound.met_http(PASSED)
+    assert outbound.connects(TUNNEL, 3128) and not outbound.connects(TUNNEL, 80)
+    assert not outbound.connects(line("CONNECT - HTTP/1.1", "200 - -", "1.2.3.4:3128"), 3128)
+
+
+def entry(protocol: str, *addresses: str, host: str = "a.example") -> ServiceEntry:
+    ports = (Port(number=80, name="p", protocol=protocol),)
+    spec = ServiceEntrySpec(hosts=(host,), ports=ports, addresses=addresses)
+    return ServiceEntry(kind="ServiceEntry", metadata=Meta(name=host, namespace="x"), spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("one", "called", "port", "found"),
+    [
+        (entry("TCP", "1.0.0.0/8"), "1.2.3.4", 80, True),
+        (entry("TLS", "9.0.0.0/8", "1.0.0.0/8"), "1.2.3.4", 80, True),
+        (entry("HTTP", "1.0.0.0/8"), "1.2.3.4", 80, False),
+        (entry("TCP", "1.2.3.4"), "1.2.3.4", 80, False),
+        (entry("TCP", "1.2.3.4/32"), "1.2.3.4", 80, False),
+        (entry("TCP", "9.0.0.0/8"), "1.2.3.4", 80, False),
+        (entry("TCP", "1.0.0.0/8"), "1.2.3.4", 443, False),
+        (entry("TCP"), "1.2.3.4", 80, False),
+    ],
+)
+def test_an_address_in_a_range(one: ServiceEntry, called: str, port: int, found: bool) -> None:
+    assert (outbound.ranged([one], called, port) is not None) is found
+
+
+def test_who_makes_http_of_a_port() -> None:
+    ports = (ServicePort(name="http", port=80),)
+    service = Service(
+        kind="Service", metadata=Meta(name="s", namespace="x"), spec=ServiceSpec(ports=ports)
+    )
+    by_entry = outbound.http_on(
+        80, ("b.example",), [entry("HTTP"), entry("HTTP", host="b.example")], [service]
+    )
+    assert by_entry is not None and by_entry.ref == "ServiceEntry/x/b.example"
+    by_service = outbound.http_on(80, (), [entry("TCP")], [service])
+    assert by_service is not None and by_service.ref == "Service/x/s"
+    assert outbound.http_on(81, (), [entry("HTTP")], [service]) is None
