@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from msgspec import Struct
 
 from meshdoctor.engine.scope import Scope, ScopeError, Target
-from meshdoctor.mesh.concerns import HOST_KINDS, concerns, delegates
+from meshdoctor.mesh.concerns import HOST_KINDS, Exists, concerns, delegates
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.services import (
     CLUSTER_DOMAIN,
@@ -151,7 +151,7 @@ def _about(
     kept = {
         one
         for one in every
-        if one.config_kind in HOST_KINDS and concerns(read(view, one), (), hosts)
+        if one.config_kind in HOST_KINDS and concerns(read(view, one), (), hosts, _exists(view))
     }
     return kept | _parts(view, every, kept)
 
@@ -288,8 +288,20 @@ def _concerned(
     called: tuple[str, ...],
 ) -> bool:
     if one.config_kind in HOST_KINDS:
-        return concerns(read(view, one), near, called)
+        return concerns(read(view, one), near, called, _exists(view))
     return one.namespace in spaces or concerns(read(view, one), spaces, called)
+
+
+def _exists(view: View) -> Exists:
+    """Whether there is such a Service; not where it cannot be read."""
+
+    def exists(namespace: str, name: str) -> bool:
+        try:
+            return view.object("Service", Service, namespace, name) is not None
+        except EvidenceError:
+            return False
+
+    return exists
 
 
 def _parts(

@@ -4,7 +4,7 @@ They apply from any namespace, but only to the hosts that they name (PushContext
 and destination rule indexes are by host): those of other services can do nothing to these calls.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from meshdoctor.mesh.routes import in_mesh
 from meshdoctor.mesh.services import CLUSTER_DOMAIN, host_matches, named_by_client
@@ -15,12 +15,31 @@ HOST_KINDS = frozenset({"DestinationRule", "ServiceEntry", "VirtualService"})
 """Kinds of objects that act on calls by the host that is called, whoever calls."""
 
 
-def concerns(obj: Object, namespaces: Collection[str], hosts: Iterable[str]) -> bool:
-    """Whether an object is of these namespaces, names a host in one of them, or one of `hosts`."""
+Exists = Callable[[str, str], bool]
+"""Whether a namespace has a Service of that name."""
+
+
+def concerns(
+    obj: Object,
+    namespaces: Collection[str],
+    hosts: Iterable[str],
+    exists: Exists = lambda namespace, name: False,
+) -> bool:
+    """Whether an object is of these namespaces, names a host in one of them, or one of `hosts`.
+
+    istiod completes a short name with the object's own namespace; a Service called by the same
+    name may be meant where no Service there `exists`.
+    """
     if obj.namespace in namespaces:
         return True
     called = tuple(hosts)
-    return any(_named(host, obj.namespace, namespaces, called) for host in _hosts(obj))
+    for host in _hosts(obj):
+        if _named(host, obj.namespace, namespaces, called):
+            return True
+        same = "." not in host and any(one.partition(".")[0] == host for one in called)
+        if same and not exists(obj.namespace, host):
+            return True
+    return False
 
 
 def delegates(route: VirtualService) -> Iterator[tuple[str, str]]:
@@ -62,8 +81,6 @@ def _named(host: str, own: str, namespaces: Collection[str], called: tuple[str, 
     if host.startswith("*"):
         ends = (f".{space}.svc.{CLUSTER_DOMAIN}" for space in namespaces)
         return any(end.endswith(host[1:].lower()) or host.lower().endswith(end) for end in ends)
-    if "." not in host and any(one.partition(".")[0] == host for one in called):
-        return True  # in its own namespace, though the service called may be meant
     found = named_by_client(host, own)
     if found is None:
         return False

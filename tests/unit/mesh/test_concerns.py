@@ -70,6 +70,9 @@ def test_a_short_host_may_mean_the_service_that_is_called() -> None:
     (one,) = load(f"{HEAD}kind: VirtualService\nspec: {{hosts: [pay]}}")
     assert concerns(one, {"shop"}, ("pay.shop.svc.cluster.local",))
     assert not concerns(one, {"shop"}, ("cart.shop.svc.cluster.local",))
+    own = {("third", "pay")}
+    called = ("pay.shop.svc.cluster.local",)
+    assert not concerns(one, {"shop"}, called, lambda space, name: (space, name) in own)
 
 
 def test_a_name_that_only_dns_knows_means_the_service_that_is_called() -> None:
