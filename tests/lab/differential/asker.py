@@ -37,7 +37,8 @@ def call(spec: dict[str, Any]) -> dict[str, Any]:
             peer.settimeout(5)
             local = peer.getsockname()
             if spec.get("tls"):
-                peer = ssl._create_unverified_context().wrap_socket(peer)
+                name = spec.get("sni") or None
+                peer = ssl._create_unverified_context().wrap_socket(peer, server_hostname=name)
             found = web(spec, peer) if spec["http"] else tcp(spec, peer)
             return {**found, "local": f"{local[0]}:{local[1]}"}
     except TimeoutError:

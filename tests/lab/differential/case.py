@@ -14,6 +14,8 @@ GATE = "dif-gate"
 JUDGES = (*SPACES, GATE)
 """The gateway is asked by a caller outside the mesh, and leads to a server without a proxy."""
 ALICE, BOB, NOBODY = "dif-east/alice", "dif-west/bob", "dif-bare/nobody"
+VENDOR = "dif-out/vendor"
+"""A host outside the mesh, without a Service; each server's namespace has a name for it."""
 CLIENTS = (ALICE, BOB, NOBODY)
 SERVICE = "server"
 HTTP, SECOND, ODD, TCP, TLS = 80, 8081, 7000, 9000, 443
@@ -28,7 +30,8 @@ TRUST_DOMAIN = "cluster.local"
 @dataclass(frozen=True, kw_only=True)
 class Ask:
     """One request or connection. `port` is the Service's; with `direct` the pod's own, called
-    at the pod's address. `host` "" is the host as called; `tls`: the caller speaks TLS itself."""
+    at the pod's address. `host` "" is the host as called; `tls`: the caller speaks TLS itself,
+    and says `sni`. `service`: another Service than the server's; `outside`: a host outside."""
 
     client: str
     space: str
@@ -40,6 +43,9 @@ class Ask:
     path: str = "/"
     host: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    sni: str = ""
+    service: str = ""
+    outside: str = ""
 
     @property
     def target(self) -> int:
@@ -49,13 +55,17 @@ class Ask:
 
     @property
     def place(self) -> str:
-        """The server's workload."""
+        """The server's workload, or what else is called."""
+        if self.outside or self.service:
+            return self.outside or f"{self.space}/{self.service}"
         odd = {GATE: f"{GATE}/ingress", NOBODY.split("/")[0]: NOBODY}
         return odd.get(self.space, f"{self.space}/{SERVICE}")
 
     @property
     def authority(self) -> str:
         """The Host header that is sent."""
+        if self.outside:
+            return self.outside
         return self.host or f"{self.place.split('/')[1]}.{self.space}:{self.port}"
 
     def header(self, name: str) -> str | None:
@@ -83,8 +93,10 @@ class Case:
 def meta(kind: str, name: str, namespace: str, spec: Object, **annotations: str) -> Object:
     """An Istio object."""
     group = "security.istio.io/v1"
-    if kind in ("DestinationRule", "Sidecar", "VirtualService", "ServiceEntry"):
+    if kind in ("DestinationRule", "Gateway", "Sidecar", "VirtualService", "ServiceEntry"):
         group = "networking.istio.io/v1"
+    if kind == "EnvoyFilter":
+        group = "networking.istio.io/v1alpha3"
     metadata: Object = {"name": name, "namespace": namespace}
     if annotations:
         metadata["annotations"] = {key.replace("__", "/"): v for key, v in annotations.items()}

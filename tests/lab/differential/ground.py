@@ -20,6 +20,7 @@ from tests.lab.differential.case import (
     ROOT,
     SERVICE,
     SPACES,
+    VENDOR,
 )
 from tests.lab.differential.world import objects
 
@@ -31,6 +32,8 @@ KINDS = {
     "Sidecar": "networking.istio.io/v1/sidecars",
     "VirtualService": "networking.istio.io/v1/virtualservices",
     "ServiceEntry": "networking.istio.io/v1/serviceentries",
+    "Gateway": "networking.istio.io/v1/gateways",
+    "EnvoyFilter": "networking.istio.io/v1alpha3/envoyfilters",
 }
 SURROUNDINGS = (
     "/api/v1/namespaces",
@@ -97,6 +100,8 @@ class Ground:
         for item in self._surroundings:
             labels = item["metadata"].get("labels") or {}
             place = f"{item['metadata'].get('namespace')}/{labels.get('app')}"
+            if item["kind"] == "Pod" and place == VENDOR:
+                self.addresses[place] = item["status"]["podIP"]
             if item["kind"] == "Pod" and place in wanted:
                 self.pods[place] = item
                 self.addresses[place] = item["status"]["podIP"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from meshdoctor.mesh.access_log import Line, parse
 from tests.lab.api import Object
 from tests.lab.differential import asker, inside
-from tests.lab.differential.case import Ask
+from tests.lab.differential.case import SERVICE, VENDOR, Ask
 from tests.lab.differential.ground import Ground
 
 ALLOW, DENY, OTHER = "allow", "deny", "other"
@@ -31,18 +31,28 @@ class Answer:
 
 def spec(ground: Ground, ask: Ask, agent: str) -> Object:
     """A call as asker.py reads it."""
-    address = ground.addresses[ask.place if ask.direct else f"service {ask.place}"]
+    address = ground.addresses[_address(ask)]
     headers = [("user-agent", agent), *ask.headers]
     return {
         "address": address,
         "port": ask.port,
         "http": ask.http,
         "tls": ask.tls,
+        "sni": ask.sni,
         "method": ask.method,
         "path": ask.path,
         "host": ask.authority.replace("%address%", address),
         "headers": headers,
     }
+
+
+def _address(ask: Ask) -> str:
+    """Whose address is called: a headless Service has that of its pod."""
+    if ask.outside:
+        return VENDOR
+    if ask.service:
+        return f"{ask.space}/{SERVICE}"
+    return ask.place if ask.direct else f"service {ask.place}"
 
 
 def judged(found: Object, http: bool) -> Answer:

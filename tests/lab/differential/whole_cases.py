@@ -1,11 +1,11 @@
-"""Which mistakes are drawn, of all kinds, and which call is then made?
+"""Which mistakes around a server are drawn, and which call is then made?
 
 A case is one to three objects or changes around one server, and one call to it. Many do no harm.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.lab.differential import mtls_cases, policies
 from tests.lab.differential.case import (
@@ -31,7 +31,8 @@ KINDS = {"route": 34, "rule": 20, "peer": 12, "policy": 16, "service": 14, "entr
 
 @dataclass(frozen=True, kw_only=True)
 class WholeCase:
-    """Objects to make, changes of the server's Service, and one call."""
+    """Objects to make, changes of the server's Service, and one call. `pods`: Deployments and
+    Services of the case's own; `kind`: what was drawn."""
 
     seed: int
     index: int
@@ -39,6 +40,8 @@ class WholeCase:
     objects: tuple[Object, ...]
     service: Object
     ask: Ask
+    pods: tuple[Object, ...] = ()
+    kind: str = "mixed"
 
     @property
     def name(self) -> str:
@@ -46,35 +49,46 @@ class WholeCase:
         return f"{self.seed}:{self.index}"
 
 
-def draw(seed: int, index: int) -> WholeCase:
-    """One case."""
-    dice = Dice("whole", seed, index)
-    space = SPACES[index % len(SPACES)]
-    ask = _ask(dice, space)
-    kinds = [dice.weighted(KINDS) for _ in range(dice.weighted({0: 8, 1: 52, 2: 30, 3: 10}))]
-    objects: list[Object] = []
-    service: Object = {}
-    for number, kind in enumerate(kinds):
-        name = f"dif-{index}-{kind}-{number}"
-        match kind:
-            case "route":
-                objects.append(route(dice, name, ask))
-            case "rule":
-                objects.append(_rule(dice, name, space))
-            case "peer":
-                objects.append(mtls_cases.peer_authentication(dice, name, space))
-            case "policy":
-                objects.append(policies.policy(dice, ask, {}, name))
-            case "entry":
-                objects.append(_entry(dice, name, ask))
-            case _:
-                service |= _service(dice)
-    return WholeCase(
-        seed=seed, index=index, space=space, objects=tuple(objects), service=service, ask=ask
-    )
+@dataclass(kw_only=True)
+class Drawn:
+    """What a case is made of."""
+
+    ask: Ask
+    objects: list[Object] = field(default_factory=list)
+    service: Object = field(default_factory=dict)
+    pods: list[Object] = field(default_factory=list)
 
 
-def _ask(dice: Dice, space: str) -> Ask:
+def mixed(dice: Dice, name: str, space: str) -> Drawn:
+    """One to three mistakes of all kinds, or none."""
+    found = Drawn(ask=ask(dice, space))
+    for number in range(dice.weighted({0: 8, 1: 52, 2: 30, 3: 10})):
+        mistake(dice, f"{name}-{number}", found)
+    return found
+
+
+def mistake(dice: Dice, name: str, found: Drawn) -> None:
+    """One more object, or one more change of the Service."""
+    space = found.ask.space
+    kind = dice.weighted(KINDS)
+    name = f"{name}-{kind}"
+    match kind:
+        case "route":
+            found.objects.append(route(dice, name, found.ask))
+        case "rule":
+            found.objects.append(rule(dice, name, space))
+        case "peer":
+            found.objects.append(mtls_cases.peer_authentication(dice, name, space))
+        case "policy":
+            found.objects.append(policies.policy(dice, found.ask, {}, name))
+        case "entry":
+            found.objects.append(_entry(dice, name, found.ask))
+        case _:
+            found.service |= _service(dice)
+
+
+def ask(dice: Dice, space: str) -> Ask:
+    """One call to a server."""
     near = f"{dice.one([one for one in SPACES if one != space])}/{SERVICE}"
     port = dice.weighted({HTTP: 60, SECOND: 14, TCP: 16, ODD: 10})
     tenant = (("x-tenant", dice.one(("blue", "red"))),) if dice.chance(40) else ()
@@ -120,7 +134,7 @@ def route(dice: Dice, name: str, ask: Ask) -> Object:
         match = {"match": [{"port": dice.one((TCP, TCP, HTTP))}]} if dice.chance(50) else {}
         spec["tcp"] = [{**match, "route": [_towards(dice, ask, home)]}]
     else:
-        spec["http"] = [_http(dice, ask, home) for _ in range(dice.weighted({1: 65, 2: 35}))]
+        spec["http"] = [http(dice, ask, home) for _ in range(dice.weighted({1: 65, 2: 35}))]
     return meta("VirtualService", name, home, spec)
 
 
@@ -134,7 +148,8 @@ def _towards(dice: Dice, ask: Ask, home: str) -> Object:
     return {"destination": found}
 
 
-def _http(dice: Dice, ask: Ask, home: str) -> Object:
+def http(dice: Dice, ask: Ask, home: str) -> Object:
+    """One rule of a VirtualService."""
     found: Object = {}
     if dice.chance(50):
         found["match"] = [
@@ -177,7 +192,7 @@ def _http(dice: Dice, ask: Ask, home: str) -> Object:
     return {**found, "route": [_towards(dice, ask, home)]}
 
 
-def _rule(dice: Dice, name: str, space: str) -> Object:
+def rule(dice: Dice, name: str, space: str) -> Object:
     """A DestinationRule, often with the subsets that routes name."""
     found = mtls_cases.destination_rule(dice, name, space)
     if dice.chance(60):
@@ -220,13 +235,3 @@ def _service(dice: Dice) -> Object:
             {"export": "*"},
         )
     )
-
-
-def everywhere(seed: int, number: int) -> list[Object]:
-    """What a round has for all its cases: now and then a caller's Sidecar."""
-    dice = Dice("whole-everywhere", seed, number)
-    return [
-        mtls_cases.sidecar(dice, f"dif-round-{number}", client)
-        for client in (ALICE, BOB)
-        if dice.chance(20)
-    ]

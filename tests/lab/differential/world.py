@@ -13,13 +13,25 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.lab.api import Object
-from tests.lab.differential.case import ALICE, BOB, CHECK, GATE, NOBODY, SERVICE, SPACES, TARGETS
+from tests.lab.differential.case import (
+    ALICE,
+    BOB,
+    CHECK,
+    GATE,
+    NOBODY,
+    SERVICE,
+    SPACES,
+    TARGETS,
+    VENDOR,
+)
 
 PORT_NAMES = {80: "http", 8081: "http-two", 7000: "odd", 9000: "tcp-echo", 443: "tls-app"}
 HOPS = 1
 UNPRIVILEGED = "net.ipv4.ip_unprivileged_port_start"
 APP_ARGUMENTS = ("--http=8080", "--http=8081", "--http=8090", "--tcp=9000", "--https=8443")
 CERTIFICATE = "var/tls"
+GATE_TLS = "gate-tls"
+"""The Secret of the gateway's certificate."""
 
 
 def _namespace(name: str, injected: bool) -> Object:
@@ -27,7 +39,8 @@ def _namespace(name: str, injected: bool) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-def _workload(namespace: str, name: str, labels: dict[str, str]) -> list[Object]:
+def workload(namespace: str, name: str, labels: dict[str, str]) -> list[Object]:
+    """A ServiceAccount, a Deployment and a Service, all of one name."""
     here = {"name": name, "namespace": namespace}
     labels = {"app": name, **labels}
     container: Object = {
@@ -74,12 +87,14 @@ def objects() -> list[Object]:
     found: list[Object] = []
     for client in (ALICE, BOB, NOBODY):
         namespace, name = client.split("/")
-        found += [_namespace(namespace, client != NOBODY), *_workload(namespace, name, {})]
+        found += [_namespace(namespace, client != NOBODY), *workload(namespace, name, {})]
     for space in SPACES:
-        found += [_namespace(space, True), *_workload(space, SERVICE, {"dif": space})]
+        found += [_namespace(space, True), *workload(space, SERVICE, {"dif": space})]
     found += [_namespace(GATE, True), *_gateway(), *_authorizer()]
+    found += [_namespace(VENDOR.split("/")[0], False), *_vendor()]
     names = [item["metadata"]["name"] for item in found if item["kind"] == "Namespace"]
-    pem = base64.b64encode(_certificate()).decode()
+    pem = base64.b64encode(b"".join(_certificate())).decode()
+    shown, key = (base64.b64encode(part).decode() for part in _certificate())
     found += [
         {
             "apiVersion": "v1",
@@ -89,12 +104,41 @@ def objects() -> list[Object]:
         }
         for name in names
     ]
+    found.append(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": GATE_TLS, "namespace": GATE},
+            "type": "kubernetes.io/tls",
+            "data": {"tls.crt": shown, "tls.key": key},
+        }
+    )
     return sorted(found, key=lambda item: item["kind"] == "Deployment")
+
+
+def outside(space: str) -> str:
+    """The name under which the vendor is known to a server's namespace alone."""
+    return f"api.{space}.vendor.example"
+
+
+def _vendor() -> list[Object]:
+    """The host outside: HTTP on 80 and 8080, TLS on 443, TCP on 9000."""
+    namespace, name = VENDOR.split("/")
+    account, deployment, _ = workload(namespace, name, {})
+    template = deployment["spec"]["template"]
+    names = " ".join(map(outside, SPACES))
+    template["metadata"]["annotations"] = {"lab.meshdoctor/names": names}
+    template["spec"]["securityContext"] = {"sysctls": [{"name": UNPRIVILEGED, "value": "0"}]}
+    template["spec"]["containers"][0]["args"] = [
+        *("--name=vendor", "--http=80", "--http=8080", "--tcp=9000", "--https=443"),
+        f"--cert={CERTIFICATE}/both.pem",
+    ]
+    return [account, deployment]
 
 
 def _authorizer() -> list[Object]:
     """The external authorizer, outside the mesh."""
-    found = _workload(NOBODY.split("/")[0], "check", {})
+    found = workload(NOBODY.split("/")[0], "check", {})
     container = found[1]["spec"]["template"]["spec"]["containers"][0]
     container["args"] = ["--name=check", "--check", "--http=8080"]
     return found
@@ -128,13 +172,23 @@ def _gateway() -> list[Object]:
         "template": {"metadata": {"labels": labels, "annotations": notes}, "spec": pod},
     }
     ports = [{"name": "http", "port": 80, "targetPort": 80}]
+    ports += [{"name": "https", "port": 443, "targetPort": 443}]
     server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
     route = {"destination": {"host": f"nobody.{NOBODY.split('/')[0]}.svc.cluster.local"}}
     route["destination"]["port"] = {"number": 80}  # type: ignore[assignment]
     hosts = {"hosts": ["*.gate.example"], "gateways": ["ingress"], "http": [{"route": [route]}]}
-    network = "networking.istio.io/v1"
+    network, rbac = "networking.istio.io/v1", "rbac.authorization.k8s.io"
+    secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": here},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": here, "rules": [secrets]},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": here,
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "ingress"},
+            "subjects": [{"kind": "ServiceAccount", "name": "ingress", "namespace": GATE}],
+        },
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": here, "spec": spec},
         {
             "apiVersion": "v1",
@@ -153,8 +207,9 @@ def _gateway() -> list[Object]:
 
 
 @cache
-def _certificate() -> bytes:
-    """Certificate and key of the applications' own TLS, in one file; nobody verifies it."""
+def _certificate() -> tuple[bytes, bytes]:
+    """Certificate and key of the applications' own TLS and of the gateway's hosts; nobody verifies
+    it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
     now = datetime.now(UTC)
@@ -166,6 +221,10 @@ def _certificate() -> bytes:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=30))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(f"*.{space}.example") for space in SPACES]),
+            critical=False,
+        )
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(
@@ -173,4 +232,4 @@ def _certificate() -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return made.public_bytes(serialization.Encoding.PEM) + private
+    return made.public_bytes(serialization.Encoding.PEM), private
