@@ -1,6 +1,6 @@
 """What did the server's proxy log about this edge?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -42,6 +42,9 @@ class ServerLog(Struct, frozen=True, kw_only=True):
     last_refused: Annotated[Fact[datetime], "when the last was refused", OBSERVED]
     app_errors: Annotated[Fact[int], "errors that the application itself answered", OBSERVED]
     app_code: Annotated[Fact[int], "its most frequent error code", OBSERVED]
+    app_further: Annotated[
+        Fact[int], "of them that a failed call of its own caused, by the request id", OBSERVED
+    ]
     app_refused: Annotated[Fact[int], "UF refused: nothing listens in the pod", OBSERVED]
     app_address: Annotated[Fact[str], "address that the proxy tried in the pod", OBSERVED]
     app_timeouts: Annotated[Fact[int], "UF timed out towards the application", OBSERVED]
@@ -177,6 +180,7 @@ def _facts(
         last_refused=last or logs.missing or none,
         app_errors=of_client(len(app_errors)),
         app_code=of_client(int(ev.most_common(str(line.code) for line in app_errors) or 0)),
+        app_further=of_client(_further(logs, app_errors)),
         app_refused=n(lambda line: ev.connect_word(line) == "refused"),
         app_address=text(
             ev.most_common(ln.upstream_host for ln in calls if ev.connect_word(ln) == "refused")
@@ -202,3 +206,13 @@ def _facts(
         last=ev.span(lines)[1] or logs.missing or unknown or none,
         pod=logs.pod_with(of),
     )
+
+
+def _further(logs: proxy_logs.ProxyLogs, errors: Iterable[Line]) -> int:
+    """How many of the application's errors hand back the failure of a call that it made."""
+    failed = {
+        line.request_id
+        for line in logs.lines(lambda log: log.lines)
+        if line.is_outbound and ev.failed(line)
+    } - {""}
+    return sum(line.request_id in failed for line in errors)
