@@ -23,6 +23,8 @@ from meshdoctor.model.subjects import (
     WorkloadSubject,
 )
 
+BY_HOST = HOST_KINDS | {"Gateway"}
+"""Kinds of objects that act on calls by the host that is called."""
 LastChange = Callable[[str], datetime | None]
 
 
@@ -218,7 +220,7 @@ def _by_host(one: Ranked) -> bool:
 
 
 def _acts_on_host(one: Judgement) -> bool:
-    return isinstance(one.subject, ConfigSubject) and one.subject.config_kind in HOST_KINDS
+    return isinstance(one.subject, ConfigSubject) and one.subject.config_kind in BY_HOST
 
 
 def _demote(main: list[Ranked]) -> None:

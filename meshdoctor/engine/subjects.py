@@ -12,15 +12,17 @@ from msgspec import Struct
 from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.concerns import HOST_KINDS, Exists, concerns, delegates
 from meshdoctor.mesh.edge_target import ips
+from meshdoctor.mesh.routes import gateway_keys
 from meshdoctor.mesh.services import (
     CLUSTER_DOMAIN,
+    host_matches,
     named_by_client,
     port_of,
     selected_pods,
     target_port,
 )
 from meshdoctor.mesh.workloads import WorkloadPods, is_ready
-from meshdoctor.model.istio import VirtualService
+from meshdoctor.model.istio import Gateway, VirtualService
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import (
     Namespace,
@@ -132,8 +134,10 @@ def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     subjects[SubjectKind.SERVICE] = tuple(sorted(services, key=str))
     asked = {str(s) for s in (*edges, *ends, *services)}
     callers = {str(client)} - {str(edge.server) for edge in edges}
-    called = asked - callers if edges else asked
-    called |= set(map(str, _about(view, subjects[SubjectKind.CONFIG], edges, services)))
+    config = subjects[SubjectKind.CONFIG]
+    served = _served(view, config, edges)
+    called = {str(edge) for edge in edges} if served else asked - callers if edges else asked
+    called |= set(map(str, _about(view, config, edges, services) | served))
     return Resolved(
         subjects=subjects, asked=frozenset(asked), called=frozenset(called), edges=edges
     )
@@ -154,6 +158,46 @@ def _about(
         if one.config_kind in HOST_KINDS and concerns(read(view, one), (), hosts, _exists(view))
     }
     return kept | _parts(view, every, kept)
+
+
+def _served(
+    view: View, config: Iterable[Subject], edges: Iterable[EdgeSubject]
+) -> set[ConfigSubject]:
+    """Of a gateway that is asked for a host: the Gateways of all namespaces that serve it, and the
+    VirtualServices bound to those that name just this host. What the gateway serves under other
+    hosts does not meet the call."""
+    asked = {
+        edge.request.host.lower().rsplit(":", 1)[0]
+        for edge in edges
+        if edge.request.host and _is_gateway(view, edge.server)
+    }
+    try:
+        gateways = view.objects("Gateway", Gateway) if asked else ()
+        routes = view.objects("VirtualService", VirtualService) if asked else ()
+    except EvidenceError:
+        return set()
+    out, exact = set(), set()
+    for gateway in gateways:
+        hosts = {
+            host.rpartition("/")[2].lower()
+            for server in gateway.spec.servers
+            for host in server.hosts
+        }
+        if any(host_matches(host, one) for host in hosts for one in asked):
+            out.add(ConfigSubject("Gateway", gateway.namespace, gateway.name))
+        if hosts & asked:
+            exact.add((gateway.namespace, gateway.name))
+    for route in routes:
+        if exact & set(gateway_keys(route)):
+            out.add(ConfigSubject("VirtualService", route.namespace, route.name))
+    return out & set(config)
+
+
+def _is_gateway(view: View, server: WorkloadSubject | None) -> bool:
+    if server is None:
+        return False
+    found = _all_workloads(view).get((server.namespace, server.name))
+    return found is not None and found.proxy_type == "router"
 
 
 def _called(edges: Iterable[EdgeSubject]) -> tuple[str, ...]:
@@ -276,7 +320,7 @@ def _near(
     every = [one for one in config if isinstance(one, ConfigSubject)]
     near = (spaces - {view.istio_namespace}) | ends
     kept = {one for one in every if _concerned(view, one, spaces, near, called)}
-    kept |= _parts(view, every, kept)
+    kept |= _parts(view, every, kept) | _served(view, every, edges)
     return tuple(one for one in every if one in kept)
 
 

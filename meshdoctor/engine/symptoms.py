@@ -12,8 +12,9 @@ from msgspec import Struct, field
 
 from meshdoctor.engine.triage import edges_of, failed
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.edge_evidence import of_host
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import has_proxy
+from meshdoctor.mesh.workloads import has_proxy, owner_of, proxy_type
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.report import Finding, Symptom
 from meshdoctor.model.subjects import EdgeSubject, Subject
@@ -68,7 +69,7 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
     out: dict[tuple[str, str], Seen] = {}
     for pod in _pods(view, edges):
         try:
-            lines = pod_log(view, pod.namespace, pod.name).lines
+            lines = of_host(pod_log(view, pod.namespace, pod.name).lines, _asked_of(pod, edges))
         except EvidenceError:
             continue
         ended = _over(lines)
@@ -86,6 +87,15 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
                 if line.start is not None:
                     found.times.append(line.start)
     return sorted(out.values(), key=lambda s: (-s.count, str(s.edge), s.text))[:MOST]
+
+
+def _asked_of(pod: Pod, edges: Sequence[EdgeSubject]) -> str:
+    """The host that is asked of a gateway's pod; "": of no gateway, or any."""
+    if proxy_type(pod) != "router":
+        return ""
+    owner = owner_of(pod)
+    hosts = (edge.request.host for edge in edges if edge.server == owner)
+    return next((host.lower().rsplit(":", 1)[0] for host in hosts if host), "")
 
 
 def _stream(line: Line) -> tuple[str, str]:

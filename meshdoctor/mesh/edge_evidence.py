@@ -23,12 +23,14 @@ PASSTHROUGH, BLACK_HOLE = "PassthroughCluster", "BlackHoleCluster"
 class Target(Struct, frozen=True, kw_only=True):
     """What the client calls. `hosts`: names of the service, lower-case; one that ends in `.svc`
     stands for it under every cluster domain. `addresses`: its cluster IPs and the server's pod
-    IPs. `port` is the service port, `workload_port` the pod's; 0 is any."""
+    IPs. `port` is the service port, `workload_port` the pod's; 0 is any. `named`: the host that
+    is asked of a gateway, which serves many; "" is any."""
 
     hosts: frozenset[str]
     addresses: frozenset[str] = frozenset()
     port: int = 0
     workload_port: int = 0
+    named: str = ""
 
     def is_host(self, host: str) -> bool:
         """Whether a cluster's host or an authority (without port) means this service."""
@@ -102,9 +104,41 @@ def of_server(log: AccessLog, target: Target) -> tuple[Line, ...]:
     """The server's lines on the workload port: inbound calls and the listener's refusals."""
     return tuple(
         line
-        for line in log.lines
+        for line in of_host(log.lines, target.named)
         if (line.is_inbound or line.is_listener) and target.workload_port in (0, line.workload_port)
     )
+
+
+def of_gateway(log: AccessLog, target: Target) -> tuple[Line, ...]:
+    """A gateway's lines of what came to the workload port for the host that is asked of it."""
+    return tuple(
+        line
+        for line in of_host(log.lines, target.named)
+        if target.workload_port in (0, line.local_port) and not line.is_inbound
+    )
+
+
+def of_host(lines: Iterable[Line], host: str) -> tuple[Line, ...]:
+    """A gateway's lines without those of other hosts than the one that is asked of it; "" is any.
+
+    A name that a route rewrote to that of the service behind it tells nothing. Callers may say
+    another name in TLS than in their requests, but not where requests for the host arrived."""
+    lines = tuple(lines)
+    if not host:
+        return lines
+    arrived = any(_authority(line) == host for line in lines)
+
+    def kept(line: Line) -> bool:
+        name = _authority(line)
+        if not name and arrived:
+            name = line.server_name.lower()
+        return name in ("", host, line.cluster_host.lower())
+
+    return tuple(filter(kept, lines))
+
+
+def _authority(line: Line) -> str:
+    return line.authority.rsplit(":", 1)[0].lower()
 
 
 def turned_away(log: AccessLog, target: Target) -> tuple[Line, ...]:
@@ -112,7 +146,7 @@ def turned_away(log: AccessLog, target: Target) -> tuple[Line, ...]:
     they carry no cluster, only the address that was called."""
     return tuple(
         line
-        for line in log.lines
+        for line in of_host(log.lines, target.named)
         if line.code
         and not line.upstream_cluster
         and address(line.downstream_local)[0] in target.addresses

@@ -26,13 +26,16 @@ def target(edge: EdgeSubject, service: Service | None, pods: Iterable[Pod]) -> T
         port = port_of(service, edge.port)
         if port is not None:
             workload_port = target_port(port, pods[0] if pods else None)
-    if edge.request.host:
-        hosts.add(edge.request.host.lower().rsplit(":", 1)[0])
+    asked = edge.request.host.lower().rsplit(":", 1)[0]
+    if asked:
+        hosts.add(asked)
+    gateway = any(proxy_type(pod) == "router" for pod in pods)
     return Target(
         hosts=frozenset(hosts),
         addresses=frozenset(addresses - {"None"}),
         port=edge.port,
         workload_port=workload_port,
+        named=asked if gateway else "",
     )
 
 

@@ -21,6 +21,7 @@ from meshdoctor.mesh.authz_request import Expected, call_of
 from meshdoctor.mesh.authz_verdict import Decision, Verdict
 from meshdoctor.mesh.capture import inbound_bypass
 from meshdoctor.mesh.client_tls import ISTIO_MUTUAL
+from meshdoctor.mesh.edge_evidence import of_host
 from meshdoctor.mesh.services import (
     fqdn,
     host_matches,
@@ -319,7 +320,8 @@ def _gateway(view: View, base: Situation, found: WorkloadPods, *, outer: bool) -
     log = read_log(view, found)
     lines = () if isinstance(log, Unavailable) else log.lines
     hosts = _routed(view, base) if outer else frozenset()
-    mine = tuple(line for line in lines if _through(line, base, hosts, outer))
+    asked = _bare(base.request.host) if found is base.server else ""
+    mine = tuple(line for line in of_host(lines, asked) if _through(line, base, hosts, outer))
     config = mesh_config(view)
     topology = config.default_config.gateway_topology
     asks = _ends_mtls(view, base, found)
@@ -337,6 +339,10 @@ def _gateway(view: View, base: Situation, found: WorkloadPods, *, outer: bool) -
     judge = Judge(namespace=found.subject.namespace, labels=found.labels, kind="gateway")
     why = log if isinstance(log, Unavailable) else None
     return _judged(view, base, found, judge, expected, mine, why)
+
+
+def _bare(host: str) -> str:
+    return host.lower().partition(":")[0]
 
 
 def _ends_mtls(view: View, base: Situation, found: WorkloadPods) -> bool | None:
@@ -375,7 +381,7 @@ def _routed(view: View, base: Situation) -> frozenset[str]:
     """
     host = base.request.host.lower()
     if host:
-        return frozenset({host, host.partition(":")[0]})
+        return frozenset({host, _bare(host)})
     if base.service is None:
         return frozenset()
     name = fqdn(base.service)

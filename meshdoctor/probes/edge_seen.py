@@ -73,7 +73,8 @@ def _server_lines(view: View, edge: EdgeSubject) -> tuple[Line, ...]:
         wanted = _wanted(view, edge)
     except EvidenceError:
         return ()
-    return ev.from_peers(logs.lines(lambda log: ev.of_server(log, wanted)), peers(client.pods))
+    of = ev.of_gateway if wanted.named else ev.of_server
+    return ev.from_peers(logs.lines(lambda log: of(log, wanted)), peers(client.pods))
 
 
 class RefusedPeers(Struct, frozen=True, kw_only=True):

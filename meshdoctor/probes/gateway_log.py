@@ -98,7 +98,9 @@ def gateway_log(view: View, subject: WorkloadSubject) -> GatewayLog:
     workload = reading.workload(view, subject)
     logs = proxy_logs.read(view, workload, CLIENT)
     servers = _servers(view, workload)
-    seen = judge(logs.lines(lambda log: log.lines), [server for _, server in servers])
+    seen = judge(
+        logs.lines(lambda log: proxy_logs.asked(view, log)), [server for _, server in servers]
+    )
     found = _with_route(view, _facts(view, logs, seen, servers), seen, servers)
     return _with_key(found, logs, servers)
 

@@ -69,7 +69,7 @@ def gateway_refusals(view: View, subject: WorkloadSubject) -> GatewayRefusals:
     """Which requests does a gateway's proxy answer itself before any rule has a say?"""
     workload = reading.workload(view, subject)
     logs = proxy_logs.read(view, workload, CLIENT)
-    lines = logs.lines(lambda log: log.lines)
+    lines = logs.lines(lambda log: proxy_logs.asked(view, log))
     upgrade, big, challenge = gr.upgrades(lines), gr.oversized(lines), gr.challenges(lines)
     ended = gr.cut(lines)
     limit = _limit(view, workload.pod) if ended else None

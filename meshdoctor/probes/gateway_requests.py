@@ -86,7 +86,7 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
     workload = reading.workload(view, subject)
     pod = workload.pod
     logs = proxy_logs.read(view, workload, CLIENT)
-    lines = logs.lines(lambda log: log.lines)
+    lines = logs.lines(lambda log: proxy_logs.asked(view, log))
     asked, path = view.request.host.rsplit(":", 1)[0].lower(), view.request.path
     circle, unread = gr.circle(lines, asked), gr.unread(lines)
     gateways = gateways_of(view, pod)

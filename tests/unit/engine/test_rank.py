@@ -187,6 +187,8 @@ def test_a_mistake_in_configuration_for_other_calls_is_set_aside() -> None:
     seen = judgement("MD1", ConfigSubject("VirtualService", "shop", "x"))
     assert groups(seen, works=True) == [("MD1", "also_noticed", True)]
     assert groups(seen, mine, works=False) == both
+    gateway = judgement("MD1", ConfigSubject("Gateway", "edge", "x"))
+    assert groups(gateway, works=True) == [("MD1", "also_noticed", True)]
     policy = ConfigSubject("AuthorizationPolicy", "shop", "x")
     open_ = judgement("MD1", policy, strength=Strength.DERIVED)
     assert groups(open_, works=True) == [("MD1", "main", False)]

@@ -85,6 +85,33 @@ def test_what_serves_the_host_asked_for() -> None:
     assert config(*routes, host="x.example.com:443") == {"third/front"}
 
 
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: {0}, namespace: {1}}}
+spec: {{selector: {{app: gate}}, servers: [{{hosts: ["{2}"]}}]}}
+---
+"""
+
+
+def test_of_a_gateway_what_serves_the_host_that_is_asked_of_it() -> None:
+    """Whatever namespace it lies in; what else the gateway serves is not asked about."""
+    gate = POD.format("gate", "edge").replace("name: app", "name: istio-proxy, args: [router]")
+    text = gate + GATEWAY.format("mine", "far", "./shop.example.com")
+    text += GATEWAY.format("wide", "far", "*.example.com") + GATEWAY.format("own", "edge", "b.org")
+    for name, host, bound in (("misses", "c.org", "far/mine"), ("other", "b.org", "edge/own")):
+        text += ROUTE.format(name, "third", f"{{hosts: [{host}], gateways: [{bound}]}}")
+    evidence = Evidence(FakeSource(text), Request(), ("edge", "istio-system"))
+    scope = Scope(
+        from_=None, to=parse_target("edge/gate:80", ""), request=Request(host="Shop.example.com:80")
+    )
+    found = resolve(RecordingView(evidence), scope)
+    asked = {"Gateway/far/mine", "Gateway/far/wide", "VirtualService/third/misses"}
+    judged = set(map(str, found.subjects[SubjectKind.CONFIG]))
+    assert judged == {*asked, "Gateway/edge/own"}
+    assert found.called == {*asked, *map(str, found.edges)}
+
+
 def test_an_address_is_the_workload_whose_pod_has_it() -> None:
     status = "status: {{phase: Running, podIP: 10.0.0.{2}}}\n"
     pod = POD.replace("spec: {{containers: [{{name: app}}]}}\n", f"spec: {{{{}}}}\n{status}")

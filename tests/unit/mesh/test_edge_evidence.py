@@ -305,3 +305,32 @@ def test_jwt_reason() -> None:
 )
 def test_calls_that_registry_only_refuses(fields: dict[str, object], refused: bool) -> None:
     assert ev.black_holed(line(**fields)) is refused
+
+
+def test_of_a_gateway_only_the_host_that_is_asked_of_it() -> None:
+    mine = text(authority="shop.example.com:443", cluster="outbound|80||pay.shop", sni="lb.org")
+    other = text(authority="b.org", flags="NR", details="route_not_found")
+    rewritten = text(authority="pay.shop", cluster="outbound|80||pay.shop")
+    by_name = text(request="- - -", flags="NR", details="filter_chain_not_found", sni="c.org")
+
+    def kept(*some: str, host: str = "shop.example.com") -> list[int]:
+        lines = parse("\n".join(some)).lines
+        found = ev.of_host(lines, host)
+        return [number for number, line in enumerate(lines) if line in found]
+
+    assert kept(mine, other, rewritten) == [0, 2]
+    assert kept(mine, other, host="") == [0, 1]
+    assert kept(other, by_name) == [1], "callers may name another host in TLS"
+    assert kept(mine, by_name) == [0], "but those that arrived did not"
+
+
+def test_what_came_to_a_gateway_for_the_host_that_is_asked_of_it() -> None:
+    target = ev.Target(hosts=frozenset(), port=80, workload_port=8080, named="a.org")
+    out = "outbound|80||pay.shop"
+    lines = parse(
+        "\n".join(
+            text(authority=name, cluster=out, local=f"10.0.0.2:{port}", code=200)
+            for name, port in (("a.org", 8080), ("b.org", 8080), ("a.org", 8443))
+        )
+    )
+    assert ev.of_gateway(lines, target) == lines.lines[:1]

@@ -1,14 +1,16 @@
 """`client-log` and `server-log` on a small mesh."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from meshdoctor.model.evidence import Reason, Unavailable
-from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
+from meshdoctor.model.subjects import EdgeSubject, Request, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, ForbiddenError
 from meshdoctor.probes.client_log import ClientLog, client_log
 from meshdoctor.probes.edge_http import EdgeHttp, edge_http
+from meshdoctor.probes.edge_seen import edge_seen
 from meshdoctor.probes.server_log import ServerLog, server_log
 from tests.unit.world import world
 
@@ -275,3 +277,34 @@ def test_bytes_that_the_servers_proxy_could_not_read(called: str, peer: str, cou
     found = server_log.run(mesh("", UNREAD.format(called=called, peer=peer)), EDGE)
     assert isinstance(found, ServerLog)
     assert (found.bad_requests, found.lines) == (count, 0)
+
+
+def test_who_hands_back_the_failure_of_a_call_of_its_own() -> None:
+    inbound = OK.replace("outbound|80||pay.shop.svc.cluster.local", "inbound|8080||")
+    answered = inbound.replace("200 -", "503 -").replace("172.20.0.9:80", "10.0.0.2:8080")
+    onwards = UC.replace("pay.shop", "ledger.bank")
+    alone = of_server(mesh("", answered))
+    assert (alone.app_errors, alone.app_further) == (1, 0)
+    assert of_server(mesh("", answered + onwards)).app_further == 1
+    assert of_server(mesh("", answered + onwards.replace('"id"', '"id2"'))).app_further == 0
+
+
+def test_a_gateway_works_for_the_host_that_is_asked_of_it() -> None:
+    """Though calls to another one of its hosts fail."""
+    line = OK.replace("10.0.0.1:5 172.20.0.9:80 10.0.0.1:6", "10.0.0.2:5 10.0.0.2:8080 10.0.0.1:6")
+    good = line.replace('"id" "pay"', '"id" "a.org"')
+    bad = line.replace('"id" "pay"', '"id" "b.org"').replace("200 -", "503 UH")
+    objects = OBJECTS.replace("FILE", "/dev/stdout").replace(
+        "{name: pay}, {name: istio-proxy, args: [proxy, sidecar]}",
+        "{name: istio-proxy, args: [proxy, router]}",
+    )
+    logs = {("shop", "cart-1", "istio-proxy"): "", ("shop", "pay-1", "istio-proxy"): good + bad}
+    view: Any = world(objects.replace("10.0.0.3", "10.0.0.1"), logs=logs)
+
+    def works(host: str) -> Any:
+        edge = replace(EDGE, client=WorkloadSubject("shop", "bare", "Pod"), host="")
+        found = edge_seen.run(view, replace(edge, request=Request(host=host)))
+        return found.working
+
+    assert works("a.org") is True
+    assert works("b.org") is False
