@@ -40,6 +40,7 @@ from meshdoctor.probes.view import View, attempt, known, probe
 
 REVISION = "istio.io/rev"
 OPEN_PORTS = ("", str(INJECT_PORT), "https-webhook")
+ISTIOD = "discovery"
 
 
 class InjectionCall(Struct, frozen=True, kw_only=True):
@@ -58,7 +59,10 @@ class InjectionCall(Struct, frozen=True, kw_only=True):
     istiod_name: Annotated[Fact[str], "that workload's name"]
     istiod_state: Annotated[Fact[str], "why istiod is not ready, as its pods say"]
     istiod_oom: Annotated[Fact[bool], "istiod was killed for want of memory", OBSERVED]
-    port_open: Annotated[Fact[bool], "the Service has the port and leads it to 15017"]
+    port_open: Annotated[
+        Fact[bool],
+        "the Service has the port and leads it to 15017, or to an injector that is no istiod",
+    ]
     target_port: Annotated[Fact[str], "the port of istiod's pods that the call ends at"]
     policy: Annotated[Fact[Ref], "NetworkPolicy that keeps the API server out; empty: none"]
     policy_name: Annotated[Fact[str], "that NetworkPolicy's name"]
@@ -154,11 +158,11 @@ def _facts(view: View, road: "_Road", namespace: str) -> InjectionCall:
         istiod_name=road.istiod_name,
         istiod_state=road.state,
         istiod_oom=road.oom,
-        port_open=attempt(lambda: known(road.port) in OPEN_PORTS),
+        port_open=attempt(lambda: _is_open(road)),
         target_port=road.port,
         policy=policy,
         policy_name=policy if isinstance(policy, Unavailable) else policy.rpartition("/")[2],
-        obstacle=_obstacle(policy, road.port),
+        obstacle=attempt(lambda: _obstacle(road, known(policy))),
         ca=road.ca,
         revision=road.revision,
         unlabelled=_unlabelled(one, road.revision),
@@ -174,7 +178,9 @@ def _facts(view: View, road: "_Road", namespace: str) -> InjectionCall:
 
 class _Road(Struct, frozen=True, kw_only=True):
     """The way of a call to the webhook that cannot answer, else to the last one called, whoever
-    calls. `closing`: a NetworkPolicy that would keep the API server out, were it enforced."""
+    calls. `closing`: a NetworkPolicy that would keep the API server out, were it enforced.
+    `own_port`: what answers is no istiod (before 1.5 an injector of its own), whose port is its
+    own choice."""
 
     one: Injector | None
     to: WebhookService | None
@@ -189,6 +195,7 @@ class _Road(Struct, frozen=True, kw_only=True):
     state: Fact[str]
     oom: Fact[bool]
     port: Fact[str]
+    own_port: bool
     ca: Fact[str]
     revision: str
 
@@ -210,10 +217,11 @@ def _walk(view: View, called: tuple[Injector, ...]) -> _Road:
     to = one.service if one is not None else None
     exists = attempt(lambda: to is None or _service(view, to) is not None)
     behind = attempt(lambda: _istiod(view, to) if to is not None else ())
-    closing = attempt(lambda: _policy(view, to, known(behind)))
     first = behind[0] if isinstance(behind, tuple) and behind else None
     owner = owner_of(first) if first is not None else None
     port = attempt(lambda: _port(view, to))
+    own = first is not None and first.container(ISTIOD) is None
+    closing = attempt(lambda: _policy(view, to, known(behind), _called_port(port, own)))
     return _Road(
         one=one,
         to=to,
@@ -226,8 +234,9 @@ def _walk(view: View, called: tuple[Injector, ...]) -> _Road:
         istiod_name=owner.name if owner is not None else "",
         node=Ref(f"Node//{first.spec.node_name}" if first and first.spec.node_name else ""),
         state=attempt(lambda: _state(known(behind))),
-        oom=attempt(lambda: any(out_of_memory(p, "discovery", view.now) for p in known(behind))),
+        oom=attempt(lambda: any(out_of_memory(p, ISTIOD, view.now) for p in known(behind))),
         port=port,
+        own_port=own,
         ca=attempt(lambda: _ca(view, one).value),
         revision=_revision(first) if first is not None else "",
     )
@@ -308,10 +317,17 @@ def _port(view: View, to: WebhookService | None) -> str:
     return str(target_port(service, to)) if service is not None and to is not None else ""
 
 
-def _policy(view: View, to: WebhookService | None, pods: tuple[Pod, ...]) -> NetworkPolicy | None:
+def _called_port(port: Fact[str], own: bool) -> int:
+    """The port of the pods that has to be open to the API server."""
+    return int(port) if own and isinstance(port, str) and port.isdigit() else INJECT_PORT
+
+
+def _policy(
+    view: View, to: WebhookService | None, pods: tuple[Pod, ...], port: int
+) -> NetworkPolicy | None:
     if to is None or not pods:
         return None
-    return closing_policy(view.objects("NetworkPolicy", NetworkPolicy, to.namespace), pods)
+    return closing_policy(view.objects("NetworkPolicy", NetworkPolicy, to.namespace), pods, port)
 
 
 def _closing(view: View, road: _Road, namespace: str) -> str:
@@ -323,15 +339,17 @@ def _closing(view: View, road: _Road, namespace: str) -> str:
     return found.ref
 
 
-def _obstacle(policy: Fact[Ref], port: Fact[str]) -> Fact[str]:
-    if isinstance(policy, Unavailable):
-        return policy
-    if isinstance(port, Unavailable):
-        return port
+def _is_open(road: _Road) -> bool:
+    """Whether the Service has the port that is called, and leads it to the injector's."""
+    port = known(road.port)
+    return port in OPEN_PORTS or road.own_port and port != "0"
+
+
+def _obstacle(road: _Road, policy: Ref) -> str:
     if policy:
         return f"{policy} does not admit the API server"
-    if port not in OPEN_PORTS:
-        return f"the Service leads to port {port} instead of {INJECT_PORT}"
+    if not _is_open(road):
+        return f"the Service leads to port {known(road.port)} instead of {INJECT_PORT}"
     return "no NetworkPolicy stands in the way: look at security groups and firewalls"
 
 

@@ -183,6 +183,16 @@ def test_istiod_fills_ca_bundle_by_the_label_of_its_revision() -> None:
     assert call(told + SHOP).revision == "blue" and call(told + SHOP).unlabelled
 
 
+def test_an_injector_that_is_no_istiod_chooses_its_port() -> None:
+    injector = MESH.replace("targetPort: 15017", "targetPort: 443")
+    facts = call(injector + SHOP + pod(NEW, sidecar=True))
+    assert (facts.port_open, facts.target_port) == (False, "443")
+    own = injector.replace("name: discovery", "name: sidecar-injector-webhook")
+    facts = call(own + SHOP + pod(NEW, sidecar=True))
+    assert (facts.port_open, facts.target_port) == (True, "443")
+    assert facts.obstacle.startswith("no NetworkPolicy stands in the way")
+
+
 def test_a_call_that_was_made_counts_whatever_the_labels_say() -> None:
     text = (
         'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": failed to call webhook: '
