@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.aws_controller_log import is_target_group
 from meshdoctor.mesh.gateway_front import sends_proxy_protocol
 from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.patterns import pattern
@@ -27,6 +28,8 @@ _FAILED = frozenset(
         "CreatingLoadBalancerFailed",
         "UpdateLoadBalancerFailed",
         "FailedReconcile",
+        "FailedNetworkReconcile",
+        "BackendNotFound",
     }
 )
 _DONE = frozenset({"EnsuredLoadBalancer", "UpdatedLoadBalancer", "SuccessfullyReconciled"})
@@ -147,12 +150,19 @@ def _newest(
     mine = [
         e
         for e in events
-        if e.involved_object.kind == about.kind
-        and e.involved_object.name == about.name
+        if _concerns(e.involved_object.kind, e.involved_object.name, about)
         and (e.involved_object.namespace or e.namespace) == about.namespace
         and e.reason in reasons
     ]
     return max(mine, key=lambda e: str(e.last_seen), default=None)
+
+
+def _concerns(kind: str, name: str, about: Service | Ingress) -> bool:
+    """Whether an object is this one, or a target group of this Service."""
+    if kind == about.kind:
+        return name == about.name
+    is_group = kind == "TargetGroupBinding" and about.kind == "Service"
+    return is_group and is_target_group(name, about.namespace, about.name)
 
 
 def loops(found: Balancer, local: bool, client: Pod, servers: Iterable[Pod]) -> bool:

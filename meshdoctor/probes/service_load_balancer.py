@@ -6,7 +6,9 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.aws_controller_log import Complaint, about, complaints
 from meshdoctor.mesh.aws_load_balancer import (
+    RECENT,
     STATUS_PORT,
     Balancer,
     balancer,
@@ -19,6 +21,7 @@ from meshdoctor.mesh.exposure import ALB, ISTIO, backends, class_of
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_front import as_gateway
 from meshdoctor.mesh.health_check import silent
+from meshdoctor.mesh.services import services_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.evidence import Unavailable
@@ -28,10 +31,12 @@ from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes import reading
+from meshdoctor.probes.eks_reads import AGENT
 from meshdoctor.probes.proxy_logs import pod_log
 from meshdoctor.probes.view import View, attempt, probe
 
 CHECKER = "ELB-HealthChecker"
+CONTROLLER = "aws-load-balancer-controller"
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
@@ -42,6 +47,11 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     name: Annotated[Fact[str], "its name"]
     namespace: Annotated[Fact[str], "its namespace"]
     balanced: Annotated[Fact[bool], "it asks for a load balancer"]
+    fronted: Annotated[
+        Fact[bool],
+        "it, or an Ingress, asks for one, or it is the one Service of gateway pods, which one may "
+        "lead to that something else made",
+    ]
     asks: Annotated[Fact[Ref], "who asks for one and has no address: the service, or the Ingress"]
     asks_resource: Annotated[Fact[str], "what kubectl calls that"]
     asks_name: Annotated[Fact[str], "its name"]
@@ -73,6 +83,7 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     ]
     cut: Annotated[Fact[str], "the last of them: method, path, seconds", OBSERVED]
     ingress: Annotated[Fact[Ref], "the Ingress of the ALB that leads here; empty: none"]
+    gateway: Annotated[Fact[Ref], "the Gateway API Gateway whose pods fail the checks; empty: none"]
 
 
 @probe(
@@ -87,7 +98,7 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         raise MissingError(f"service {subject}")
     found = balancer(service)
     ingress = attempt(lambda: _ingress(view, service))
-    behind = found is not None or isinstance(ingress, Ingress)
+    behind = found is not None or isinstance(ingress, Ingress) or _alone(view, service)
     failed = attempt(lambda: _failed_checks(view, service) if behind else ())
     last = failed[-1] if isinstance(failed, tuple) and failed else None
     idle = idle_seconds(service) if found is not None and found.network else 0
@@ -99,6 +110,7 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         name=service.name,
         namespace=service.namespace,
         balanced=found is not None,
+        fronted=behind,
         asks=Ref(asks.ref if asks is not None else ""),
         asks_resource=asks.kind.lower() if asks is not None else "",
         asks_name=asks.name if asks is not None else "",
@@ -114,7 +126,25 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         cut_off=len(cut) if isinstance(cut, tuple) else cut,
         cut=clean(f"{gone.method} {gone.path} {gone.duration_ms // 1000} s", 120) if gone else "",
         ingress=Ref(ingress.ref) if isinstance(ingress, Ingress) else Ref(""),
+        gateway=Ref(_gateway(service) if last is not None else ""),
     )
+
+
+def _gateway(service: Service) -> str:
+    """istiod's own Service of a Gateway selects its pods by its name."""
+    name = service.spec.selector.get(GATEWAY_NAME, "")
+    return f"Gateway/{service.namespace}/{name}" if name else ""
+
+
+def _alone(view: View, service: Service) -> bool:
+    """Whether it is the one Service of gateway pods: what checks their health is a load balancer
+    that something else made (a TargetGroupBinding, a Gateway of another class, Terraform)."""
+    pods = attempt(lambda: reading.pods_of_service(view, service))
+    first = pods[0] if isinstance(pods, tuple) and pods else None
+    if first is None or proxy_type(first) != "router":
+        return False
+    others = services_of(first.labels, view.objects("Service", Service, service.namespace))
+    return not any(s.name != service.name for s in others)
 
 
 def _asking(
@@ -128,12 +158,37 @@ def _asking(
 
 
 def _event(view: View, asks: Service | Ingress) -> str:
-    return _told(failure(asks, view.objects("Event", Event, asks.namespace)))
+    told = _told(failure(asks, view.objects("Event", Event, asks.namespace)))
+    return told or _logged(view, asks)
 
 
 def _stuck(view: View, service: Service) -> str:
     events = view.objects("Event", Event, service.namespace)
-    return _told(failure_since(service, events, view.now))
+    return _told(failure_since(service, events, view.now)) or _logged(view, service)
+
+
+def _logged(view: View, asks: Service | Ingress) -> str:
+    """What the controller's log says of it lately; a log that was not read tells of nothing."""
+    found = about(asks, view.memo("aws-controller-log", _controller_log))
+    lately = [c for c in found if c.at is None or view.now - c.at <= RECENT]
+    return lately[-1].reason.rstrip(".") if lately else ""
+
+
+def _controller_log(view: View) -> tuple[Complaint, ...]:
+    pods = attempt(lambda: view.objects("Pod", Pod, AGENT[0]))
+    out: list[Complaint] = []
+    for pod in pods if isinstance(pods, tuple) else ():
+        for container in pod.spec.containers:
+            if CONTROLLER in container.image and pod.status.phase == "Running":
+                out += _complaints(view, pod, container.name)
+    return tuple(out)
+
+
+def _complaints(view: View, pod: Pod, container: str) -> tuple[Complaint, ...]:
+    try:
+        return complaints(view.log(pod.namespace, pod.name, container).text)
+    except EvidenceError:
+        return ()
 
 
 def _told(found: Event | None) -> str:

@@ -225,6 +225,42 @@ def test_load_balancer() -> None:
     assert isinstance(unseen.event, Unavailable) and unseen.stuck == ""
 
 
+LBC = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: lbc, namespace: kube-system}
+spec: {containers: [{name: controller, image: 'x/aws-load-balancer-controller:v2.8.1'}]}
+status: {phase: Running}
+"""
+SAYS = (
+    '{"ts":"2026-11-18T09:20:00Z","msg":"Reconciler error","controller":"targetGroupBinding",'
+    '"name":"k8s-ingress-gw-737679f196","namespace":"ingress","error":"two tagged groups"}'
+)
+
+
+def test_what_only_the_controllers_log_tells() -> None:
+    logs = {("kube-system", "lbc", "controller"): SAYS}
+    assert balanced(service() + LBC, logs=logs).stuck == "two tagged groups"
+    assert balanced(service("{}", "[]") + LBC, logs=logs).event == "two tagged groups"
+    old = {("kube-system", "lbc", "controller"): SAYS.replace("T09:", "T07:")}
+    assert balanced(service() + LBC, logs=old).stuck == ""
+    assert balanced(service() + LBC).stuck == ""
+
+
+def test_checks_of_a_load_balancer_that_nothing_in_the_cluster_asks_for() -> None:
+    plain = service().replace("type: LoadBalancer", "type: ClusterIP")
+    named = plain.replace("{app: gw}", "{gateway.networking.k8s.io/gateway-name: front}")
+    label = GW.replace("app: gw", "gateway.networking.k8s.io/gateway-name: front")
+    logs = {("ingress", "gw-1", "istio-proxy"): CHECK}
+    assert balanced(plain, logs=logs).checks_failed == 1
+    view = world(label + named, logs=logs)
+    found = service_load_balancer.run(view, ServiceSubject("ingress", "gw"))
+    assert (found.checks_failed, found.gateway) == (1, "Gateway/ingress/front")
+    second = plain.replace("name: gw, namespace", "name: public, namespace")
+    assert balanced(plain + second, logs=logs).checks_failed == 0
+
+
 FRONT = """
 ---
 kind: Ingress
