@@ -296,6 +296,12 @@ class RecordingView:
             self.commands[command] = None
         return cast("tuple[O, ...]", found)
 
+    def everywhere(self, kind: str, type_: type[O]) -> tuple[O, ...]:
+        answer = self._evidence.answer(kind, None)
+        if answer.command:
+            self.commands[answer.command] = None
+        return cast("tuple[O, ...]", answer.objects)
+
     def object(self, kind: str, type_: type[O], namespace: str, name: str) -> O | None:
         found, command = self._evidence.object(kind, namespace, name)
         self.commands[command] = None

@@ -15,6 +15,8 @@ from meshdoctor.mesh.log_text import json_object, lines, when
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.patterns import pattern
 
+MOST_OF_A_VALUE = 1500
+
 
 class Said(Struct, frozen=True, kw_only=True):
     """One line that matters: its kind (see ROWS), when, its bounded text, the values it names."""
@@ -91,6 +93,13 @@ AGENT: tuple[Row, ...] = (
     row("draining", "Agent draining"),
 )
 ISTIOD: tuple[Row, ...] = (
+    # Up to 1.3 the proxy's whole answer is printed.
+    row(
+        "nack",
+        "error_detail:<",
+        r"ADS:(?P<type>\S+): ACK ERROR (?:\S+:\d+ )?(?P<connection>\S+)(?: \(\S+\))? .*"
+        r"error_detail:<code:(?P<code>\d+) message:\"(?P<reason>.*?)(?:\" >\s*)*$",
+    ),
     row(
         "nack",
         "ACK ERROR ",
@@ -251,7 +260,9 @@ def _one(line: str, rows: tuple[Row, ...]) -> Said | None:
             kind=row.kind,
             at=at,
             text=clean(text),
-            values=tuple((key, clean(value, 500)) for key, value in values.items() if value),
+            values=tuple(
+                (key, clean(value, MOST_OF_A_VALUE)) for key, value in values.items() if value
+            ),
         )
     return None
 

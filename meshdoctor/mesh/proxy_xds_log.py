@@ -9,6 +9,7 @@ from msgspec import Struct
 from meshdoctor.mesh.istiod_log import ROWS
 from meshdoctor.mesh.log_lines import AGENT, ENVOY, Said, of, scan
 
+_TOO_LARGE = "received message larger than max"
 _LOST = ("xds_closed", "xds_connect_failed", "xds_terminated")
 
 
@@ -40,7 +41,7 @@ def read(text: str) -> XdsLog:
         ended=ended,
         lost=ended if ended is not None and _real(ended) else None,
         losses=len(losses),
-        too_large=of(said, "too_large"),
+        too_large=tuple(s for s in said if _TOO_LARGE in s.text),
         warming=text.count("initial fetch timed out for"),
     )
 

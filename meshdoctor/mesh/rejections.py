@@ -32,6 +32,7 @@ _LISTENER_PORT = pattern(r"['\s\[]([0-9a-fA-F.:]*|::)_(\d{1,5})['\s:,]|address '
 _CLUSTER = pattern(r"(outbound|inbound)_?\|(\d*)\|([^|\s]*)\|([^\s'\":,;]*)")
 _DOMAIN = pattern(r"[Dd]uplicate (?:entry of )?domain[s:]? (?:is )?([^\s'\",:;]+)")
 _ISSUER = pattern(r"Issuer '([^']+)'")
+_ENDING = frozenset({"SIMPLE", "MUTUAL"})
 _PATH = pattern(r"(?:Invalid path|unable to read file|Failed to load [^:]{0,60} from):? ?(/\S+)")
 
 
@@ -118,6 +119,8 @@ def _listener(message: str, known: Objects) -> Offender | None:
         ports = {int(m[2] or m[3]) for m in _LISTENER_PORT.finditer(message) if m[2] or m[3]}
         gateways = [g for g in known.gateways if {s.port.number for s in g.spec.servers} & ports]
         services = [s for s in known.services if {p.port for p in s.spec.ports} & ports]
+        if "multiple filter chains with" in message:
+            services = [s for s in services if s.headless] or services
         return Offender(
             why=f"listener on port {min(ports, default=0)}",
             objects=_newest(gateways) or _newest(services),
@@ -211,6 +214,21 @@ def _path(message: str, known: Objects) -> Offender | None:
     return Offender(why=f"file {path}", objects=_newest(owners)) if owners else None
 
 
+def _certificate(message: str, known: Objects) -> Offender | None:
+    """Servers that name no file where Envoy wants one: istiod of before 1.5 writes an empty path
+    for a credentialName that the gateway has no SDS for."""
+    if "TlsCertificate" not in message or "Filename" not in message:
+        return None
+    owners = [
+        g
+        for g in known.gateways
+        for s in g.spec.servers
+        if s.tls is not None and s.tls.mode in _ENDING and not s.tls.server_certificate
+    ]
+    why = "a TLS server without certificate files"
+    return Offender(why=why, objects=_newest(owners)) if owners else None
+
+
 def _tls_paths(rule: DestinationRule) -> set[str]:
     policy = rule.spec.traffic_policy
     blocks = [policy.tls] if policy is not None else []
@@ -275,6 +293,7 @@ _LOOKS = (
     _issuer,
     _keys,
     _path,
+    _certificate,
     _extension,
     _route,
     _cluster,

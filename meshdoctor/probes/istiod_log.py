@@ -1,5 +1,6 @@
 """What does istiod say of configuration that it cannot read or deliver?"""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated
 
@@ -84,9 +85,9 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     log = shared.istiod_log(view).log
     refused = log.unreadable_kinds
     silent = log.kind("api_unreachable")
-    remote, large = log.kind("remote_cluster"), log.kind("too_large")
+    remote, large = log.kind("remote_cluster"), _recent(view, log.kind("too_large"))
     waiting = log.kind("sync_waiting")
-    strangers = [s for s in log.kind("unauthorized_xds") if identity_refused(s)]
+    strangers = _recent(view, filter(identity_refused, log.kind("unauthorized_xds")))
     kind, accounts = unreadable(refused[-1]) if refused else None, _accounts(view)
     slow, invalid, lost = log.kind("write_timeout"), log.kind("invalid"), log.kind("no_gateway")
     waits = clean(log.kind("waits")[-1].get("what"), 60) if log.kind("waits") else ""
@@ -109,7 +110,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         remote_cluster=remote[-1].get("cluster") if remote else "",
         too_large=len(large),
         too_large_text=_text(large),
-        rate_limited=len(log.kind("rate_limited")),
+        rate_limited=len(_recent(view, log.kind("rate_limited"))),
         identity_refused=len(strangers),
         identity_text=_text(strangers),
         write_timeouts=len(slow),
@@ -120,6 +121,10 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         network=lost[-1].get("network") if lost else "",
         terminated=len(log.kind("terminated")),
     )
+
+
+def _recent(view: View, said: Iterable[Said]) -> tuple[Said, ...]:
+    return tuple(s for s in said if shared.is_recent(s, view.now))
 
 
 def _accounts(view: View) -> frozenset[tuple[str, str]]:
@@ -166,5 +171,5 @@ def _waits(said: tuple[Said, ...]) -> str:
     return f" ({said[-1].get('what')}" + (f", {took.total_seconds():.0f} s)" if took else ")")
 
 
-def _text(said: tuple[Said, ...] | list[Said]) -> str:
+def _text(said: tuple[Said, ...]) -> str:
     return clean(said[-1].text, 200) if said else ""

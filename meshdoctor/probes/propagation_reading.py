@@ -4,8 +4,9 @@ Not a probe: it judges nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from meshdoctor.mesh.routes import destinations, hosts
 from meshdoctor.mesh.rules import host as rule_host
 from meshdoctor.mesh.rules import never_chosen
 from meshdoctor.mesh.services import resolve_short_name
+from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.workloads import PROXY, proxy_type
 from meshdoctor.mesh.xds import ProxySync, SyncTable, of_namespaces, out_of_step, unanswered
 from meshdoctor.mesh.xds_status import parse as parse_status
@@ -28,6 +30,9 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View
 
 MOST_ISTIODS = 6
+MOST_SUSPECTS = 3
+MOST_UNTOLD = 6
+RECENT = timedelta(hours=2)
 
 
 def sync_table(view: View) -> SyncTable:
@@ -150,6 +155,82 @@ def _proxies(view: View) -> _Proxies:
         if status is not None and not status.ready:
             unready.append(pod)
     return _Proxies(tuple(running), tuple(unready))
+
+
+def suspect_logs(view: View) -> tuple[tuple[Pod, str], ...]:
+    """Logs of a few proxies that may be in trouble, each with its pod; what cannot be read is
+    left out. Where the table tells the states, those out of step, absent or not ready: one in step
+    needs reading no more. Where it does not, any proxy may be one."""
+    return view.memo("suspect-logs", _suspect_logs)
+
+
+def _suspect_logs(view: View) -> tuple[tuple[Pod, str], ...]:
+    wrong, told = _out_of_step(view)
+    unready = unready_proxies(view)
+    suspects = wrong | {f"{p.name}.{p.namespace}" for p in unready}
+    waiting = (p for p in unready if proxy_never_gets_ready(p) and p.status.phase == "Pending")
+    pods = (*proxy_pods(view), *waiting)
+    first = [p for p in pods if f"{p.name}.{p.namespace}" in suspects]
+    if told:
+        return _read_logs(view, first[:MOST_SUSPECTS], MOST_SUSPECTS)
+    rest = [p for p in pods if f"{p.name}.{p.namespace}" not in suspects]
+    return _read_logs(view, (*first, *rest), MOST_UNTOLD)
+
+
+def logs_elsewhere(view: View) -> tuple[tuple[str, str], ...]:
+    """Logs of a few proxies that are out of step outside the run's namespaces, so far as the table
+    names any, each with its `pod.namespace`: what they refuse, those within may refuse as well."""
+    return view.memo("logs-elsewhere", _logs_elsewhere)
+
+
+def _logs_elsewhere(view: View) -> tuple[tuple[str, str], ...]:
+    if view.namespaces is None:
+        return ()
+    try:
+        wrong = out_of_step(parse_status(view.proxy_status().text, view.now), view.now)
+    except EvidenceError:
+        return ()
+    out: list[tuple[str, str]] = []
+    for proxy in (p for p in wrong.values() if p.namespace not in view.namespaces):
+        try:
+            out.append((proxy.id, view.log(proxy.namespace, proxy.pod, PROXY).text))
+        except EvidenceError:
+            continue
+        if len(out) == MOST_SUSPECTS:
+            break
+    return tuple(out)
+
+
+def _out_of_step(view: View) -> tuple[set[str], bool]:
+    """Proxies out of step, and whether the table tells the states at all."""
+    try:
+        found = sync(view)
+    except EvidenceError:
+        return set(), False
+    return set(found.wrong), found.table.shows_state
+
+
+def _read_logs(view: View, pods: Iterable[Pod], most: int) -> tuple[tuple[Pod, str], ...]:
+    out: list[tuple[Pod, str]] = []
+    for pod in pods:
+        try:
+            out.append((pod, view.log(pod.namespace, pod.name, PROXY).text))
+        except EvidenceError:
+            continue
+        if len(out) == most:
+            break
+    return tuple(out)
+
+
+class Timed(Protocol):
+    @property
+    def at(self) -> datetime | None: ...
+
+
+def is_recent(said: Timed, now: datetime) -> bool:
+    """Whether a line is not known to be older than two hours: what still goes wrong is said again
+    with every push and every connection."""
+    return said.at is None or now - said.at <= RECENT
 
 
 def is_client(pod: Pod) -> bool:

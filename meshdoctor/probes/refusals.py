@@ -1,5 +1,7 @@
 """What do proxies refuse, and which object made them?"""
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct, structs
@@ -11,7 +13,7 @@ from meshdoctor.mesh.log_lines import scan
 from meshdoctor.mesh.rejections import Objects, Offender, offender, too_new
 from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, image_release, owner_of, proxy_container, proxy_type
+from meshdoctor.mesh.workloads import image_release, owner_of, proxy_container, proxy_type
 from meshdoctor.mesh.xds import short_type, wrong_types
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -34,13 +36,12 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.injection_reads import release_of
 from meshdoctor.probes.view import View, attempt, known, probe
 
-MOST_LOGS = 3
-
 
 class Refusals(Struct, frozen=True, kw_only=True):
     """Refused pushes (NACK), from syncz, istiod's log and the logs of proxies out of step."""
 
     count: Annotated[Fact[int], "refusals seen", OBSERVED]
+    recent: Annotated[Fact[int], "of these, not known to be older than two hours", OBSERVED]
     proxies: Annotated[Fact[int], "proxies that refuse", OBSERVED]
     first_proxy: Annotated[Fact[str], "one of them, pod.namespace", OBSERVED]
     type: Annotated[Fact[str], "the type refused: LDS, CDS ...", OBSERVED]
@@ -59,6 +60,7 @@ class _Seen(Struct, frozen=True, kw_only=True):
     proxy: str
     type: str
     message: str
+    at: datetime | None = None
 
 
 @probe(
@@ -84,10 +86,10 @@ def refusals(view: View, _: MeshSubject) -> Refusals:
     """What do proxies refuse, and which object made them?"""
     seen = _seen(view)
     if not seen:
-        return _facts(seen, Offender(why=""))
+        return _facts(view, seen, Offender(why=""))
     last = seen[-1]
     found = offender(last.message, _objects(view, last.proxy), last.type)
-    facts = _facts(seen, found)
+    facts = _facts(view, seen, found)
     return facts if found.objects or not too_new(last.message) else _of_older(view, facts)
 
 
@@ -120,7 +122,8 @@ def _dotted(release: tuple[int, ...]) -> str:
 
 
 def _seen(view: View) -> tuple[_Seen, ...]:
-    """Raises EvidenceError when neither the table nor istiod's log can be read."""
+    """Raises EvidenceError when neither the table nor istiod's log can be read, or proxies are out
+    of step and no log tells why."""
     found: list[_Seen] = []
     missing: EvidenceError | None = None
     answered = False
@@ -128,14 +131,20 @@ def _seen(view: View) -> tuple[_Seen, ...]:
         log = shared.istiod_log(view).log
         answered = True
         found += [
-            _Seen(proxy=proxy_of(s.get("connection")), type=s.get("type"), message=s.get("reason"))
+            _Seen(
+                proxy=proxy_of(s.get("connection")),
+                type=s.get("type"),
+                message=s.get("reason"),
+                at=s.at,
+            )
             for s in log.nacks
         ]
     except EvidenceError as error:
         missing = error
     try:
         sync = shared.sync(view)
-        answered = answered or sync.table.shows_state
+        told = sync.table.shows_state and len(shared.suspect_logs(view)) >= len(sync.wrong)
+        answered = answered or told
         for proxy in sync.wrong.values():
             for one in wrong_types(proxy, view.now):
                 if one.error:
@@ -150,29 +159,18 @@ def _seen(view: View) -> tuple[_Seen, ...]:
 
 
 def _from_proxies(view: View) -> list[_Seen]:
-    """Logs of a few proxies that are out of step or not ready; none in step needs reading."""
-    try:
-        names = set(shared.sync(view).wrong)
-    except EvidenceError:
-        names = set()
-    names |= {f"{p.name}.{p.namespace}" for p in shared.unready_proxies(view)}
-    wanted = [p for p in _known(view) if f"{p.name}.{p.namespace}" in names] if names else []
-    found: list[_Seen] = []
-    for pod in wanted[:MOST_LOGS]:
-        try:
-            text = view.log(pod.namespace, pod.name, PROXY).text
-        except EvidenceError:
-            continue
-        found += [
-            _Seen(
-                proxy=f"{pod.name}.{pod.namespace}",
-                type=short_type(s.get("type")),
-                message=s.get("reason"),
-            )
-            for s in scan(text)
-            if s.kind == "config_rejected"
-        ]
-    return found
+    """What proxies say that they refuse, so far as they do so still."""
+    logs = [(f"{pod.name}.{pod.namespace}", text) for pod, text in shared.suspect_logs(view)]
+    return _rejected(view, logs) or _rejected(view, shared.logs_elsewhere(view))
+
+
+def _rejected(view: View, logs: Iterable[tuple[str, str]]) -> list[_Seen]:
+    return [
+        _Seen(proxy=proxy, type=short_type(s.get("type")), message=s.get("reason"), at=s.at)
+        for proxy, text in logs
+        for s in scan(text)
+        if s.kind == "config_rejected" and shared.is_recent(s, view.now)
+    ]
 
 
 def _known(view: View) -> tuple[Pod, ...]:
@@ -213,10 +211,16 @@ def _telemetries(view: View, proxy: str) -> tuple[Telemetry, ...]:
     return () if isinstance(found, Unavailable) else _got(view, proxy, found)
 
 
+def _services(view: View) -> tuple[Service, ...]:
+    """Every Service has a part in what proxies get, whichever namespaces were asked about."""
+    found = attempt(lambda: view.everywhere("Service", Service))
+    return view.objects("Service", Service) if isinstance(found, Unavailable) else found
+
+
 def _objects(view: View, proxy: str) -> Objects:
     config = attempt(lambda: reading.mesh_config(view))
     return Objects(
-        services=view.objects("Service", Service),
+        services=_services(view),
         filters=_filters(view, proxy),
         routes=view.objects("VirtualService", VirtualService),
         rules=view.objects("DestinationRule", DestinationRule),
@@ -232,11 +236,12 @@ def _objects(view: View, proxy: str) -> Objects:
     )
 
 
-def _facts(seen: tuple[_Seen, ...], found: Offender) -> Refusals:
+def _facts(view: View, seen: tuple[_Seen, ...], found: Offender) -> Refusals:
     last = seen[-1] if seen else None
     first = found.objects[0] if found.objects else None
     return Refusals(
         count=len(seen),
+        recent=sum(shared.is_recent(s, view.now) for s in seen),
         proxies=len({s.proxy for s in seen}),
         first_proxy=clean(last.proxy, 130) if last else "",
         type=clean(last.type, 60) if last else "",

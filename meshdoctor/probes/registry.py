@@ -80,6 +80,7 @@ from meshdoctor.probes.namespace_root import namespace_root
 from meshdoctor.probes.orphan_refusals import orphan_refusals
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
+from meshdoctor.probes.proxies_say import proxies_say
 from meshdoctor.probes.proxy_setup import proxy_setup
 from meshdoctor.probes.proxy_signing import proxy_signing
 from meshdoctor.probes.proxy_signing_log import proxy_signing_log
@@ -189,6 +190,7 @@ PROBES: tuple[Probe, ...] = (
     policy_effect_probe,
     policy_seen,
     probe_failures,
+    proxies_say,
     proxy_setup,
     proxy_signing,
     proxy_signing_log,

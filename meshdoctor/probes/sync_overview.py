@@ -33,6 +33,11 @@ class SyncOverview(Struct, frozen=True, kw_only=True):
     proxies_not_ready: Annotated[
         Fact[int], "pods whose istio-proxy has started and is not ready", OBSERVED
     ]
+    told_in_step: Annotated[
+        Fact[bool],
+        "states could be read, and they and the pods tell of no trouble (False: some do, or none "
+        "could be read)",
+    ]
     trouble_seen: Annotated[
         Fact[bool],
         "some evidence that could be read shows a proxy or istiod in trouble (False says only "
@@ -55,6 +60,7 @@ def sync_overview(view: View, _: MeshSubject) -> SyncOverview:
     found = overview(table, sync.wrong, pods, istiods, view.now)
     first, gone = next(iter(found.wrong), None), next(iter(found.absent), None)
     total = len(table.proxies)
+    trouble = bool(found.wrong or found.absent or not_ready or down)
     return SyncOverview(
         proxies=total,
         shows_state=table.shows_state,
@@ -66,7 +72,8 @@ def sync_overview(view: View, _: MeshSubject) -> SyncOverview:
         absent_first=f"{gone.namespace}/{gone.name}" if gone else "",
         problems=len(table.problems),
         proxies_not_ready=not_ready,
-        trouble_seen=bool(found.wrong or found.absent or not_ready or down),
+        told_in_step=table.shows_state and not trouble,
+        trouble_seen=trouble,
     )
 
 
@@ -90,5 +97,6 @@ def _unseen(why: Unavailable, not_ready: int, trouble: bool) -> SyncOverview:
         absent_first=why,
         problems=why,
         proxies_not_ready=not_ready,
+        told_in_step=False,
         trouble_seen=trouble,
     )

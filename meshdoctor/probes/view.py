@@ -49,6 +49,11 @@ class View(Protocol):
         of the run's scope."""
         ...
 
+    def everywhere(self, kind: str, type_: type[O]) -> tuple[O, ...]:
+        """All objects of a kind, those outside the run's scope too: one more read where a scope
+        bounds the run, so only for what was seen to come from anywhere."""
+        ...
+
     def object(self, kind: str, type_: type[O], namespace: str, name: str) -> O | None:
         """One object; None when the source says it does not exist."""
         ...

@@ -125,6 +125,19 @@ T = "2026-11-18T09:24:33.183753Z\t"
             },
         ),
         (
+            "warn\tads\tADS:RDS: ACK ERROR 10.0.0.9:52994 sidecar~10.0.0.9~web-1.in~in.svc.cluster."
+            'local-8 (sidecar~10.0.0.9~web-1.in~in.svc.cluster.local) version_info:"2/7" node:<id:"'
+            'sidecar~10.0.0.9~web-1.in" > response_nonce:"8b" error_detail:<code:13 message:"Only '
+            'unique values for domains are permitted." > ',
+            "nack",
+            {
+                "type": "RDS",
+                "connection": "sidecar~10.0.0.9~web-1.in~in.svc.cluster.local-8",
+                "code": "13",
+                "reason": "Only unique values for domains are permitted.",
+            },
+        ),
+        (
             "info\tads\tPush debounce stable[3] 2 for config VirtualService/a/b: 100.3ms since "
             "last change, 2.1s since last push, full=true",
             "debounce",

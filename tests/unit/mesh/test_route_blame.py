@@ -4,7 +4,8 @@
 import pytest
 
 from meshdoctor.mesh.rejections import Objects, offender
-from meshdoctor.model.istio import VirtualService
+from meshdoctor.model.istio import Gateway, VirtualService
+from meshdoctor.model.kubernetes import Service
 from tests.unit.mesh.objects import many
 
 ROUTES = """
@@ -63,3 +64,33 @@ def test_one_destination_needs_no_weight() -> None:
     routes = many(VirtualService, ROUTES)
     kept = tuple(r for r in routes if r.name in ("weighted", "fine"))
     assert offender(WEIGHTS, Objects(routes=kept), "RDS").objects == ()
+
+
+NO_FILE = r"""Proto constraint validation failed (ListenerValidationError.FilterChains[i]: [\"embedded message failed validation\"] | caused by TlsCertificateValidationError.CertificateChain: [\"embedded message failed validation\"] | caused by DataSourceValidationError.Filename: [\"value length must be at least \" '\\x01' \" bytes\"])"""
+SERVERS = """
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: named, namespace: a}, spec: {servers: [{port: {number: 443}, tls: {mode: SIMPLE, credentialName: c}}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: filed, namespace: a}, spec: {servers: [{port: {number: 443}, tls: {mode: SIMPLE, serverCertificate: /c, privateKey: /k}}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: passing, namespace: a}, spec: {servers: [{port: {number: 443}, tls: {mode: PASSTHROUGH}}]}}
+"""
+
+
+def test_a_tls_server_without_files_where_envoy_wants_one() -> None:
+    known = Objects(gateways=tuple(many(Gateway, SERVERS)))
+    assert [o.name for o in offender(NO_FILE, known, "LDS").objects] == ["named"]
+    assert offender(NO_FILE.replace("Filename", "Other"), known, "LDS").objects == ()
+
+
+PORTS = """
+{apiVersion: v1, kind: Service, metadata: {name: own, namespace: a}, spec: {clusterIP: 10.0.0.1, ports: [{name: tcp, port: 9100}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: bare, namespace: b}, spec: {clusterIP: None, ports: [{name: tcp, port: 9100}]}}
+"""
+
+
+def test_services_without_address_share_a_listener() -> None:
+    message = "Error adding/updating listener(s) 0.0.0.0_9100: error adding listener '0.0.0.0:9100': multiple filter chains with the same matching rules are defined"
+    both = tuple(many(Service, PORTS))
+    assert [o.name for o in offender(message, Objects(services=both), "LDS").objects] == ["bare"]
+    assert len(offender(message, Objects(services=both[:1]), "LDS").objects) == 1
