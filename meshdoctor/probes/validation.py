@@ -1,38 +1,46 @@
 """Does Istio's validation refuse changes, or is it out of reach?"""
 
+from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.apply_errors import apply_errors
+from meshdoctor.mesh.apply_errors import APPLIERS, Failure, apply_errors, failed_calls
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhook_call import ready_endpoints
+from meshdoctor.mesh.workloads import is_ready
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import (
-    EndpointSlice,
     Event,
+    Pod,
     Service,
     Webhook,
     WebhookConfiguration,
 )
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
+from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes import propagation_reading as shared
+from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, attempt, known, probe
 
 VWC = "ValidatingWebhookConfiguration"
+LATELY = timedelta(minutes=30)
 _ENDED = "x509: certificate has expired"
 
 
 class Validation(Struct, frozen=True, kw_only=True):
-    """Events of whoever applies manifests, istiod's log where it can be read, and the webhook."""
+    """Events of whoever applies manifests, their logs and istiod's where they can be read, and the
+    webhook."""
 
     refused: Annotated[Fact[int], "refusals in events and in the logs that could be read", OBSERVED]
     refusal: Annotated[Fact[str], "the last refusal's text", OBSERVED]
     refused_for: Annotated[Fact[Ref], "the object whose event says it; empty: only istiod's log"]
-    call_failed: Annotated[Fact[int], "events: the webhook could not be called", OBSERVED]
-    call_text: Annotated[Fact[str], "the last such event", OBSERVED]
-    call_said: Annotated[Fact[str], "the same at the end of a sentence; empty: no event"]
+    call_failed: Annotated[
+        Fact[int], "events, or lines of those logs: the webhook could not be called", OBSERVED
+    ]
+    call_text: Annotated[Fact[str], "the last such event or line", OBSERVED]
+    call_said: Annotated[Fact[str], "the same at the end of a sentence; empty: nobody says so"]
     expired: Annotated[Fact[bool], "it says that the certificate is out of date", OBSERVED]
     config: Annotated[Fact[Ref], "the webhook configuration that fails closed; empty: none"]
     config_name: Annotated[Fact[str], "its name"]
@@ -50,10 +58,12 @@ class Validation(Struct, frozen=True, kw_only=True):
 def validation(view: View, _: MeshSubject) -> Validation:
     """Does Istio's validation refuse changes, or is it out of reach?"""
     found = apply_errors(view.objects("Event", Event))
+    logged = () if found.failed else _logged(view)
+    failed_text = logged[-1].text if logged else found.failed_text
     log = attempt(lambda: shared.istiod_log(view).log.kind("invalid"))
     lines = () if isinstance(log, Unavailable) else log
     text = found.denied_text or (clean(lines[-1].get("reason")) if lines else "")
-    closed = attempt(lambda: _closed(view, found.failed_text))
+    closed = attempt(lambda: _closed(view, failed_text))
     ready = attempt(lambda: _ready(view, known(closed)))
     config = attempt(lambda: c[0] if (c := known(closed)) else None)
     service = attempt(lambda: c[1].client_config.service if (c := known(closed)) else None)
@@ -61,10 +71,10 @@ def validation(view: View, _: MeshSubject) -> Validation:
         refused=found.denied + len(lines),
         refusal=text,
         refused_for=Ref(clean(found.denied_on, 200)),
-        call_failed=found.failed,
-        call_text=found.failed_text,
-        call_said=f"; events say: {found.failed_text}" if found.failed_text else "",
-        expired=_ENDED in found.failed_text,
+        call_failed=found.failed or len(logged),
+        call_text=failed_text,
+        call_said=_call_said(found.failed_text, logged),
+        expired=_ENDED in failed_text,
         config=attempt(lambda: Ref(c.ref if (c := known(config)) else "")),
         config_name=attempt(lambda: c.name if (c := known(config)) else ""),
         service=attempt(
@@ -74,6 +84,31 @@ def validation(view: View, _: MeshSubject) -> Validation:
         service_namespace=attempt(lambda: s.namespace if (s := known(service)) else ""),
         endpoints=ready,
     )
+
+
+def _call_said(event: str, logged: tuple[Failure, ...]) -> str:
+    if event:
+        return f"; events say: {event}"
+    return f"; a log says: {logged[-1].text}" if logged else ""
+
+
+def _logged(view: View) -> tuple[Failure, ...]:
+    """Failed calls of the last half hour in logs of what applies objects, which try again and
+    again; a log that was not read tells of none."""
+    pods = attempt(lambda: view.objects("Pod", Pod))
+    out: list[Failure] = []
+    for pod in pods if isinstance(pods, tuple) else ():
+        for container in pod.spec.containers:
+            if any(name in container.image for name in APPLIERS):
+                out += _failed_calls(view, pod, container.name)
+    return tuple(f for f in out if f.at is None or view.now - f.at <= LATELY)
+
+
+def _failed_calls(view: View, pod: Pod, container: str) -> tuple[Failure, ...]:
+    try:
+        return failed_calls(view.log(pod.namespace, pod.name, container).text)
+    except EvidenceError:
+        return ()
 
 
 Closed = tuple[WebhookConfiguration, Webhook]
@@ -104,10 +139,16 @@ def _host(webhook: Webhook) -> str:
 
 
 def _ready(view: View, closed: Closed | None) -> int:
+    """Endpoints as the API server counts them. No slice at all: not recorded, ask the pods."""
     service = closed[1].client_config.service if closed is not None else None
     if service is None:
         return -1
-    if view.object("Service", Service, service.namespace, service.name) is None:
+    found = view.object("Service", Service, service.namespace, service.name)
+    if found is None:
         return 0
-    slices = view.objects("EndpointSlice", EndpointSlice, service.namespace)
-    return ready_endpoints(slices, service.namespace, service.name)
+    slices = reading.slices_of_service(view, found)
+    if slices:
+        return ready_endpoints(slices, service.namespace, service.name)
+    if not found.spec.selector:
+        raise MissingError(f"endpoints of {found.ref}", "it has no selector")
+    return sum(is_ready(p) for p in reading.pods_of_service(view, found))

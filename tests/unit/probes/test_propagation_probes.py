@@ -15,7 +15,7 @@ from meshdoctor.model.subjects import (
     ServiceSubject,
     WorkloadSubject,
 )
-from meshdoctor.ports import ForbiddenError, MissingError
+from meshdoctor.ports import EvidenceError, ForbiddenError, MissingError
 from meshdoctor.probes.config_destination_rule import config_destination_rule
 from meshdoctor.probes.config_gateway import config_gateway
 from meshdoctor.probes.config_ingested import config_ingested
@@ -27,6 +27,7 @@ from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.istiod_health import istiod_health
 from meshdoctor.probes.istiod_log import istiod_log
 from meshdoctor.probes.namespace_discovery import namespace_discovery
+from meshdoctor.probes.proxies_say import proxies_say
 from meshdoctor.probes.proxy_xds_log import proxy_xds_log
 from meshdoctor.probes.refusals import refusals
 from meshdoctor.probes.service_endpoints import service_endpoints
@@ -153,6 +154,77 @@ def test_a_proxy_that_is_older_than_istiod_and_does_not_know_what_it_gets(
     assert ("older" in str(found.points_at) or "istiod of" in str(found.points_at)) is bool(blamed)
 
 
+REJECTED = "2026-11-18T{}:00Z\twarning\tenvoy config\tgRPC config for type.googleapis.com/envoy.config.listener.v3.Listener rejected: Error adding/updating listener(s) 0.0.0.0_15021: error adding listener: '0.0.0.0_15021' has duplicate address '0.0.0.0:15021' as existing listener\n"
+PROXY_LOG = ("shop", "cart-1", "istio-proxy")
+UNTOLD: dict[str, Any] = {"istioctl": {}}
+LEDGER = """
+---
+{kind: Service, apiVersion: v1, metadata: {name: ledger, namespace: bank}, spec: {ports: [{name: http, port: 15021}]}}
+"""
+
+
+def test_a_refusal_that_only_a_proxys_log_tells() -> None:
+    found = refusals.run(mesh(logs={PROXY_LOG: REJECTED.format("09:00")}, **UNTOLD), MeshSubject())
+    assert (found.recent, found.object, found.type) == (1, "Service/shop/cart", "LDS")
+    with pytest.raises(EvidenceError):
+        refusals.run(mesh(logs={PROXY_LOG: REJECTED.format("05:00")}, **UNTOLD), MeshSubject())
+    told = STATUS.replace("STALE ", "SYNCED")
+    quiet = mesh(istioctl={"proxy-status": told}, logs={PROXY_LOG: REJECTED.format("09:00")})
+    assert refusals.run(quiet, MeshSubject()).count == 0
+
+
+def test_a_proxy_out_of_step_whose_reason_nobody_tells() -> None:
+    with pytest.raises(EvidenceError):
+        refusals.run(mesh(logs={}), MeshSubject())
+    assert refusals.run(mesh(logs={PROXY_LOG: ""}), MeshSubject()).count == 0
+
+
+def test_what_lies_outside_the_namespaces_that_were_asked_about() -> None:
+    said = NACK.replace("cart-1.shop-3", "x-1.bank-3")
+    ours = MESH.replace("ports: [{name: http, port: 15021}]", "ports: [{name: http, port: 80}]")
+    view = world(
+        ours + LEDGER,
+        istioctl={"proxy-status": STATUS},
+        logs={("istio-system", "istiod-1", "discovery"): said},
+        namespaces=("istio-system", "shop"),
+    )
+    assert refusals.run(view, MeshSubject()).object == "Service/bank/ledger"
+    other = STATUS.replace("cart-1.shop ", "x-1.bank    ")
+    view = world(
+        ours + LEDGER,
+        istioctl={"proxy-status": other},
+        logs={("bank", "x-1", "istio-proxy"): REJECTED.format("09:00")},
+        namespaces=("istio-system", "shop"),
+    )
+    assert refusals.run(view, MeshSubject()).object == "Service/bank/ledger"
+
+
+def test_requests_of_a_proxy_that_are_too_large() -> None:
+    line = "2026-11-18T{}:00Z\twarning\tenvoy config\tDeltaAggregatedResources gRPC config stream to xds-grpc closed since 724s ago: 8, grpc: received message larger than max (6610145 vs. 4194304)\tthread=1\n"
+    found = proxies_say.run(mesh(logs={PROXY_LOG: line.format("09:10")}, **UNTOLD), MeshSubject())
+    assert (found.too_large, found.too_large_of) == (1, "Pod/shop/cart-1")
+    assert "6610145" in str(found.too_large_text)
+    old = proxies_say.run(mesh(logs={PROXY_LOG: line.format("04:10")}, **UNTOLD), MeshSubject())
+    assert (old.too_large, old.too_large_of) == (0, "")
+
+
+def test_a_failed_call_of_validation_that_only_a_log_tells() -> None:
+    operator = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: op, namespace: flux}
+spec: {containers: [{name: op, image: 'weaveworks/helm-operator:0.8.0'}]}
+status: {phase: Running}
+"""
+    said = 'ts=2026-11-18T{}:00Z error="Internal error: failed calling webhook \\"validation.istio.io\\": Post https://istiod.istio-system.svc:443/validate: EOF"\n'
+    key = ("flux", "op", "op")
+    found = validation.run(world(operator, logs={key: said.format("09:20")}), MeshSubject())
+    assert found.call_failed == 1 and "a log says: failed calling webhook" in str(found.call_said)
+    old = validation.run(world(operator, logs={key: said.format("08:20")}), MeshSubject())
+    assert (old.call_failed, old.call_said) == (0, "")
+
+
 def test_nothing_readable_is_not_no_refusal() -> None:
     with pytest.raises(ForbiddenError):
         refusals.run(
@@ -169,6 +241,7 @@ def test_the_overview() -> None:
     assert (absent.wrong, absent.absent, absent.absent_first) == (0, 1, "shop/cart-1")
     blind = sync_overview.run(mesh(failing={"proxy-status": ForbiddenError("ps")}), MeshSubject())
     assert isinstance(blind.wrong, Unavailable) and blind.trouble_seen is False
+    assert (found.told_in_step, blind.told_in_step) == (False, False)
 
 
 WAITS = """
