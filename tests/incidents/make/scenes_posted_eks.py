@@ -1,6 +1,8 @@
 """Which incidents of Amazon EKS, and of what runs beside the mesh there, are rebuilt from public
 reports?"""
 
+import json
+from datetime import timedelta
 from typing import Any
 
 from tests.incidents.make import objects as o
@@ -8,7 +10,7 @@ from tests.incidents.make.objects import Manifest
 from tests.incidents.make.posted import Posted, waiting
 from tests.incidents.make.scenes_posted import BETA
 from tests.incidents.make.scenes_posted_pods import NEVER_READY, agents
-from tests.incidents.make.world import Pod, at, whole
+from tests.incidents.make.world import NOW, Pod, at, whole
 
 IMAGES = "602401143452.dkr.ecr.eu-west-1.amazonaws.com"
 BACK_OFF = "back-off 5m0s restarting failed container={}"
@@ -234,9 +236,54 @@ def _asked_about_pods(service: str) -> Manifest:
     return o.make("MutatingWebhookConfiguration", "", "aws-load-balancer-webhook", webhooks=[one])
 
 
+def two_groups_carry_the_clusters_tag() -> Posted:
+    """kubernetes-sigs/aws-load-balancer-controller#1897."""
+    world = Posted(
+        name="two-groups-carry-the-clusters-tag",
+        version="1.9.1",
+        apis=BETA,
+        summary="Two security groups of a node carry the cluster's tag: no port is opened.",
+        at_fault=["Service/istio-system/istio-ingressgateway"],
+        fix="Take the tag off one of the groups.",
+        from_="",
+        to="istio-system/istio-ingressgateway",
+    )
+    _vpc_cni(world)
+    name = "aws-load-balancer-controller"
+    image = f"{IMAGES}/amazon/{name}:v2.1.3"
+    pod = world.workload(
+        "kube-system", name, [9443], injected=False, image=image, container="controller"
+    )
+    world.gateway()
+    annotations = {"service.beta.kubernetes.io/aws-load-balancer-type": "nlb-ip"}
+    world.change(
+        "Service",
+        "istio-system",
+        "istio-ingressgateway",
+        lambda one: one["metadata"].update(annotations=annotations),
+    )
+    for minute in (9, 6, 3):
+        said = {
+            "level": "error",
+            "ts": (NOW - timedelta(minutes=minute)).timestamp(),
+            "logger": "controller",
+            "msg": "Reconciler error",
+            "reconcilerKind": "TargetGroupBinding",
+            "controller": "targetGroupBinding",
+            "name": "k8s-istiosys-istioing-737679f196",
+            "namespace": "istio-system",
+            "error": "expect exactly one securityGroup tagged with kubernetes.io/cluster/eks-1 "
+            "for eni eni-0036, got: [sg-0255 sg-0dd9]",
+        }
+        world.log(pod, "controller", json.dumps(said))
+    world.status("middle")
+    return world
+
+
 POSTED_EKS = (
     balancer_webhook_without_endpoints,
     branch_interface_without_pod_identity,
     cilium_masquerades_probes,
     corefile_of_an_older_release,
+    two_groups_carry_the_clusters_tag,
 )

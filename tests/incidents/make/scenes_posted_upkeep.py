@@ -3,7 +3,7 @@ public reports?"""
 
 from tests.incidents.make.objects import Manifest
 from tests.incidents.make.posted import Posted, access, waiting
-from tests.incidents.make.scenes_posted import BETA
+from tests.incidents.make.scenes_posted import ALPHA, BETA
 from tests.incidents.make.scenes_posted_pods import NEVER_READY, agents
 from tests.incidents.make.world import at, whole
 
@@ -142,8 +142,47 @@ def healthy_validator_tries_itself() -> Posted:
     return world
 
 
+def headless_service_without_pods() -> Posted:
+    """istio/istio#16935."""
+    world = Posted(
+        name="headless-service-without-pods",
+        version="1.2.5",
+        apis=ALPHA,
+        summary="Two headless Services have TCP port 9100: Envoy refuses the listener for both.",
+        at_fault=["Service/knative-monitoring/node-exporter"],
+        fix="Delete the Service that has no pods.",
+        from_="shop/web",
+        to="",
+    )
+    for space in ("knative-monitoring", "monitoring"):
+        world.namespace(space, inject=False)
+        world.service(space, "node-exporter", [("metrics", 9100, 9100)])
+        world.change("Service", space, "node-exporter", _headless)
+    exporters = {"app": "node-exporter"}
+    world.workload("monitoring", "exporter", [9100], injected=False, labels=exporters)
+    world.namespace("shop")
+    pod = world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    source = "external/envoy/source/common/config/grpc_mux_subscription_impl.cc:73"
+    for minute in (20, 15, 10):
+        world.log(
+            pod,
+            "istio-proxy",
+            f"[{whole(minute)[:10]} {whole(minute)[11:19]}.853][25][warning][config] [{source}] "
+            "gRPC config for type.googleapis.com/envoy.api.v2.Listener rejected: Error "
+            "adding/updating listener(s) 0.0.0.0_9100: error adding listener '0.0.0.0:9100': "
+            "multiple filter chains with the same matching rules are defined",
+        )
+    return world
+
+
+def _headless(service: Manifest) -> None:
+    service["spec"].update(clusterIP="None", clusterIPs=["None"])
+
+
 POSTED_UPKEEP = (
     gateways_deployment_cannot_be_changed,
+    headless_service_without_pods,
     healthy_validator_tries_itself,
     node_resolver_knows_no_istiod,
 )
