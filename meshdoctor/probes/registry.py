@@ -5,6 +5,7 @@ from meshdoctor.probes.authz_app import authz_app
 from meshdoctor.probes.authz_attach import authz_attach, authz_sync
 from meshdoctor.probes.authz_custom import authz_custom
 from meshdoctor.probes.authz_denial import authz_denial
+from meshdoctor.probes.authz_evaded import authz_evaded
 from meshdoctor.probes.authz_jwks import authz_jwks
 from meshdoctor.probes.authz_jwt import authz_jwt
 from meshdoctor.probes.authz_miss import authz_miss
@@ -109,6 +110,7 @@ PROBES: tuple[Probe, ...] = (
     authz_attach,
     authz_custom,
     authz_denial,
+    authz_evaded,
     authz_exposed,
     authz_jwks,
     authz_jwt,

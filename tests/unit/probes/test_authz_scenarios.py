@@ -1063,3 +1063,21 @@ def test_unreadable_evidence_is_undecided_and_never_raises(kind: str) -> None:
     scope = Scope(from_=parse_target("shop/cart", "--from"), to=parse_target("shop/pay:80", "--to"))
     found = diagnose(source, books(), scope, Options(strict=True))
     assert found.exit is not Exit.HEALTHY
+
+
+def test_a_deny_by_identity_and_a_plaintext_caller() -> None:
+    def objects(proxy: str) -> tuple[str, ...]:
+        return (
+            mesh(),
+            pod("cart", "shop", CART, proxy=proxy),
+            pod("pay", "shop", PAY),
+            service("pay", "shop"),
+        )
+
+    spec = "{action: DENY, rules: [{from: [{source: {namespaces: [shop]}}], to: [{operation: {methods: [GET]}}]}]}"
+    passed = {"shop/pay-1": line(code=200, details="via_upstream", sni="-")}
+    assert outcome(*objects(""), policy(spec), logs=passed, request=GET)[0] == "MD2041"
+    assert outcome(*objects(""), policy(spec), request=GET)[0] == "MD2041"
+    elsewhere = spec.replace("shop", "web")
+    assert "MD2041" not in outcome(*objects(""), policy(elsewhere), logs=passed, request=GET)
+    assert "MD2041" not in outcome(*objects("sidecar"), policy(spec), request=GET)
