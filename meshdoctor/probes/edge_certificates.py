@@ -1,6 +1,6 @@
 """Do the certificates of both ends of an edge fit each other?"""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 from msgspec import Struct
@@ -20,6 +20,8 @@ from meshdoctor.probes import edge_objects, edge_symptom, reading
 from meshdoctor.probes.view import View, attempt, probe
 
 T = TypeVar("T")
+_RENEWED = timedelta(days=2)
+"""Workload certificates last a day: after two, each is of the newest root."""
 
 
 class EdgeCertificates(Struct, frozen=True, kw_only=True):
@@ -39,7 +41,9 @@ class EdgeCertificates(Struct, frozen=True, kw_only=True):
     roots_equal: Annotated[Fact[bool], "both trust the same roots; false when not known"]
     client_roots: Annotated[Fact[str], "serial numbers of the roots the client trusts", OBSERVED]
     server_roots: Annotated[Fact[str], "serial numbers of the roots the server trusts", OBSERVED]
-    older: Annotated[Fact[bool], "one pod, not both, started before the mesh's root was made"]
+    older: Annotated[
+        Fact[bool], "one pod, not both, is older than the mesh's root, or that one came just now"
+    ]
     stale: Annotated[Fact[Ref], "the workload that trusts an old root; empty: not known"]
     stale_kind: Annotated[Fact[str], "its kind, in lower case"]
     stale_name: Annotated[Fact[str], "its name"]
@@ -166,8 +170,10 @@ def _facts(
     guilty = ends.of(expired or early or absent)
     root = _root(view)
     stale_side = known.stale_side(root)
-    older = _older(ends, root)
-    stale = ends.of(stale_side or older)
+    plugged = _plugged(view)
+    made = _made(root, plugged)
+    older = _older(ends, made)
+    stale = ends.of(stale_side or (older[0] if len(older) == 1 else ""))
     foreign_side, foreign_domain = known.side_of_foreign_domain(accepted_domains(mesh))
     ruling = edge_objects.judged(view, edge).ruling
     sans = ruling.tls.subject_alt_names if ruling.tls is not None else ()
@@ -184,7 +190,7 @@ def _facts(
         roots_equal=bool(roots(known.client)) and roots(known.client) == roots(known.server),
         client_roots=told(", ".join(sorted(roots(known.client)))),
         server_roots=told(", ".join(sorted(roots(known.server)))),
-        older=bool(older),
+        older=_between(older, made, now),
         stale=_ref(stale),
         stale_kind=_kind(stale),
         stale_name=stale.subject.name if stale else "",
@@ -209,7 +215,7 @@ def _facts(
         rule=Ref(ruling.source if sans else ""),
         rule_name=ruling.rule.name if ruling.rule and sans else "",
         rule_namespace=ruling.rule.namespace if ruling.rule and sans else "",
-        ca_secret=_ca_secret(view),
+        ca_secret=Ref(f"Secret/{view.istio_namespace}/{ca.PLUGGED if plugged else ca.OWN}"),
         root_map=Ref(f"ConfigMap/{view.istio_namespace}/{ca.ROOT_MAP}"),
         mesh_config=Ref(reading.mesh_config_ref(view)),
         client_workload=_ref(ends.client),
@@ -239,15 +245,28 @@ def _side_by_words(ends: _Ends, alert: str, verify: str) -> str:
     return "client" if ends.word == alert else ""
 
 
-def _older(ends: _Ends, root: Bundle) -> str:
-    """The one side whose pod started before every root was made; "" for none or both."""
+def _made(root: Bundle, plugged: Secret | None) -> datetime | None:
+    """When the mesh got its root: its oldest root was made then, or `cacerts` was plugged in, which
+    replaces the root whatever its age (pilot/pkg/bootstrap/istio_ca.go)."""
     made = min((c.not_before for c in root.certificates), default=None)
-    found = [
+    written = plugged.metadata.creation_timestamp if plugged is not None else None
+    return max((one for one in (made, written) if one is not None), default=None)
+
+
+def _older(ends: _Ends, made: datetime | None) -> tuple[str, ...]:
+    """The sides whose pod started before the mesh got its root."""
+    return tuple(
         side
         for side in (CLIENT, SERVER)
         if made is not None and (start := _started(ends.of(side))) is not None and start < made
-    ]
-    return found[0] if len(found) == 1 else ""
+    )
+
+
+def _between(older: tuple[str, ...], made: datetime | None, now: datetime) -> bool:
+    """Whether the two may hold certificates of either root: one pod alone is older than it, or both
+    are and have not yet both renewed theirs."""
+    fresh = made is not None and now - made < _RENEWED
+    return len(older) == 1 or (len(older) == 2 and fresh)
 
 
 def _started(workload: WorkloadPods | None) -> datetime | None:
@@ -263,13 +282,12 @@ def _root(view: View) -> Bundle:
     return ca.root_bundle(found)
 
 
-def _ca_secret(view: View) -> Ref:
-    """`cacerts` when it is known to exist, else istiod's own Secret."""
+def _plugged(view: View) -> Secret | None:
+    """Secret `cacerts`, when it is known to exist."""
     try:
-        found = view.object("Secret", Secret, view.istio_namespace, ca.PLUGGED)
+        return view.object("Secret", Secret, view.istio_namespace, ca.PLUGGED)
     except EvidenceError:
-        found = None
-    return Ref(f"Secret/{view.istio_namespace}/{ca.PLUGGED if found is not None else ca.OWN}")
+        return None
 
 
 def _account(workload: WorkloadPods | None, domain: str) -> str:

@@ -149,6 +149,34 @@ def test_old_root_after_a_reinstall() -> None:
     assert not found.expired and not found.undelivered
 
 
+@pytest.mark.parametrize(
+    ("plugged", "older", "stale"),
+    [
+        ("2026-11-16T00:00:00Z", False, ""),
+        ("2026-11-17T12:00:00Z", True, "Pod/shop/cart-1"),
+        ("2026-11-18T08:00:00Z", True, ""),
+    ],
+)
+def test_a_ca_plugged_in_while_pods_run(plugged: str, older: bool, stale: str) -> None:
+    """Whatever the age of its root: it became the mesh's with the Secret."""
+    made = secret("cacerts", OLD)
+    made["metadata"]["creationTimestamp"] = plugged
+    found = edge_certificates.run(
+        view(
+            SERVICE,
+            pod("cart-1", start="2026-11-17T00:00:00Z"),
+            pod("pay-1", ip="10.0.0.2", labels={"app": "pay"}),
+            root_map("istio-system", OLD),
+            made,
+            logs={("shop", "cart-1", "istio-proxy"): CVF.format(why="")},
+        ),
+        EDGE,
+    )
+    assert isinstance(found, EdgeCertificates)
+    assert (found.older, found.stale) == (older, stale)
+    assert found.ca_secret == "Secret/istio-system/cacerts"
+
+
 def test_same_root() -> None:
     found = edge(CVF.format(why=""), table(serial(NEW)), table(serial(NEW)))
     assert (found.roots_differ, found.roots_equal, found.stale) == (False, True, "")
