@@ -82,6 +82,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     server_pod: str
     client_target: str
     server_target: str
+    server_first: bool
 
     @property
     def top_tls(self) -> ClientTls | None:
@@ -111,11 +112,6 @@ class Judged(Struct, frozen=True, kw_only=True):
     @property
     def _broken(self) -> bool:
         return self.applies and not self.outcome.works
-
-    @property
-    def server_first(self) -> bool:
-        """A port whose usual protocol has the server send the first bytes."""
-        return protocols.server_speaks_first(self.workload_port)
 
 
 def is_ambient(pod: Pod | None) -> bool:
@@ -186,6 +182,7 @@ def judge(given: Given) -> Judged:
         server_pod=server_pod.name if server_pod is not None else "",
         client_target=given.client.target if given.client is not None else "",
         server_target=given.server.target if given.server is not None else "",
+        server_first=protocols.server_speaks_first(port, server_pod),
     )
 
 

@@ -15,6 +15,7 @@ from meshdoctor.mesh.webhooks import INJECT, INJECTION, REVISION
 from meshdoctor.mesh.workloads import is_sidecar
 from meshdoctor.model.kubernetes import Namespace, Object, Pod, WebhookConfiguration
 
+_ACTS = " acts on sidecars only"
 _SIDECAR_KEYS = (
     "inject.istio.io/",
     "sidecar.istio.io/",
@@ -66,8 +67,13 @@ def expected_in(namespace: Namespace, siblings: Injected, policies: Iterable[Obj
     if siblings.name:
         return f"pod {siblings.name} of the namespace has a sidecar"
     for policy in policies:
-        return f"{policy.ref} acts on sidecars only"
+        return f"{policy.ref}{_ACTS}"
     return ""
+
+
+def expecting_policy(words: str) -> str:
+    """The policy that those words name as the one that expects a sidecar; "" when it is not one."""
+    return words.removesuffix(_ACTS) if words.endswith(_ACTS) else ""
 
 
 def near_miss(namespace: Namespace) -> str:

@@ -38,6 +38,7 @@ _NAMES = {
 _WELL_KNOWN_TCP = frozenset({25, 53, 3306, 27017})
 _HTTP = frozenset({HTTP, HTTP2, GRPC, GRPC_WEB, "HTTP_PROXY"})
 _SERVER_FIRST = frozenset({21, 22, 25, 110, 143, 587, 3306, 27017})
+_SERVER_FIRST_IMAGES = ("mysql", "mariadb", "proxysql", "postfix", "exim", "openssh", "vsftpd")
 
 
 class Selected(Struct, frozen=True, kw_only=True):
@@ -107,7 +108,17 @@ def twin(service: Service, number: int, pod: Pod | None) -> ServicePort | None:
     )
 
 
-def server_speaks_first(number: int) -> bool:
+def server_speaks_first(number: int, pod: Pod | None = None) -> bool:
     """Ports whose usual protocol has the server send the first bytes (SMTP, SSH, FTP, POP3, IMAP,
-    MySQL), or that istio.io names beside them (MongoDB): sniffing them costs its timeout."""
-    return number in _SERVER_FIRST
+    MySQL), or that istio.io names beside them (MongoDB), and any port that a container declares
+    whose image is such a server: sniffing them costs its timeout, or all the time there is."""
+    if number in _SERVER_FIRST:
+        return True
+    containers = pod.spec.containers if pod is not None else ()
+    declaring = (c for c in containers if any(p.container_port == number for p in c.ports))
+    return any(_is_server_first(c.image) for c in declaring)
+
+
+def _is_server_first(image: str) -> bool:
+    name = image.rpartition("/")[2].partition("@")[0].partition(":")[0].lower()
+    return "exporter" not in name and any(word in name for word in _SERVER_FIRST_IMAGES)

@@ -14,6 +14,7 @@ from meshdoctor.model.kubernetes import Container, Pod, PodSpec
 from meshdoctor.model.patterns import pattern
 
 PROXY_UID = 1337
+_CONFIG, _OUTPUT_CERTS = "proxy.istio.io/config", "OUTPUT_CERTS"
 RESERVED = frozenset({15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090})
 _DURATION = pattern(r"(\d+(?:\.\d+)?)(h|ms|s|m)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -53,6 +54,14 @@ def reserved_port(containers: Iterable[Container]) -> tuple[str, int]:
             if port.container_port in RESERVED and port.protocol == "TCP":
                 return container.name, port.container_port
     return "", 0
+
+
+def takes_certificates(pod: Pod) -> bool:
+    """Whether the proxy writes its certificates to files for the application (proxyMetadata
+    OUTPUT_CERTS, pkg/istio-agent): that speaks mutual TLS itself."""
+    proxies = (c for c in (*pod.spec.init_containers, *pod.spec.containers) if c.name == PROXY)
+    set_there = any(e.name == _OUTPUT_CERTS for c in proxies for e in c.env)
+    return set_there or _OUTPUT_CERTS in pod.annotations.get(_CONFIG, "")
 
 
 def holds_application(pod: Pod) -> bool:

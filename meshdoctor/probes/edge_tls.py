@@ -80,7 +80,10 @@ class EdgeTls(Struct, frozen=True, kw_only=True):
     protocol_by: Annotated[Fact[str], "what chose it: appProtocol, name, well-known port, sniffing"]
     http: Annotated[Fact[bool], "the port is declared HTTP of some kind"]
     sniffed: Annotated[Fact[bool], "the port is not declared: the proxy waits for first bytes"]
-    server_first: Annotated[Fact[bool], "a port whose usual protocol has the server speak first"]
+    server_first: Annotated[
+        Fact[bool],
+        "the server speaks first, by the port's usual protocol or its image",
+    ]
     external: Annotated[Fact[bool], "the host is outside the mesh (ServiceEntry)"]
     headless: Annotated[Fact[bool], "headless or PASSTHROUGH: one answer for all endpoints"]
     endpoints: Annotated[Fact[int], "pods behind the service"]

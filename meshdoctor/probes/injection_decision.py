@@ -10,6 +10,7 @@ from meshdoctor.mesh.enablement import (
     Injected,
     expected_by,
     expected_in,
+    expecting_policy,
     injected,
     older_than_enablement,
 )
@@ -98,6 +99,7 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     misplaced: Annotated[Fact[str], "injection label on the controller, not on its template"]
     expected: Annotated[Fact[bool], "something shows that a sidecar is expected"]
     expected_by: Annotated[Fact[str], "what shows it"]
+    expected_policy: Annotated[Fact[Ref], "the policy that shows it; empty: none does"]
     older: Annotated[Fact[bool], "the pod is older than what now asks for its injection"]
     stale_revision: Annotated[Fact[str], "revision that injected a pod when another would now"]
     later_webhook: Annotated[Fact[Ref], "other webhook that changes the pod after the injector"]
@@ -181,6 +183,9 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         misplaced=_misplaced(found, next_pod),
         expected=bool(expecting) if isinstance(expecting, str) else expecting,
         expected_by=expecting,
+        expected_policy=Ref(expecting_policy(expecting))
+        if isinstance(expecting, str)
+        else expecting,
         older=_older(view, bare, space.object, called, later),
         stale_revision=stale,
         later_webhook=Ref(later),

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from meshdoctor.mesh.enablement import (
     expected_by,
     expected_in,
+    expecting_policy,
     injected,
     near_miss,
     older_than_enablement,
@@ -125,4 +126,6 @@ def test_who_expects_a_sidecar() -> None:
     asked = pod(1, sidecar=True, labels={"sidecar.istio.io/inject": "true"})
     assert expected_in(UNTOLD, injected([asked]), []) == ""
     assert "has a sidecar" in expected_in(UNTOLD, injected([pod(1, sidecar=True)]), [strict])
-    assert "PeerAuthentication/shop/default" in expected_in(UNTOLD, injected([]), [strict])
+    words = expected_in(UNTOLD, injected([]), [strict])
+    assert expecting_policy(words) == "PeerAuthentication/shop/default"
+    assert expecting_policy("pod cart-1 of the namespace has a sidecar") == ""

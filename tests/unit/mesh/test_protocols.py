@@ -3,7 +3,15 @@
 import pytest
 
 from meshdoctor.mesh import protocols
-from meshdoctor.model.kubernetes import Service, ServicePort, ServiceSpec
+from meshdoctor.model.kubernetes import (
+    Container,
+    ContainerPort,
+    Pod,
+    PodSpec,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
 
 ROWS = [
     ("http", "", 80, "HTTP", "name"),
@@ -42,6 +50,22 @@ def test_kinds_of_protocols() -> None:
     udp = protocols.select_raw(53, "dns", "", "UDP")
     assert udp.protocol == "UDP" and not udp.opaque
     assert protocols.server_speaks_first(3306) and not protocols.server_speaks_first(8080)
+
+
+@pytest.mark.parametrize(
+    ("image", "first"),
+    [
+        ("docker.io/proxysql/proxysql:2.3.2", True),
+        ("registry.example/mysql/web:1", False),
+        ("prom/mysqld-exporter:v0.15", False),
+        ("mariadb@sha256:77", True),
+    ],
+)
+def test_a_server_that_speaks_first_by_its_image(image: str, first: bool) -> None:
+    container = Container(name="a", image=image, ports=(ContainerPort(container_port=6033),))
+    pod = Pod(spec=PodSpec(containers=(container,)))
+    assert protocols.server_speaks_first(6033, pod) == first
+    assert not protocols.server_speaks_first(8080, pod)
 
 
 @pytest.mark.parametrize(

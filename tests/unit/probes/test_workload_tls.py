@@ -183,6 +183,12 @@ status: {phase: Running, podIP: 10.0.1.7}
     assert (found.lines, found.scraper_lines, found.node_lines) == (3, 1, 2)
     assert (found.scraper_port, found.node_ports) == (8080, "8080")
     assert found.scraper == "Pod/monitoring/prometheus-0"
+    assert (found.scraper_certs, found.scraper_mode) == (False, "PERMISSIVE")
+    notes = "annotations: {proxy.istio.io/config: 'proxyMetadata: {OUTPUT_CERTS: /certs}'}, labels"
+    armed = scraper.replace("labels", notes, 1)
+    view = world(pod() + armed, logs={("shop", "pay-1", "istio-proxy"): text})
+    certified = workload_refused.run(view, PAY)
+    assert isinstance(certified, WorkloadRefused) and certified.scraper_certs
 
 
 def test_callers_whose_tls_ends_at_a_pod_without_a_proxy() -> None:
