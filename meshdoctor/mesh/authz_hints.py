@@ -229,6 +229,8 @@ def _mended_request_principal(clause: Clause, claims: Mapping[str, Any]) -> str:
                 return trial
         if wanted.rstrip("/*").rstrip("/") == iss.rstrip("/"):
             return f"{iss}/*"
+        if "/" in sub and m.generic(wanted, f"{iss}/{sub}"):
+            return "request.auth.claims[iss] and [sub] (a principal is split at its last slash)"
     return ""
 
 

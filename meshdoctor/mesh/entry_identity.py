@@ -14,19 +14,29 @@ from meshdoctor.model.istio import ServiceEntry, WorkloadEntry
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.snapshot import selects
 
+TLS_MODE = "security.istio.io/tlsMode"
+
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One address of the entry; `source` is the WorkloadEntry that gives it, or the entry."""
+    """One address of the entry; `source` is the WorkloadEntry that gives it, or the entry. `meshed`
+    is whether clients take it for one with a proxy: by its label tlsMode, else because it names a
+    service account (serviceentry/conversion.go getTLSModeFromWorkloadEntry)."""
 
     address: str
     account: str
     source: str
+    meshed: bool = False
 
 
 def endpoints(entry: ServiceEntry, others: Iterable[WorkloadEntry]) -> tuple[Endpoint, ...]:
     """The entry's own endpoints and the WorkloadEntries that it selects."""
     found = [
-        Endpoint(address=e.address, account=e.service_account, source=entry.ref)
+        Endpoint(
+            address=e.address,
+            account=e.service_account,
+            source=entry.ref,
+            meshed=_meshed(e.labels, e.service_account),
+        )
         for e in entry.spec.endpoints
     ]
     selector = entry.spec.workload_selector
@@ -39,10 +49,21 @@ def endpoints(entry: ServiceEntry, others: Iterable[WorkloadEntry]) -> tuple[End
             and selects(selector.wanted, labels)
         ):
             spec = one.spec
+            account = spec.service_account
             found.append(
-                Endpoint(address=spec.address, account=spec.service_account, source=one.ref)
+                Endpoint(
+                    address=spec.address,
+                    account=account,
+                    source=one.ref,
+                    meshed=_meshed(labels, account),
+                )
             )
     return tuple(found)
+
+
+def _meshed(labels: Mapping[str, str], account: str) -> bool:
+    mode = labels.get(TLS_MODE)
+    return mode == "istio" if mode is not None else bool(account)
 
 
 class Stranger(Struct, frozen=True, kw_only=True):

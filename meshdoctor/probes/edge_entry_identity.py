@@ -7,8 +7,9 @@ from msgspec import Struct
 from meshdoctor.mesh import entry_identity as ei
 from meshdoctor.mesh.edge_path import entry_of
 from meshdoctor.mesh.edge_target import ips
+from meshdoctor.mesh.peer_authentication import Ruling
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import owner_of
+from meshdoctor.mesh.workloads import is_sidecar, owner_of
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import ServiceEntry, WorkloadEntry
 from meshdoctor.model.kubernetes import Pod
@@ -28,6 +29,15 @@ class EdgeEntryIdentity(Struct, frozen=True, kw_only=True):
     identity: Annotated[Fact[str], "the identity of that workload"]
     source: Annotated[Fact[Ref], "the WorkloadEntry or ServiceEntry that gives its address"]
     address: Annotated[Fact[str], "that address"]
+    plain: Annotated[
+        Fact[Ref], "the WorkloadEntry or ServiceEntry of an endpoint called in plaintext"
+    ]
+    plain_address: Annotated[Fact[str], "the address of that endpoint"]
+    plain_workload: Annotated[Fact[Ref], "the workload with a sidecar at it; empty: not known"]
+    plain_mode: Annotated[
+        Fact[str], "the mode in force there; of the mesh, where the workload is not known"
+    ]
+    plain_policy: Annotated[Fact[Ref], "the PeerAuthentication behind it"]
 
 
 _NONE = EdgeEntryIdentity(
@@ -39,6 +49,11 @@ _NONE = EdgeEntryIdentity(
     identity="",
     source=Ref(""),
     address="",
+    plain=Ref(""),
+    plain_address="",
+    plain_workload=Ref(""),
+    plain_mode="",
+    plain_policy=Ref(""),
 )
 
 
@@ -56,7 +71,11 @@ def edge_entry_identity(view: View, edge: EdgeSubject) -> EdgeEntryIdentity:
         return _NONE
     given = ei.endpoints(entry, view.objects("WorkloadEntry", WorkloadEntry, entry.namespace))
     domain = reading.mesh_config(view).trust_domain
-    found = ei.stranger(entry, given, _pods(view, entry), domain)
+    pods = _pods(view, entry)
+    found = ei.stranger(entry, given, pods, domain)
+    plain = _plain(given, pods)
+    pod = pods.get(plain.address) if plain is not None else None
+    ruling = _ruling(view, pod, _target(entry, edge.port)) if plain is not None else Ruling(mode="")
     return EdgeEntryIdentity(
         entry=Ref(entry.ref),
         entry_name=entry.name,
@@ -66,7 +85,37 @@ def edge_entry_identity(view: View, edge: EdgeSubject) -> EdgeEntryIdentity:
         identity=clean(found.identity if found else ""),
         source=Ref(found.endpoint.source if found else ""),
         address=clean(found.endpoint.address, 60) if found else "",
+        plain=Ref(plain.source if plain else ""),
+        plain_address=clean(plain.address, 60) if plain else "",
+        plain_workload=Ref(owner_of(pod).ref if pod else ""),
+        plain_mode=ruling.mode,
+        plain_policy=Ref(ruling.source),
     )
+
+
+def _plain(given: tuple[ei.Endpoint, ...], pods: dict[str, Pod]) -> ei.Endpoint | None:
+    """The first endpoint that clients take for one without proxy, and that may well have one."""
+    return next(
+        (
+            one
+            for one in given
+            if not one.meshed and (one.address not in pods or is_sidecar(pods[one.address]))
+        ),
+        None,
+    )
+
+
+def _target(entry: ServiceEntry, number: int) -> int:
+    port = next((p for p in entry.spec.ports if p.number == number), None)
+    return port.target_port or number if port is not None else number
+
+
+def _ruling(view: View, pod: Pod | None, port: int) -> Ruling:
+    """The mode at the pod's port; where the pod is not known, what the mesh says of all."""
+    if pod is None:
+        root = reading.root_namespace(view)
+        return reading.peer_authentications(view, root).of_all
+    return reading.peer_authentications(view, pod.namespace).effective(pod.labels, port)
 
 
 def _pods(view: View, entry: ServiceEntry) -> dict[str, Pod]:

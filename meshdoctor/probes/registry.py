@@ -42,6 +42,7 @@ from meshdoctor.probes.delivery import delivery
 from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_certificates import edge_certificates
+from meshdoctor.probes.edge_client_start import edge_client_start
 from meshdoctor.probes.edge_drain import edge_drain
 from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_ends import edge_ends
@@ -150,6 +151,7 @@ PROBES: tuple[Probe, ...] = (
     edge_app_log,
     edge_certificates,
     edge_ends,
+    edge_client_start,
     edge_drain,
     edge_endpoints,
     edge_entry_identity,

@@ -10,6 +10,7 @@ from tests.incidents.make.scenes_posted_calls import POSTED_CALLS
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_eks import POSTED_EKS
 from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
+from tests.incidents.make.scenes_posted_identities import POSTED_IDENTITIES
 from tests.incidents.make.scenes_posted_names import POSTED_NAMES
 from tests.incidents.make.scenes_posted_outside import POSTED_OUTSIDE
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
@@ -262,4 +263,5 @@ SCENES = (
     *POSTED_SETUP,
     *POSTED_UPGRADES,
     *POSTED_UPKEEP,
+    *POSTED_IDENTITIES,
 )

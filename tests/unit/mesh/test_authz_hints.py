@@ -82,6 +82,9 @@ def test_mended_claims(key: str, wanted: str, claims: dict[str, Any], mended: st
     assert hint(one, setting(claims)) is expected
 
 
+SPLIT = "request.auth.claims[iss] and [sub] (a principal is split at its last slash)"
+
+
 @pytest.mark.parametrize(
     ("wanted", "claims", "mended"),
     [
@@ -90,6 +93,9 @@ def test_mended_claims(key: str, wanted: str, claims: dict[str, Any], mended: st
         ("a", {"iss": "https://idp", "sub": "a"}, "https://idp/a"),
         ("https://idp/*", {"iss": "https://idp"}, "a token with a sub claim"),
         ("https://other/*", {"iss": "https://idp", "sub": "a"}, ""),
+        ("https://idp/a/b", {"iss": "https://idp", "sub": "a/b"}, SPLIT),
+        ("https://idp/a/*", {"iss": "https://idp", "sub": "a/b"}, SPLIT),
+        ("https://idp/c/b", {"iss": "https://idp", "sub": "a/b"}, ""),
         ("https://idp/*", {"sub": "a"}, ""),
     ],
 )

@@ -107,6 +107,21 @@ def test_accounts_that_workload_entries_name() -> None:
         assert (entry_identity.stranger(named, ends, pods, "td") is not None) is refused
 
 
+@pytest.mark.parametrize(
+    ("spec", "meshed"),
+    [
+        ("labels: {app: echo}", False),
+        ("serviceAccount: real, labels: {app: echo}", True),
+        ("labels: {app: echo, security.istio.io/tlsMode: istio}", True),
+        ("serviceAccount: real, labels: {app: echo, security.istio.io/tlsMode: disabled}", False),
+    ],
+)
+def test_endpoints_that_clients_take_for_meshed(spec: str, meshed: bool) -> None:
+    behind = many(WorkloadEntry, BEHIND.replace("labels: {app: echo}", spec))
+    own, selected = entry_identity.endpoints(one(ServiceEntry, INTERNAL), behind)
+    assert (own.meshed, selected.meshed) == (False, meshed)
+
+
 RULE = """
 apiVersion: networking.istio.io/v1
 kind: DestinationRule

@@ -44,6 +44,33 @@ def test_an_endpoint_of_another_identity() -> None:
     assert identity(INTERNAL, other).entry == ""
 
 
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: istio-system}
+spec: {mtls: {mode: STRICT}}
+"""
+SIDECAR = "containers: [{name: istio-proxy, args: [proxy, sidecar]}]"
+
+
+def plain(objects: str, behind: str, pod: str) -> EdgeEntryIdentity:
+    everything = "---".join((MESH, STRICT, objects, behind, pod))
+    found = edge_entry_identity.run(world(everything), ECHO)
+    assert isinstance(found, EdgeEntryIdentity)
+    return found
+
+
+def test_an_endpoint_that_clients_call_in_plaintext() -> None:
+    own = INTERNAL.replace("10.0.0.9", "10.0.0.1")
+    meshed = POD.replace("spec: {", f"spec: {{{SIDECAR}, ")
+    found = plain(INTERNAL, BEHIND, meshed)
+    assert (found.plain, found.plain_mode) == ("ServiceEntry/shop/echo", "STRICT")
+    found = plain(own, BEHIND, meshed)
+    assert (found.plain, found.plain_workload) == ("ServiceEntry/shop/echo", "Pod/echo/echo-1")
+    assert found.plain_policy == "PeerAuthentication/istio-system/default"
+    assert plain(own, BEHIND, POD).plain == "", "a pod without a sidecar takes plaintext"
+
+
 SPLIT = "---".join(
     (
         MESH,
