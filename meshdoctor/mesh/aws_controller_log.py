@@ -19,6 +19,7 @@ from meshdoctor.model.kubernetes import Ingress, Service
 from meshdoctor.model.patterns import pattern
 
 _KINDS = {"service": "Service", "ingress": "Ingress", "targetgroupbinding": "TargetGroupBinding"}
+_MODIFIED = "the object has been modified"
 _OTHER = pattern(r"[^A-Za-z0-9]")
 
 
@@ -33,7 +34,8 @@ class Complaint(Struct, frozen=True, kw_only=True):
 
 
 def complaints(text: str) -> tuple[Complaint, ...]:
-    """Failed reconciliations of a controller's log, in order.
+    """Failed reconciliations of a controller's log, in order; not those that are tried again at
+    once, because somebody else had changed the object.
 
     >>> line = ('{"level":"error","ts":"2026-11-18T09:20:00Z","msg":"Reconciler error",'
     ...         '"controller":"service","namespace":"ingress","name":"gw","error":"no subnet"}')
@@ -44,9 +46,24 @@ def complaints(text: str) -> tuple[Complaint, ...]:
     for line in lines(text):
         data = json_object(line) if "Reconciler error" in line else None
         kind = _KINDS.get(str(data.get("controller", "")).lower()) if data is not None else None
-        if data is not None and kind is not None:
+        if data is not None and kind is not None and _MODIFIED not in str(data.get("error")):
             found.append(_one(kind, data))
     return tuple(found)
+
+
+def last_error(text: str) -> str:
+    """The error that the log ends with; "" when it tells none.
+
+    >>> last_error('{"level":"error","msg":"unable to initialize AWS cloud","error":"no VPC ID"}')
+    'unable to initialize AWS cloud: no VPC ID'
+    """
+    found = ""
+    for line in lines(text):
+        data = json_object(line)
+        if data is not None and data.get("level") == "error":
+            said = (str(data.get(key, "")) for key in ("msg", "error"))
+            found = ": ".join(filter(None, said))
+    return found
 
 
 def _one(kind: str, data: dict[str, Any]) -> Complaint:

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
-from meshdoctor.mesh.aws_controller_log import Complaint, about, complaints
+from meshdoctor.mesh.aws_controller_log import Complaint, about, complaints, last_error
 from meshdoctor.mesh.aws_load_balancer import (
     RECENT,
     STATUS_PORT,
@@ -23,7 +23,7 @@ from meshdoctor.mesh.gateway_front import as_gateway
 from meshdoctor.mesh.health_check import silent
 from meshdoctor.mesh.services import services_of
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.mesh.workloads import is_ready, owner_of, proxy_type
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import Gateway, K8sGateway
@@ -33,7 +33,7 @@ from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes import reading
 from meshdoctor.probes.eks_reads import AGENT
 from meshdoctor.probes.proxy_logs import pod_log
-from meshdoctor.probes.view import View, attempt, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 CHECKER = "ELB-HealthChecker"
 CONTROLLER = "aws-load-balancer-controller"
@@ -57,6 +57,9 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     asks_name: Annotated[Fact[str], "its name"]
     pending: Annotated[Fact[bool], "it, or the Ingress of its ALB, has no address"]
     event: Annotated[Fact[str], "why none is made, as its controller says", OBSERVED]
+    controller: Annotated[
+        Fact[Ref], "the AWS load balancer controller, where it is asked and does not run"
+    ]
     stuck: Annotated[
         Fact[str], "why the one that is there is no longer kept up; empty: it is", OBSERVED
     ]
@@ -105,6 +108,8 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
     cut = attempt(lambda: _cut_off(view, service, idle) if idle else ())
     gone = cut[-1] if isinstance(cut, tuple) and cut else None
     asks = _asking(service if found is not None else None, ingress)
+    asked = asks is not None and (asks.kind == "Ingress" or found is not None and found.by_lbc)
+    down = attempt(lambda: view.memo("aws-controller-down", _controller_down)) if asked else None
     return ServiceLoadBalancer(
         ref=Ref(service.ref),
         name=service.name,
@@ -115,7 +120,8 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         asks_resource=asks.kind.lower() if asks is not None else "",
         asks_name=asks.name if asks is not None else "",
         pending=asks is not None,
-        event=attempt(lambda: _event(view, asks) if asks is not None else ""),
+        event=attempt(lambda: _event(view, asks, down) if asks is not None else ""),
+        controller=down if isinstance(down, Unavailable) else Ref(down.ref if down else ""),
         stuck=attempt(lambda: _stuck(view, service) if found is not None and asks is None else ""),
         defaulted=found is not None and found.by_lbc and found.legacy and not found.scheme,
         plain_check=found is not None and _plain_check(view, service, found),
@@ -151,15 +157,19 @@ def _asking(
     service: Service | None, ingress: Ingress | Unavailable | None
 ) -> Service | Ingress | None:
     """The one of both that has no address yet; None: all that was asked for is there."""
-    known = ingress if isinstance(ingress, Ingress) else None
+    front = ingress if isinstance(ingress, Ingress) else None
     return next(
-        (x for x in (service, known) if x is not None and not x.status.load_balancer.ingress), None
+        (x for x in (service, front) if x is not None and not x.status.load_balancer.ingress), None
     )
 
 
-def _event(view: View, asks: Service | Ingress) -> str:
+def _event(view: View, asks: Service | Ingress, down: "_Down | Unavailable | None") -> str:
     told = _told(failure(asks, view.objects("Event", Event, asks.namespace)))
-    return told or _logged(view, asks)
+    told = told or _logged(view, asks)
+    if told:
+        return told
+    found = known(down)
+    return found.words if found is not None else ""
 
 
 def _stuck(view: View, service: Service) -> str:
@@ -172,6 +182,37 @@ def _logged(view: View, asks: Service | Ingress) -> str:
     found = about(asks, view.memo("aws-controller-log", _controller_log))
     lately = [c for c in found if c.at is None or view.now - c.at <= RECENT]
     return lately[-1].reason.rstrip(".") if lately else ""
+
+
+class _Down(Struct, frozen=True):
+    """The controller's workload, and that it does not run, in words."""
+
+    ref: str
+    words: str
+
+
+def _controller_down(view: View) -> _Down | None:
+    """The controller, where it has pods and none is ready; None: one is, or it is not known."""
+    pods = [p for p in view.objects("Pod", Pod, AGENT[0]) if _is_controller(p)]
+    if not pods or any(map(is_ready, pods)):
+        return None
+    ref, said = owner_of(pods[0]).ref, clean(_last_error(view, pods[0]), 300).rstrip(".")
+    return _Down(ref, f"{ref} does not run" + (f"; it says: {said}" if said else ""))
+
+
+def _is_controller(pod: Pod) -> bool:
+    return any(CONTROLLER in c.image for c in pod.spec.containers)
+
+
+def _last_error(view: View, pod: Pod) -> str:
+    for container in pod.spec.containers:
+        try:
+            text = view.log(pod.namespace, pod.name, container.name).text
+        except EvidenceError:
+            continue
+        if error := last_error(text):
+            return error
+    return ""
 
 
 def _controller_log(view: View) -> tuple[Complaint, ...]:

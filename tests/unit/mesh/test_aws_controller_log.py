@@ -22,6 +22,8 @@ def test_failed_reconciliations() -> None:
     assert about(ingress, (group, alb)) == (alb,)
     elsewhere = Service(kind="Service", metadata=Meta(name="gw", namespace="other"))
     assert about(elsewhere, (group, alb)) == ()
+    conflict = "Operation cannot be fulfilled on x: the object has been modified; please apply"
+    assert complaints(GROUP.replace("expect exactly one securityGroup", conflict)) == ()
 
 
 @pytest.mark.parametrize(

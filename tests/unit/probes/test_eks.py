@@ -248,6 +248,25 @@ def test_what_only_the_controllers_log_tells() -> None:
     assert balanced(service() + LBC).stuck == ""
 
 
+DOWN = '{"level":"error","msg":"unable to initialize AWS cloud","error":"no VPC ID"}\n'
+
+
+def test_a_controller_that_does_not_run() -> None:
+    mine = service("{service.beta.kubernetes.io/aws-load-balancer-type: external}", "[]")
+    logs = {("kube-system", "lbc", "controller"): DOWN}
+    found = balanced(mine + LBC, logs=logs)
+    assert found.controller == "Pod/kube-system/lbc"
+    words = "Pod/kube-system/lbc does not run; it says: unable to initialize AWS cloud: no VPC ID"
+    assert found.event == words
+    assert "FailedBuildModel" in str(balanced(mine + LBC + EVENT, logs=logs).event)
+    ready = LBC.replace(
+        "phase: Running", "phase: Running, conditions: [{type: Ready, status: 'True'}]"
+    )
+    assert balanced(mine + ready, logs=logs).event == ""
+    assert balanced(service("{}", "[]") + LBC, logs=logs).event == ""
+    assert balanced(mine, logs=logs).controller == ""
+
+
 def test_checks_of_a_load_balancer_that_nothing_in_the_cluster_asks_for() -> None:
     plain = service().replace("type: LoadBalancer", "type: ClusterIP")
     named = plain.replace("{app: gw}", "{gateway.networking.k8s.io/gateway-name: front}")
