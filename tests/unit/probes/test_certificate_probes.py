@@ -1,6 +1,7 @@
 """Probes on certificates: both ends, one proxy, the CA, a namespace."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -468,6 +469,33 @@ def test_a_quota_that_leaves_no_room_for_the_root(
     found = namespace_root.run(view(pod("a", phase="Pending"), quota), NamespaceSubject("shop"))
     assert isinstance(found, NamespaceRoot) and found.quota == at_fault
     assert (at_fault or "discoverySelectors") in str(found.why)
+
+
+@pytest.mark.parametrize(
+    ("holder", "mesh", "lock", "blamed"),
+    [
+        ("", "{}", "ConfigMap/istio-system/istio-namespace-controller-election", True),
+        ("istiod-1", "{}", "", True),
+        ("istiod-1", "discoverySelectors: [{matchLabels: {d: 'on'}}]", "", False),
+    ],
+)
+def test_who_should_have_written_the_root(holder: str, mesh: str, lock: str, blamed: bool) -> None:
+    told = json.dumps({"holderIdentity": holder, "leaderTransitions": 29}, separators=(",", ":"))
+    election = {
+        "kind": "ConfigMap",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": "istio-namespace-controller-election",
+            "namespace": "istio-system",
+            "annotations": {"control-plane.alpha.kubernetes.io/leader": told},
+        },
+    }
+    config = {**MESH, "data": {"mesh": mesh}}
+    objects = [config, istiod(), pod("a", phase="Pending"), election]
+    text = yaml.safe_dump_all(objects)
+    found = namespace_root.run(world(text), NamespaceSubject("shop"))
+    assert found.lock == lock and ("no istiod holds" in str(found.why)) is bool(lock)
+    assert bool(found.istiod) is blamed
 
 
 def test_signing_requests() -> None:
