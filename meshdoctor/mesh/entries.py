@@ -43,7 +43,7 @@ def collision(
                 takes_over=entry.namespace in client_namespaces,
             )
         for other in known.with_host(host):
-            if other.namespace == entry.namespace or age_key(other) >= age_key(entry):
+            if other.namespace == entry.namespace or _first_come(other) >= _first_come(entry):
                 continue
             if host.lower() in {h.lower() for h in other.spec.hosts} and overlap(
                 seen, audience(other.spec.export_to, other.namespace)

@@ -91,6 +91,11 @@ AGENT: tuple[Row, ...] = (
         r"failed: (?P<reason>.*?)(?:, original URL path = (?P<path>\S+))?$",
     ),
     row("draining", "Agent draining"),
+    row(
+        "wasm_not_fetched",
+        "cannot fetch Wasm module",
+        r"(?P<reason>cannot fetch Wasm module .*)",
+    ),
 )
 ISTIOD: tuple[Row, ...] = (
     # Up to 1.3 the proxy's whole answer is printed.

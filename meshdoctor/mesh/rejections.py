@@ -246,7 +246,8 @@ def _tls_paths(rule: DestinationRule) -> set[str]:
 def _extension(message: str, known: Objects) -> Offender | None:
     """A Wasm extension by its name; else the EnvoyFilter that holds the message's words."""
     if re.search(r"[Ww]asm", message) and known.plugins:
-        named = [p for p in known.plugins if p.name in message]
+        named = [p for p in known.plugins if p.spec.url and p.spec.url in message]
+        named = named or [p for p in known.plugins if p.name in message]
         return Offender(why="a Wasm extension", objects=_newest(named or list(known.plugins)))
     found = filter_blame.blame(message, known.filters)
     return Offender(why=found[0], objects=_newest(found[1])) if found is not None else None

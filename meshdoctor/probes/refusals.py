@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from meshdoctor.mesh.filter_blame import Attached, of_proxy
 from meshdoctor.mesh.filter_match import may_match
 from meshdoctor.mesh.istiod_log import proxy_of
-from meshdoctor.mesh.log_lines import scan
+from meshdoctor.mesh.log_lines import Said, of, scan
 from meshdoctor.mesh.rejections import Objects, Offender, offender, too_new
 from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.text import clean
@@ -166,11 +166,24 @@ def _from_proxies(view: View) -> list[_Seen]:
 
 def _rejected(view: View, logs: Iterable[tuple[str, str]]) -> list[_Seen]:
     return [
-        _Seen(proxy=proxy, type=short_type(s.get("type")), message=s.get("reason"), at=s.at)
+        _Seen(proxy=proxy, type=_type(s), message=s.get("reason"), at=s.at)
         for proxy, text in logs
-        for s in scan(text)
-        if s.kind == "config_rejected" and shared.is_recent(s, view.now)
+        for s in _refused(scan(text))
+        if shared.is_recent(s, view.now)
     ]
+
+
+def _refused(said: tuple[Said, ...]) -> tuple[Said, ...]:
+    """What Envoy refuses, and Wasm modules that the proxy still lacks: one that got ready since has
+    fetched them."""
+    last = max((i for i, s in enumerate(said) if s.kind == "proxy_ready"), default=-1)
+    lacking = of(said[last + 1 :], "wasm_not_fetched")
+    return (*of(said, "config_rejected"), *lacking)
+
+
+def _type(said: Said) -> str:
+    """The agent takes a Wasm module out of ECDS and fetches it; what it cannot, it refuses."""
+    return "ECDS" if said.kind == "wasm_not_fetched" else short_type(said.get("type"))
 
 
 def _known(view: View) -> tuple[Pod, ...]:

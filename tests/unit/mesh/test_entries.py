@@ -42,6 +42,14 @@ def test_a_host_of_two_entries(other: ServiceEntry, ports: set[int]) -> None:
     assert found is None or found.other is other
 
 
+def test_of_two_entries_of_one_age_the_first_name_owns_the_host() -> None:
+    mine, other = entry("b", space="shop"), entry("a", space="mq")
+    known = catalogue([], [mine, other])
+    found = entries.collision(mine, known)
+    assert found is not None and found.rival == other.ref
+    assert entries.collision(other, known) is None
+
+
 INTERNAL = """
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry

@@ -199,6 +199,23 @@ def test_what_lies_outside_the_namespaces_that_were_asked_about() -> None:
     assert refusals.run(view, MeshSubject()).object == "Service/bank/ledger"
 
 
+PLUGIN = """
+---
+{kind: WasmPlugin, apiVersion: extensions.istio.io/v1alpha1, metadata: {name: a, namespace: shop}, spec: {url: "oci://r/other:1"}}
+---
+{kind: WasmPlugin, apiVersion: extensions.istio.io/v1alpha1, metadata: {name: b, namespace: shop}, spec: {url: "oci://r/auth:1"}}
+"""
+
+
+def test_a_wasm_module_that_cannot_be_fetched() -> None:
+    said = "2026-11-18T09:10:00Z\terror\twasm\terror in converting the wasm config to local: cannot fetch Wasm module oci://r/auth:1: manifest unknown\n"
+    found = refusals.run(world(MESH + PLUGIN, logs={PROXY_LOG: said}), MeshSubject())
+    assert (found.recent, found.type, found.object) == (1, "ECDS", "WasmPlugin/shop/b")
+    since = "2026-11-18T09:11:00Z\tinfo\tEnvoy proxy is ready\n"
+    with pytest.raises(EvidenceError):
+        refusals.run(world(MESH + PLUGIN, logs={PROXY_LOG: said + since}), MeshSubject())
+
+
 def test_requests_of_a_proxy_that_are_too_large() -> None:
     line = "2026-11-18T{}:00Z\twarning\tenvoy config\tDeltaAggregatedResources gRPC config stream to xds-grpc closed since 724s ago: 8, grpc: received message larger than max (6610145 vs. 4194304)\tthread=1\n"
     found = proxies_say.run(mesh(logs={PROXY_LOG: line.format("09:10")}, **UNTOLD), MeshSubject())
