@@ -8,10 +8,11 @@ rules, suffixed `-deny-due-to-bad-CUSTOM-action` (the whole workload up to 1.19)
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from meshdoctor.mesh import protocols
 from meshdoctor.mesh.authz_call import Settings
 from meshdoctor.mesh.client_tls import tls_at_port
 from meshdoctor.mesh.egress import ORIGINATES
-from meshdoctor.mesh.services import host_matches
+from meshdoctor.mesh.services import fqdn, host_matches, port_of
 from meshdoctor.model.istio import (
     DestinationRule,
     ExtensionProvider,
@@ -19,6 +20,7 @@ from meshdoctor.model.istio import (
     RequestAuthentication,
     ServiceEntry,
 )
+from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.patterns import pattern
 
 BAD_SUFFIX = "-deny-due-to-bad-CUSTOM-action"
@@ -112,6 +114,38 @@ def asked_plainly(
 def _originates(rule: DestinationRule, port: int) -> bool:
     tls, _ = tls_at_port(rule.spec.traffic_policy, port)
     return tls is not None and tls.mode in ORIGINATES
+
+
+def grpc_over_http1(
+    provider: ExtensionProvider, service: Service, rules: Iterable[DestinationRule]
+) -> str:
+    """As which protocol the port of a gRPC provider is declared, when that has proxies speak
+    HTTP/1.1 to it and no rule upgrades them; "": they speak HTTP/2, or it is not declared.
+
+    istiod gives a cluster HTTP/2 options for ports of HTTP2 and gRPC only, or on h2UpgradePolicy
+    (networking/core/cluster_traffic_policy.go, 1.5 to 1.32-dev).
+    """
+    grpc = provider.envoy_ext_authz_grpc
+    port = port_of(service, grpc.port) if grpc is not None else None
+    if port is None or grpc is None:
+        return ""
+    declared = protocols.select(port)
+    if declared.sniffed or declared.protocol in (protocols.HTTP2, protocols.GRPC):
+        return ""
+    host = fqdn(service)
+    mine = (r for r in rules if host_matches(r.spec.host, host))
+    return "" if any(_upgrades(rule) for rule in mine) else declared.protocol
+
+
+def _upgrades(rule: DestinationRule) -> bool:
+    policy = rule.spec.traffic_policy
+    if policy is None:
+        return False
+    pools = (policy.connection_pool, *(one.connection_pool for one in policy.port_level_settings))
+    return any(
+        p is not None and p.http is not None and p.http.h2_upgrade_policy == "UPGRADE"
+        for p in pools
+    )
 
 
 def set_later(

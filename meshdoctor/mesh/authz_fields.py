@@ -23,6 +23,8 @@ PROXY_SENT = frozenset(
     {"x-forwarded-client-cert", "x-forwarded-for", "traceparent", "tracestate", "b3"}
 )
 PROXY_PREFIXES = ("x-envoy-", "x-b3-", "x-ot-")
+ADDRESS = frozenset({"x-envoy-external-address", "x-real-ip", "true-client-ip", "cf-connecting-ip"})
+"""Headers that hold one address, if anything."""
 SINCE = {"service-account": 25, "trust-domain": 31}
 
 SOURCE = (
@@ -188,6 +190,8 @@ def _header(name: str, values: tuple[str, ...], scene: Scene) -> tuple[Truth, st
         seen = call.path if name == ":path" else pseudo[name]
         return (None, "") if seen is None else (any(m.header(v, seen) for v in values), seen)
     seen = call.header(name)
+    if seen is None and name in ADDRESS and all(m.is_range(v) for v in values):
+        return False, "an address, which no range matches: values of headers are text"
     if seen is None:
         return _unsent(name, values, call), ""
     shown = "a secret that is not shown" if name in SECRET else seen

@@ -104,6 +104,11 @@ def network(block: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
+def is_range(value: str) -> bool:
+    """Whether a text is written as a block of addresses."""
+    return "/" in value and network(value) is not None
+
+
 @lru_cache(maxsize=8192)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:

@@ -116,6 +116,16 @@ def _ended(text: str) -> bool:
     return "certificate has expired" in low and "remote error" not in low
 
 
+def _whole(one: Said) -> str:
+    """The line's words, with the end of a long one: what failed is said last."""
+    return f"{one.text} {one.get('reason')}"
+
+
+def _telling(kind: str, one: Said) -> str:
+    """The line's own words where they tell the kind, else its end."""
+    return one.text if cause_of(one.text) == kind else one.get("reason")
+
+
 def judge(said: Iterable[Said]) -> Signing:
     """The signing story of one agent log. `recovered`: a certificate was made, or istiod was
     reached, after the last failure."""
@@ -123,9 +133,9 @@ def judge(said: Iterable[Said]) -> Signing:
     bad: list[tuple[str, Said]] = []
     for one in lines:
         if one.kind in FAILURES:
-            bad.append((cause_of(one.text), one))
+            bad.append((cause_of(_whole(one)), one))
         elif one.kind in ("xds_closed", "xds_connect_failed"):
-            kind = cause_of(one.text)
+            kind = cause_of(_whole(one))
             bad.append((kind if kind == "untrusted" else "", one))
     known = [(kind, one) for kind, one in bad if kind]
     times = [one.at for _, one in known if one.at is not None]
@@ -136,9 +146,9 @@ def judge(said: Iterable[Said]) -> Signing:
         rejected=kinds.count("rejected"),
         refused=kinds.count("refused"),
         untrusted=kinds.count("untrusted"),
-        expired=sum(_ended(one.text) for kind, one in known if kind == "untrusted"),
+        expired=sum(_ended(_whole(one)) for kind, one in known if kind == "untrusted"),
         foreign_sds=any(one.kind == "foreign_sds" for one in lines),
-        text=known[-1][1].text if known else "",
+        text=_telling(*known[-1]) if known else "",
         first=min(times, default=None),
         last=max(times, default=None),
         recovered=bool(times and good and max(good) > max(times)),

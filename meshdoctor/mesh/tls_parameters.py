@@ -5,6 +5,7 @@ COMPLIANCE_POLICY (1.21 and later) narrows every context of the proxy that has i
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.mesh.workloads import proxy_container
@@ -12,6 +13,7 @@ from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch, MeshConfig
 from meshdoctor.model.kubernetes import Pod
 
 _VARIABLE = "COMPLIANCE_POLICY"
+_PROXY_PROTOCOL = "listener.proxy_protocol"
 _LISTENER = ("FILTER_CHAIN", "LISTENER", "LISTENER_FILTER")
 
 
@@ -66,7 +68,20 @@ def _touches(patch: EnvoyFilterPatch, server: bool) -> bool:
         )
     if patch.apply_to in _LISTENER and server:
         keys = ("transport_socket", "transportSocket", "filter_chain_match", "filterChainMatch")
-        return patch.patch.operation == "REMOVE" or any(
-            key.startswith(keys) for key in patch.patch.value
+        value = patch.patch.value
+        return (
+            patch.patch.operation == "REMOVE"
+            or any(key.startswith(keys) for key in value)
+            or _wants_proxy_protocol(value)
         )
     return False
+
+
+def _wants_proxy_protocol(value: Mapping[str, Any]) -> bool:
+    """Whether a patch has the listener want the PROXY protocol before anything else, so that it
+    resets whoever begins with TLS."""
+    added = value.get("listener_filters", value.get("listenerFilters", [value]))
+    filters = added if isinstance(added, list) else []
+    return any(
+        isinstance(f, Mapping) and _PROXY_PROTOCOL in str(f.get("name", "")) for f in filters
+    )

@@ -27,7 +27,7 @@ from meshdoctor.model.snapshot import selects
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
 from meshdoctor.probes.authz_hops import Hop, Situation, situation
-from meshdoctor.probes.authz_verdict import name_of
+from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.reading import mesh_config_ref
 from meshdoctor.probes.view import View, attempt, probe
 
@@ -53,6 +53,7 @@ class AuthzCustom(Struct, frozen=True, kw_only=True):
     host: Annotated[Fact[str], "host of the provider"]
     host_name: Annotated[Fact[str], "first word of that host"]
     service: Annotated[Fact[Ref], "the provider's Service; empty: none of this cluster"]
+    service_namespace: Annotated[Fact[str], "its namespace"]
     workload: Annotated[Fact[Ref], "the workload that the Service selects; empty: none seen"]
     port: Annotated[Fact[int], "its port"]
     entry: Annotated[Fact[Ref], "the ServiceEntry that names the provider's host; empty: none"]
@@ -60,6 +61,11 @@ class AuthzCustom(Struct, frozen=True, kw_only=True):
     entry_namespace: Annotated[Fact[str], "its namespace"]
     asked_plainly: Annotated[
         Fact[bool], "the entry's port takes TLS, and no DestinationRule has proxies speak it"
+    ]
+    http1: Annotated[
+        Fact[str],
+        "the protocol that its Service declares for the port of a gRPC provider, where proxies "
+        "speak HTTP/1.1 to such; empty: none such",
     ]
     timeout: Annotated[Fact[str], "how long the proxy waits for the answer"]
     fail_open: Annotated[Fact[bool], "an authorizer that fails lets requests through"]
@@ -141,12 +147,14 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
         host=clean(host, 200),
         host_name=clean(host.partition(".")[0], 63),
         service=Ref(_service_ref(host)),
+        service_namespace=namespace_of(_service_ref(host)),
         workload=attempt(lambda: Ref(_workload(view, host))),
         port=service.port if service is not None else 0,
         entry=Ref(entry.ref if entry is not None else ""),
         entry_name=entry.name if entry is not None else "",
         entry_namespace=entry.namespace if entry is not None else "",
         asked_plainly=attempt(lambda: _plainly(view, found, entry, service)),
+        http1=attempt(lambda: _http1(view, found, provider)),
         timeout=(service.timeout or "600s") if service is not None else "",
         fail_open=service is not None and service.fail_open,
         no_headers=_no_headers(provider, service),
@@ -225,6 +233,20 @@ def _plainly(
         r for ns in sorted(spaces) for r in view.objects("DestinationRule", DestinationRule, ns)
     )
     return custom.asked_plainly(entry, host, service.port, rules)
+
+
+def _http1(view: View, found: Situation, provider: ExtensionProvider | None) -> str:
+    asked = provider.envoy_ext_authz_grpc if provider is not None else None
+    where = _where(asked.service.rpartition("/")[2]) if asked is not None else None
+    service = view.object("Service", Service, *where) if where is not None else None
+    if provider is None or service is None or found.judge is None:
+        return ""
+    spaces = {found.judge.workload.subject.namespace, service.namespace}
+    spaces.add(found.settings.root_namespace)
+    rules = (
+        r for ns in sorted(spaces) for r in view.objects("DestinationRule", DestinationRule, ns)
+    )
+    return custom.grpc_over_http1(provider, service, rules)
 
 
 def _no_headers(provider: ExtensionProvider | None, service: ProviderService | None) -> bool:

@@ -29,6 +29,7 @@ class AuthzJwks(Struct, frozen=True, kw_only=True):
     error: Annotated[Fact[str], "the last of them, or that there is none", OBSERVED]
     istiod: Annotated[Fact[Ref], "the workload of istiod"]
     placeholder: Annotated[Fact[bool], "the proxy holds istiod's placeholder key", OBSERVED]
+    unread: Annotated[Fact[bool], "the proxy's listeners, which hold its keys, could not be read"]
     lacks_kid: Annotated[
         Fact[bool],
         "real keys, and none with the token's key id; where that is not told, as the proxy says",
@@ -61,6 +62,7 @@ def authz_jwks(view: View, edge: EdgeSubject) -> AuthzJwks:
         error=clean(lines[-1].text, 300) if lines else NOT_SAID,
         istiod=Ref(_istiod(view)),
         placeholder=_placeholder(view, pod, keys),
+        unread=isinstance(keys, Unavailable),
         lacks_kid=keys if isinstance(keys, Unavailable) else _lacks(mine, kid, _no_match(judge)),
         kid=kid,
         signed_with=f"key {kid}" if kid else "a key that no log names",

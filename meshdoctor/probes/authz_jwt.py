@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -14,12 +15,14 @@ from meshdoctor.mesh.request_authentication import authenticate
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy, JwtRule, RequestAuthentication
+from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
 from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, Hop, Situation, situation
 from meshdoctor.probes.authz_settings import REMOTE_JWKS, istiod_env
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.reading import istiod_pods
+from meshdoctor.probes.view import View, attempt, probe
 
 TOKEN_KEYS = ("request.auth.",)
 
@@ -37,6 +40,10 @@ class AuthzJwt(Struct, frozen=True, kw_only=True):
     said_issuer: Annotated[Fact[str], "issuer that the token names"]
     audience: Annotated[Fact[str], "audiences of that rule"]
     jwks_uri: Annotated[Fact[str], "where the rule's keys come from; empty: not told there"]
+    jwks_short: Annotated[
+        Fact[str],
+        "why istiod cannot know the short name in that address; empty: it can, or is none such",
+    ]
     inline: Annotated[Fact[bool], "the rule holds its keys itself"]
     has_token: Annotated[Fact[bool], "the request carries a token where the rules look"]
     no_token: Annotated[Fact[bool], "it is known to carry none"]
@@ -94,6 +101,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         said_issuer=outcome.said_issuer if outcome is not None else "",
         audience=clean(", ".join(rule.audiences), 200) if rule is not None else "",
         jwks_uri=clean(rule.jwks_uri, 200) if rule is not None else "",
+        jwks_short=attempt(lambda: _short(view, rule)),
         inline=rule is not None and bool(rule.jwks) and not rule.jwks_uri,
         has_token=has,
         no_token=_no_token(judge, places, call),
@@ -113,6 +121,20 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         stripped_by=Ref(strips),
         stripped_by_name=name_of(strips),
         stripped_by_namespace=namespace_of(strips),
+    )
+
+
+def _short(view: View, rule: JwtRule | None) -> str:
+    """istiod completes a name with its own namespace, wherever the RequestAuthentication is."""
+    host = urlsplit(rule.jwks_uri).hostname if rule is not None else None
+    if not host or host == "localhost" or "." in host or ":" in host:
+        return ""
+    spaces = {pod.namespace for pod in istiod_pods(view)}
+    if not spaces or any(view.object("Service", Service, s, host) is not None for s in spaces):
+        return ""
+    where = " or ".join(sorted(spaces))
+    return (
+        f" (a short name, of {where} to istiod, and no Service is called {clean(host, 63)} there)"
     )
 
 

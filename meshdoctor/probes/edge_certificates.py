@@ -61,6 +61,9 @@ class EdgeCertificates(Struct, frozen=True, kw_only=True):
     foreign_domain: Annotated[Fact[str], "a trust domain that the mesh does not accept", OBSERVED]
     foreign: Annotated[Fact[Ref], "the workload that presents it"]
     accepted: Annotated[Fact[str], "the trust domains that the mesh accepts"]
+    lone_domain: Annotated[
+        Fact[bool], "the mesh has a trust domain of its own name, and accepts no other"
+    ]
     sans_miss: Annotated[Fact[bool], "the rule's subjectAltNames leave out the server's identity"]
     sans: Annotated[Fact[str], "those subjectAltNames"]
     identity: Annotated[Fact[str], "the server's identity, from its certificate or its account"]
@@ -207,6 +210,8 @@ def _facts(
         guilty_node=_node(guilty),
         foreign_domain=told(clean(foreign_domain)),
         foreign=_ref(ends.of(foreign_side)),
+        lone_domain=accepted_domains(mesh) not in ((), ("cluster.local",))
+        and len(accepted_domains(mesh)) == 1,
         accepted=clean(", ".join(accepted_domains(mesh))),
         sans_miss=ruling.mode == "ISTIO_MUTUAL" and san_missing(sans, spiffe),
         sans=clean(", ".join(sans)),

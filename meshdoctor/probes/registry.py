@@ -44,6 +44,7 @@ from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_certificates import edge_certificates
 from meshdoctor.probes.edge_client_start import edge_client_start
 from meshdoctor.probes.edge_drain import edge_drain
+from meshdoctor.probes.edge_egress_gateway import edge_egress_gateway
 from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_ends import edge_ends
 from meshdoctor.probes.edge_entry_identity import edge_entry_identity
@@ -152,6 +153,7 @@ PROBES: tuple[Probe, ...] = (
     edge_certificates,
     edge_ends,
     edge_client_start,
+    edge_egress_gateway,
     edge_drain,
     edge_endpoints,
     edge_entry_identity,

@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from meshdoctor.mesh import app_probes, capture, peer_authentication
 from meshdoctor.mesh.app_probes import AppProbe
+from meshdoctor.mesh.callers import is_scraper
 from meshdoctor.mesh.edge_tls import is_ambient
 from meshdoctor.mesh.peer_authentication import Ruling
+from meshdoctor.mesh.proxy_setup import takes_certificates
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar, tls_mode_label
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -62,6 +64,9 @@ class WorkloadTls(Struct, frozen=True, kw_only=True):
     rewrite_off: Annotated[Fact[bool], "the pod's annotation turns probe rewriting off"]
     scrape_port: Annotated[Fact[int], "annotated scrape port that STRICT refuses; 0: none"]
     scrape_policy: Annotated[Fact[Ref], "the PeerAuthentication in force on that port"]
+    cert_scraper: Annotated[
+        Fact[bool], "the mesh has a collector of metrics that takes certificates for itself"
+    ]
     log_read: Annotated[
         Fact[bool], "this run reads its access logs: it is asked about, or among the first 60"
     ]
@@ -83,7 +88,11 @@ def workload_tls(view: View, subject: WorkloadSubject) -> WorkloadTls:
     scrape = _scrape_port(pod)
     strict_scrape = bool(scrape) and _strict(pod, scrape, ruling)
     log_read = proxy_logs.is_read(view, subject)
-    return _facts(found, pod, ruling, hit, scrape if strict_scrape else 0, log_read)
+    return _facts(view, found, pod, ruling, hit, scrape if strict_scrape else 0, log_read)
+
+
+def _cert_scraper(view: View) -> bool:
+    return any(is_scraper(pod) and takes_certificates(pod) for pod in view.objects("Pod", Pod))
 
 
 def _strict(pod: Pod, port: int, ruling: Rulings) -> bool:
@@ -109,6 +118,7 @@ def _scrape_port(pod: Pod) -> int:
 
 
 def _facts(
+    view: View,
     found: WorkloadPods,
     pod: Pod,
     ruling: Rulings,
@@ -141,6 +151,7 @@ def _facts(
         rewrite_off=app_probes.rewrite_off(pod),
         scrape_port=scrape,
         scrape_policy=Ref(ruling(scrape).source if scrape else ""),
+        cert_scraper=view.memo("scrapers with certificates", _cert_scraper),
         log_read=log_read,
     )
 

@@ -516,6 +516,9 @@ def test_the_reasoning_names_every_rule_and_is_bounded() -> None:
         ("request.headers[x-forwarded-client-cert]", "*", UNKNOWN),
         ("request.headers[x-envoy-attempt-count]", "1", UNKNOWN),
         ("request.headers[x-other]", "*", DENY),
+        ("request.headers[x-real-ip]", "203.0.113.0/24", DENY),
+        ("request.headers[x-envoy-external-address]", "203.0.113.0/24", DENY),
+        ("request.headers[x-envoy-external-address]", "203.0.113.7", UNKNOWN),
     ],
 )
 def test_headers_that_proxies_add(key: str, value: str, decision: Decision) -> None:

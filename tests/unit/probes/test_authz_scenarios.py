@@ -223,6 +223,25 @@ def test_deny(spec: str, code: str) -> None:
     assert outcome(*SHOP, policy(spec), request=GET) == [code]
 
 
+def test_a_denial_of_one_among_many_outside() -> None:
+    """The request that is asked about passes, as most do."""
+    deny = policy(
+        "{action: DENY, rules: [{when: [{key: 'request.headers[x-tenant]', values: [evil]}]}]}"
+    )
+    asked = Request(method="GET", path="/orders", host="pay.shop", headers=(("x-tenant", "a"),))
+    refused = line(
+        details="rbac_access_denied_matched_policy[ns[shop]-policy[p]-rule[0]]", peer=f"{GATE}:9"
+    )
+    well = line(code=200, details="via_upstream", peer=f"{GATE}:9")
+
+    def found(log: str) -> list[str]:
+        logs = {"shop/pay-1": log}
+        return outcome(*SHOP, GATEWAY, deny, logs=logs, request=asked, from_="istio-system/gate")
+
+    assert found(well * 3 + refused) == []
+    assert found(well + refused * 2) == ["MD2018"]
+
+
 def test_a_not_field_hits_plaintext() -> None:
     objects = (
         mesh(),
@@ -298,7 +317,7 @@ def test_nothing_enforces() -> None:
 # --- tokens
 
 RA = request_auth(
-    f"{{jwtRules: [{{issuer: '{IDP}', audiences: [pay], jwksUri: 'https://idp/keys'}}]}}"
+    f"{{jwtRules: [{{issuer: '{IDP}', audiences: [pay], jwksUri: 'https://idp.example.com/keys'}}]}}"
 )
 NEEDS = policy(source("requestPrincipals: ['*']"), "needs-token")
 
@@ -443,7 +462,7 @@ def test_signing_keys() -> None:
     text = "jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}"
     log = {"shop/pay-1": line(code=401, details=text)}
     asked = bearer({**CLAIMS, "aud": "pay"})
-    failed = '2026-11-18T09:20:05Z\terror\tmodel\tFailed to fetch public key from jwks URI "https://idp/keys": x509: unknown\n'
+    failed = '2026-11-18T09:20:05Z\terror\tmodel\tFailed to fetch public key from jwks URI "https://idp.example.com/keys": x509: unknown\n'
     logs = {**log, "istio-system/istiod-1/discovery": failed}
     assert outcome(*SHOP, RA, logs=logs, request=asked) == ["MD2105"]
     keys = {"issuer": IDP, "localJwks": {"inlineString": json.dumps({"keys": [{"kid": "old"}]})}}
@@ -468,6 +487,27 @@ def test_signing_keys() -> None:
         "shop/pay-1": line(code=401, details="jwt_authn_access_denied{Jwks_remote_fetch_is_failed}")
     }
     assert outcome(*SHOP, RA, logs=remote, request=asked) == ["MD2107"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "more", "code"),
+    [
+        ("http://keys:8080/jwk", "", "MD2105"),
+        ("http://keys.shop:8080/jwk", "", ""),
+        ("http://localhost:8080/jwk", "", ""),
+        ("http://[::1]:8080/jwk", "", ""),
+        ("http://keys:8080/jwk", service("keys", "istio-system"), ""),
+        ("http://keys:8080/jwk", service("keys", "shop"), "MD2105"),
+    ],
+)
+def test_keys_at_a_short_name(uri: str, more: str, code: str) -> None:
+    """istiod completes it with its own namespace."""
+    text = "jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}"
+    keys = request_auth(f"{{jwtRules: [{{issuer: '{IDP}', jwksUri: '{uri}'}}]}}")
+    log = {"shop/pay-1": line(code=401, details=text)}
+    objects = (*SHOP, keys, *((more,) if more else ()))
+    found = outcome(*objects, logs=log, request=bearer({**CLAIMS, "aud": "pay"}))
+    assert found == ([code] if code else [])
 
 
 def test_tokens_elsewhere_and_malformed() -> None:
@@ -655,6 +695,34 @@ def test_external_authorizers() -> None:
     assert outcome(*WITH, custom("oauth"), logs=uaex("ext_authz_error"), request=GET) == ["MD2203"]
     down = (*WITH[:-1], custom("oauth"))
     assert outcome(*down, request=GET) == ["MD2203"]
+
+
+def test_a_grpc_authorizer_that_is_asked_by_http1() -> None:
+    def found(
+        port: str, *more: str, provider: str = "opa", log: str = "ext_authz_error"
+    ) -> list[str]:
+        svc = service("oauth", "auth", port)
+        world = (mesh(PROVIDER), *SHOP[1:], svc, SLICE, *more, custom(provider))
+        return outcome(*world, logs=uaex(log), request=GET)
+
+    http = "{name: http-web, port: 9191}"
+    assert found(http) == ["MD2213", "(MD2203)"]
+    assert found("{name: tcp-web, port: 9191}") == ["MD2213", "(MD2203)"]
+    assert found("{name: grpc-web, port: 9191}") == ["MD2213", "(MD2203)"]
+    for fits in ("name: grpc", "name: http2", "name: http, appProtocol: grpc", "name: web"):
+        assert found(f"{{{fits}, port: 9191}}") == ["MD2203"]
+    assert found("{name: http, port: 80}", provider="oauth") == ["MD2203"]
+    assert found(http, log="ext_authz_denied") == ["MD2204"]
+    upgrade = """
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata: {name: oauth, namespace: auth}
+    spec:
+      host: oauth.auth.svc.cluster.local
+      trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}
+    """
+    assert found(http, upgrade) == ["MD2203"]
+    assert found(http, upgrade.replace("UPGRADE}", "DO_NOT_UPGRADE}")) == ["MD2213", "(MD2203)"]
 
 
 def test_a_sidecar_hides_the_authorizer() -> None:

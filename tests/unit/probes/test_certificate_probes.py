@@ -183,6 +183,29 @@ def test_same_root() -> None:
     assert (found.roots_differ, found.roots_equal, found.stale) == (False, True, "")
 
 
+@pytest.mark.parametrize(
+    ("config", "alone"),
+    [
+        ("trustDomain: one", True),
+        ("trustDomain: one, trustDomainAliases: [two]", False),
+        ("trustDomain: cluster.local", False),
+        ("enableTracing: false", False),
+    ],
+)
+def test_a_trust_domain_of_its_own(config: str, alone: bool) -> None:
+    mesh = {**MESH, "data": {"mesh": f"{{accessLogFile: /dev/stdout, {config}}}"}}
+    found = edge_certificates.run(
+        world(
+            yaml.safe_dump_all(
+                [mesh, SERVICE, pod("cart-1"), pod("pay-1", ip="10.0.0.2", labels={"app": "pay"})]
+            ),
+            logs={("shop", "cart-1", "istio-proxy"): CVF.format(why="")},
+        ),
+        EDGE,
+    )
+    assert isinstance(found, EdgeCertificates) and found.lone_domain is alone
+
+
 def test_words_alone_can_tell() -> None:
     found = edge(CVF.format(why=":verify_cert_failed:_certificate_has_expired"), "", "")
     assert (found.verify, found.expired, found.guilty) == ("expired", True, "Pod/shop/pay-1")
@@ -300,6 +323,24 @@ def test_signing_log(code: str, field: str) -> None:
         )
         assert isinstance(found, ProxySigningLog)
         assert getattr(found, field) == 1 and found.recovered is recovered
+
+
+def test_what_failed_stands_at_the_end_of_a_long_line() -> None:
+    """The words of a line are cut; its reason is not."""
+    said = (
+        "2026-11-18T09:01:00.1Z\twarning\tenvoy config\tStreamSecrets gRPC config stream to "
+        "sds-grpc closed: 2, failed to generate secret for default: failed to generate workload "
+        "certificate: create certificate: rpc error: code = Unavailable desc = connection error: "
+        'desc = "transport: authentication handshake failed: x509: certificate signed by unknown '
+        "authority (possibly because of {}) while trying to verify candidate authority\n"
+    )
+    found = proxy_signing_log.run(
+        view(logs={("shop", "cart-1", "istio-proxy"): said.format("x" * 120)}),
+        ProxySubject("shop", "cart-1"),
+    )
+    assert isinstance(found, ProxySigningLog)
+    assert (found.untrusted, found.unreachable) == (1, 0)
+    assert "x509" in str(found.text)
 
 
 AUTH = (

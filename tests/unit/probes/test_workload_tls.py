@@ -112,6 +112,28 @@ def test_scrapes() -> None:
     assert facts(pod(notes=notes(8080))).scrape_port == 0
 
 
+@pytest.mark.parametrize(
+    ("image", "note", "found"),
+    [
+        ("prom/prometheus:v2.48.0", "proxyMetadata: {OUTPUT_CERTS: /etc/certs}", True),
+        ("prom/prometheus:v2.48.0", "concurrency: 2", False),
+        ("shop/cart:1", "proxyMetadata: {OUTPUT_CERTS: /etc/certs}", False),
+    ],
+)
+def test_a_collector_with_certificates(image: str, note: str, found: bool) -> None:
+    other = f"""
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: other-1
+  namespace: mon
+  annotations: {{proxy.istio.io/config: "{note}"}}
+spec: {{containers: [{{name: other, image: "{image}"}}]}}
+"""
+    assert facts(pod() + other).cert_scraper is found
+
+
 def test_events_of_probes() -> None:
     def event(message: str) -> str:
         return f"""
