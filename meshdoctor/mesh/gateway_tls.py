@@ -59,14 +59,14 @@ def of_gateway(gateway: Gateway, pod_namespace: str) -> tuple[TlsServer, ...]:
                 protocol=server.port.protocol.upper(),
                 mode=tls.mode or ("SIMPLE" if names or tls.server_certificate else ""),
                 hosts=tuple(host.rpartition("/")[2] for host in server.hosts),
-                credentials=tuple(_credential(name, pod_namespace) for name in names),
+                credentials=tuple(credential(name, pod_namespace) for name in names),
                 files=bool(tls.server_certificate),
             )
         )
     return tuple(out)
 
 
-def _credential(name: str, pod_namespace: str) -> tuple[str, str]:
+def credential(name: str, pod_namespace: str) -> tuple[str, str]:
     """(namespace, name) of a credentialName: plain, `kubernetes://NAME`, or with a namespace."""
     path = name.partition("://")[2] or name
     namespace, slash, rest = path.partition("/")

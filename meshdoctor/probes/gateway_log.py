@@ -16,7 +16,6 @@ from meshdoctor.mesh.gateway_evidence import (
     judge,
     mesh_service,
     refused_secret,
-    unserved_secrets,
 )
 from meshdoctor.mesh.routes import gateway_keys
 from meshdoctor.mesh.services import host_matches
@@ -25,9 +24,10 @@ from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import K8sGateway, VirtualService
-from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import proxy_logs, reading
+from meshdoctor.probes.gateway_key import suspect
 from meshdoctor.probes.gateway_objects import gateways_of
 from meshdoctor.probes.view import View, attempt, probe
 
@@ -57,9 +57,10 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
     ]
     key_secret: Annotated[
         Fact[Ref],
-        "the one Secret of its servers that no request came over; empty: not one",
+        "the Secret that is meant, as no request came over its server; empty: none",
     ]
     key_gateway: Annotated[Fact[Ref], "the Gateway whose server names it"]
+    key_how: Annotated[Fact[str], "what tells that this Secret is meant"]
     key_name: Annotated[Fact[str], "the Secret's name"]
     key_namespace: Annotated[Fact[str], "its namespace"]
     unrouted: Annotated[
@@ -90,6 +91,7 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
         "Telemetry",
         "VirtualService",
         "log",
+        "proxy-config",
     ),
     costly=True,
 )
@@ -102,7 +104,7 @@ def gateway_log(view: View, subject: WorkloadSubject) -> GatewayLog:
         logs.lines(lambda log: proxy_logs.asked(view, log)), [server for _, server in servers]
     )
     found = _with_route(view, _facts(view, logs, seen, servers), seen, servers)
-    return _with_key(found, logs, servers)
+    return _with_key(view, workload.pod, found, logs, servers)
 
 
 def _with_route(
@@ -137,22 +139,31 @@ def _with_route(
 
 
 def _with_key(
-    found: GatewayLog, logs: proxy_logs.ProxyLogs, servers: list[tuple[str, gt.TlsServer]]
+    view: View,
+    pod: Pod | None,
+    found: GatewayLog,
+    logs: proxy_logs.ProxyLogs,
+    servers: list[tuple[str, gt.TlsServer]],
 ) -> GatewayLog:
     words = refused_secret(line for one in logs.pods for line in one.log.other)
-    if not words:
+    if not words or pod is None:
         return found
     lines = logs.lines(lambda log: log.lines)
-    secrets = unserved_secrets([server for _, server in servers], lines)
-    space, name = secrets[0] if len(secrets) == 1 else ("", "")
-    owner = (ref for ref, server in servers if (space, name) in server.credentials)
+    meant = suspect(view, pod, [server for _, server in servers], lines)
+    if isinstance(meant, Unavailable):
+        return replace(found, key_refused=clean(words), key_secret=meant)
+    if meant is None:
+        return replace(found, key_refused=clean(words))
+    key = (meant.namespace, meant.name)
+    owner = (ref for ref, server in servers if key in server.credentials)
     return replace(
         found,
         key_refused=clean(words),
-        key_secret=Ref(f"Secret/{space}/{name}" if name else ""),
+        key_secret=Ref(f"Secret/{meant.namespace}/{meant.name}"),
         key_gateway=Ref(next(owner, "")),
-        key_name=name,
-        key_namespace=space,
+        key_how=meant.how,
+        key_name=meant.name,
+        key_namespace=meant.namespace,
     )
 
 
@@ -203,6 +214,7 @@ def _facts(
         key_refused="",
         key_secret=Ref(""),
         key_gateway=Ref(""),
+        key_how="",
         key_name="",
         key_namespace="",
         unrouted=logs.seen(0),

@@ -135,7 +135,6 @@ SERVED = (
     [
         ("Secret", ("b.x.com",), "Secret/istio-system/x"),
         ("Secret", ("a.x.com", "b.x.com"), ""),
-        ("Secret", (), ""),
         ("Cluster", ("b.x.com",), None),
     ],
 )
@@ -153,6 +152,34 @@ def test_a_key_that_envoy_cannot_load(
         secret or "",
         "Gateway/shop/a" if secret else "",
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "secrets", "secret", "how"),
+    [
+        ("a.x.com", None, "Secret/istio-system/x", "of the host asked about"),
+        ("b.x.com:443", None, "Secret/istio-system/y", "of the host asked about"),
+        ("", "kubernetes://x Cert WARMING false", "Secret/istio-system/x", "WARMING"),
+        ("", "kubernetes://istio-system/y Cert WARMING", "Secret/istio-system/y", "WARMING"),
+        ("", "kubernetes://x Cert ACTIVE true", "", ""),
+        ("", "", None, ""),
+    ],
+)
+def test_a_key_of_one_of_several_servers_without_visitors(
+    host: str, secrets: str | None, secret: str | None, how: str
+) -> None:
+    head, _, tail = OBJECTS.rpartition("credentialName: x")
+    logs = {("istio-system", "gw-1", "istio-proxy"): REFUSED.format(type="Secret")}
+    dumps = {"proxy-config secret gw-1.istio-system": secrets} if secrets else {}
+    view: Any = world(
+        f"{head}credentialName: y{tail}", logs=logs, istioctl=dumps, request=Request(host=host)
+    )
+    found = gateway_log.run(view, GW)
+    assert isinstance(found, GatewayLog) and found.key_refused
+    if secret is None:
+        assert isinstance(found.key_secret, Unavailable)
+    else:
+        assert found.key_secret == secret and how in str(found.key_how)
 
 
 def test_a_connection_made_for_another_host() -> None:
