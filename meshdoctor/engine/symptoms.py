@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, field
 
-from meshdoctor.engine.triage import edges_of, failed
+from meshdoctor.engine.triage import edges_of, failures, stream
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.edge_evidence import of_host
 from meshdoctor.mesh.text import clean
@@ -73,15 +73,13 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
         except EvidenceError:
             continue
         ended = _over(lines)
-        for line in lines:
-            if not failed(line):
-                continue
+        for line in failures(lines):
             for edge in edges_of(view, pod, line):
                 if wanted and not _touches(edge, edges):
                     continue
                 found = out.setdefault((str(edge), words(line)), Seen(edge, words(line)))
                 found.count += 1
-                found.over = found.over and ended[_stream(line)]
+                found.over = found.over and ended[stream(line)]
                 if line.request_id:
                     found.requests.add(line.request_id)
                 if line.start is not None:
@@ -98,31 +96,23 @@ def _asked_of(pod: Pod, edges: Sequence[EdgeSubject]) -> str:
     return next((host.lower().rsplit(":", 1)[0] for host in hosts if host), "")
 
 
-def _stream(line: Line) -> tuple[str, str]:
-    """What a line belongs to: an outbound cluster, or a port of the log's owner."""
-    if line.authority and not line.upstream_cluster:
-        return ("none", line.authority)
-    if line.upstream_cluster.startswith(("inbound", "-")) or not line.upstream_cluster:
-        return ("in", line.downstream_local.rpartition(":")[2])
-    return ("out", line.upstream_cluster)
-
-
 def _over(lines: Sequence[Line]) -> dict[tuple[str, str], bool]:
     """Per stream, whether its failures ended: so many successes since the last one that the rate
     of failures before would make them less than 5 % likely."""
-    failures: dict[tuple[str, str], int] = {}
+    failed: dict[tuple[str, str], int] = {}
     total: dict[tuple[str, str], int] = {}
     since: dict[tuple[str, str], int] = {}
+    bad = set(map(id, failures(lines)))
     for line in lines:
-        key = _stream(line)
+        key = stream(line)
         total[key] = total.get(key, 0) + 1
-        if failed(line):
-            failures[key] = failures.get(key, 0) + 1
+        if id(line) in bad:
+            failed[key] = failed.get(key, 0) + 1
             since[key] = 0
         else:
             since[key] = since.get(key, 0) + 1
     out = {}
-    for key, count in failures.items():
+    for key, count in failed.items():
         rate = count / (total[key] - since[key])
         out[key] = since[key] >= 3 and (1 - rate) ** since[key] < 0.05
     return out

@@ -5,7 +5,7 @@ log's owner is the client when the cluster is outbound, the server when the list
 are found by service host and pod IP.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
@@ -23,7 +23,8 @@ from meshdoctor.probes.reading import workloads, workloads_in
 from meshdoctor.probes.view import View
 
 MOST_SERVERS = 3
-TOO_LARGE = 413
+BAD_REQUEST = 400
+FEW = 3
 KUBELET = "kube-probe/"
 """The agent of probes that reach an application through its proxy: who refuses them refuses no
 caller, and whether they are refused is asked about the workload."""
@@ -42,8 +43,8 @@ def failing_edges(view: View, of: WorkloadSubject | None = None) -> list[EdgeSub
     for pod in pods:
         try:
             teller, log = _told(view, pod)
-            for line in log.lines:
-                if failed(line) and not line.user_agent.startswith(KUBELET):
+            for line in failures(log.lines):
+                if not line.user_agent.startswith(KUBELET):
                     for edge in edges_of(view, teller, line):
                         edges.setdefault(str(edge), edge)
         except EvidenceError:
@@ -69,12 +70,33 @@ def _proxies_of(view: View, subject: WorkloadSubject) -> tuple[Pod, ...]:
     return found.proxies if found is not None else ()
 
 
+def failures(lines: Sequence[Line]) -> list[Line]:
+    """The lines that a person would call failures: those that failed by themselves, and 400s of an
+    application where it gives no other answer. One bad request is its sender's own affair."""
+    answers: dict[tuple[str, str], list[int]] = {}
+    for line in lines:
+        answers.setdefault(stream(line), []).append(line.code)
+    spoilt = {
+        key for key, codes in answers.items() if len(codes) >= FEW and set(codes) == {BAD_REQUEST}
+    }
+    return [line for line in lines if failed(line) or stream(line) in spoilt]
+
+
 def failed(line: Line) -> bool:
-    """A line that a person would call a failure: a flag other than DC, 5xx, 401/403, a body that
-    a proxy found too large, or a TCP connection that a filter refused."""
-    if line.flags - _QUIET or (line.code == TOO_LARGE and not by_upstream(line)):
+    """Whether one line tells of a failure: a flag other than DC, 5xx, 401/403, another refusal of
+    the proxy itself, or a TCP connection that a filter refused."""
+    if line.flags - _QUIET or (line.code >= BAD_REQUEST and not by_upstream(line)):
         return True
     return line.code >= 500 or line.code in (401, 403) or line.termination.startswith("rbac_")
+
+
+def stream(line: Line) -> tuple[str, str]:
+    """What a line belongs to: an outbound cluster, or a port of the log's owner."""
+    if line.authority and not line.upstream_cluster:
+        return ("none", line.authority)
+    if line.upstream_cluster.startswith(("inbound", "-")) or not line.upstream_cluster:
+        return ("in", line.downstream_local.rpartition(":")[2])
+    return ("out", line.upstream_cluster)
 
 
 def _by_ip(view: View) -> dict[str, WorkloadSubject]:
@@ -206,6 +228,14 @@ def _to_server(
     if named is not None:
         yield replace(named, client=client, client_ip="" if client else peer)
         return
+    yield to_port(view, server, port, client, peer)
+
+
+def to_port(
+    view: View, server: WorkloadSubject, port: int, client: WorkloadSubject | None, peer: str
+) -> EdgeSubject:
+    """Calls of a workload's port, under the Service that leads there."""
+    workload = workloads(view).get((server.namespace, server.name))
     service = None
     service_port = port
     if workload is not None:
@@ -217,7 +247,7 @@ def _to_server(
                     service = candidate
                     service_port = declared.port
                     break
-    yield EdgeSubject(
+    return EdgeSubject(
         client=client,
         server=server,
         service=ServiceSubject(service.namespace, service.name) if service else None,

@@ -304,6 +304,19 @@ spec: {clusterIP: 10.9.0.1, selector: {app: ledger}, ports: [{name: http, port: 
             "shop/cart -> shop/cart:80",
         ),
         (FAILING.replace("503 UF -", "413 - via_upstream"), ""),
+        (
+            REFUSED.replace(
+                '"- - -" 0 NR filter_chain_not_found', '"GET / HTTP/1.0" 426 - low_version'
+            ),
+            "istio-system/istiod-1 -> shop/cart:80",
+        ),
+        (FAILING.replace("503 UF -", "400 - via_upstream") * 3, "shop/cart -> shop/cart:80"),
+        (FAILING.replace("503 UF -", "400 - via_upstream") * 2, ""),
+        (
+            FAILING.replace("503 UF -", "400 - via_upstream") * 3
+            + FAILING.replace("503 UF -", "200 - via_upstream"),
+            "",
+        ),
         (FAILING.replace('"-" "-" "-" "cart"', '"-" "kube-probe/1.36" "-" "cart"'), ""),
         ("not an access line\n", ""),
     ],
