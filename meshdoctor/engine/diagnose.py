@@ -18,6 +18,7 @@ from meshdoctor.engine.scope import Scope, namespace_of
 from meshdoctor.engine.subjects import Resolved, caller_of, resolve
 from meshdoctor.engine.tree import Judgement, judge, needs
 from meshdoctor.engine.triage import failing_edges
+from meshdoctor.engine.tunnels import failing_tunnels
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
 from meshdoctor.model.cause import Severity
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -172,7 +173,14 @@ def _failing(view: View, scope: Scope) -> list[EdgeSubject]:
     if scope.to is not None:
         return []
     caller = caller_of(view, scope)
-    return failing_edges(view, caller) if caller is not None or not scope.pair else []
+    if caller is None and scope.pair:
+        return []
+    edges = {str(one): one for one in failing_edges(view, caller)}
+    tunnels = {
+        str(one.edge): one.edge
+        for one in failing_tunnels(view, None if caller is None else [caller])
+    }
+    return list((tunnels | edges).values())
 
 
 def _beyond(evidence: Evidence, scope: Scope, edges: Iterable[EdgeSubject]) -> set[str]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct, field
 
 from meshdoctor.engine.triage import edges_of, failures, stream
+from meshdoctor.engine.tunnels import failing_tunnels
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.edge_evidence import of_host
 from meshdoctor.mesh.text import clean
@@ -84,6 +85,16 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
                     found.requests.add(line.request_id)
                 if line.start is not None:
                     found.times.append(line.start)
+    ends = [s for e in edges for s in (e.client, e.server) if s is not None]
+    for tunnel in failing_tunnels(view, ends if edges else None):
+        if wanted and not _touches(tunnel.edge, edges):
+            continue
+        text = clean(f"ztunnel: {tunnel.connection.error}", 120)
+        found = out.setdefault((str(tunnel.edge), text), Seen(tunnel.edge, text))
+        found.count += 1
+        found.over = found.over and tunnel.over
+        if tunnel.connection.at is not None:
+            found.times.append(tunnel.connection.at)
     return sorted(out.values(), key=lambda s: (-s.count, str(s.edge), s.text))[:MOST]
 
 

@@ -99,6 +99,11 @@ def stream(line: Line) -> tuple[str, str]:
     return ("out", line.upstream_cluster)
 
 
+def by_address(view: View) -> dict[str, WorkloadSubject]:
+    """Whose pod an address is."""
+    return view.memo("workload-by-ip", _by_ip)
+
+
 def _by_ip(view: View) -> dict[str, WorkloadSubject]:
     out = {}
     for pod in view.objects("Pod", Pod):
@@ -109,13 +114,15 @@ def _by_ip(view: View) -> dict[str, WorkloadSubject]:
 
 def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
     """The edges that one line of a pod's access log is about."""
-    by_ip = view.memo("workload-by-ip", _by_ip)
+    by_ip = by_address(view)
     owner = owner_of(pod)
     parts = line.upstream_cluster.split("|")
     if parts[0] == "outbound" and len(parts) == 4:
         yield from _to_service(view, owner, parts[3], int(parts[1] or 0))
     elif line.upstream_cluster == "PassthroughCluster":
-        yield from _past_services(view, owner, line, by_ip)
+        called, _, port = line.upstream_host.rpartition(":")
+        number = int(port) if port.isdigit() else 0
+        yield from to_address(view, owner, bare_host(line.authority) or called, called, number)
     elif line.upstream_cluster == BLACK_HOLE or (
         not line.upstream_cluster and _went_out(pod, line)
     ):
@@ -125,17 +132,15 @@ def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
         yield from _to_server(view, owner, line, by_ip)
 
 
-def _past_services(
-    view: View, client: WorkloadSubject, line: Line, by_ip: dict[str, WorkloadSubject]
+def to_address(
+    view: View, client: WorkloadSubject, host: str, called: str, port: int
 ) -> Iterator[EdgeSubject]:
-    """A call that the proxy let through: to a pod's address, to that of a Service under a host
-    that the proxy does not know, or to one outside."""
-    address, _, text = line.upstream_host.rpartition(":")
-    port = int(text) if text.isdigit() else 0
-    host = bare_host(line.authority) or address
-    service = view.memo("service-by-ip", _by_cluster_ip).get(address)
+    """A call of an address as it is: a pod's, that of a Service under a host that the proxy does
+    not know, or one outside."""
+    service = view.memo("service-by-ip", _by_cluster_ip).get(called)
     if service is None:
-        yield EdgeSubject(client=client, server=by_ip.get(address), host=host, port=port)
+        server = by_address(view).get(called)
+        yield EdgeSubject(client=client, server=server, host=host, port=port)
         return
     yield from _through(view, client, service, host, port)
 

@@ -4,12 +4,13 @@ Not a probe: shared reads of the authorization probes. Labels as istiod reads th
 (`istio.io/dataplane-mode`, `istio.io/use-waypoint`, 1.22 to 1.31).
 """
 
-from meshdoctor.mesh import ztunnel_log
-from meshdoctor.mesh.workloads import PROXY, WorkloadPods, has_proxy, proxy_type
-from meshdoctor.model.kubernetes import Namespace, Pod, Service
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, proxy_type
+from meshdoctor.mesh.ztunnel_log import Connection
+from meshdoctor.model.kubernetes import Namespace, Service
 from meshdoctor.ports import MissingError
 from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
+from meshdoctor.probes.ztunnel_reading import connections, ztunnels
 
 MODE = "istio.io/dataplane-mode"
 USE = "istio.io/use-waypoint"
@@ -60,22 +61,20 @@ def waypoint_of(view: View, found: WorkloadPods, service: Service | None) -> Wor
     return None
 
 
-def ztunnel_lines(view: View, found: WorkloadPods) -> tuple[ztunnel_log.Connection, ...]:
+def ztunnel_lines(view: View, found: WorkloadPods) -> tuple[Connection, ...]:
     """What the ztunnels on the workload's nodes logged of connections to its pods.
 
     Raises EvidenceError when no ztunnel's log can be read.
     """
     nodes = {p.spec.node_name for p in found.pods}
     ips = {p.status.pod_ip for p in found.pods if p.status.pod_ip}
-    pods = view.objects("Pod", Pod, view.istio_namespace)
-    tunnels = [p for p in pods if proxy_type(p) == "ztunnel" or p.labels.get("app") == "ztunnel"]
+    tunnels = ztunnels(view)
     near = [p for p in tunnels if p.spec.node_name in nodes] or tunnels[:1]
     if not near:
         raise MissingError("ztunnel", f"no ztunnel pod in {view.istio_namespace}")
-    out: list[ztunnel_log.Connection] = []
-    for pod in near[:3]:
-        container = next((c.name for c in pod.spec.containers), PROXY)
-        for line in ztunnel_log.parse(view.log(pod.namespace, pod.name, container).text):
-            if line.target.rpartition(":")[0].strip("[]") in ips:
-                out.append(line)
-    return tuple(out)
+    return tuple(
+        line
+        for pod in near[:3]
+        for line in connections(view, pod)
+        if line.target.rpartition(":")[0].strip("[]") in ips
+    )

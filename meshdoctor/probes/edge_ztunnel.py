@@ -12,8 +12,7 @@ from meshdoctor.mesh.access_log import address
 from meshdoctor.mesh.edge_target import ips, target
 from meshdoctor.mesh.external_host import lacks_endpoints, names
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, proxy_type
-from meshdoctor.mesh.ztunnel_log import Connection, parse
+from meshdoctor.mesh.ztunnel_log import Connection
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import ServiceEntry
@@ -22,6 +21,7 @@ from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError, NotAskedError
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.ztunnel_reading import connections, ztunnels
 
 
 class ZtunnelLog(Struct, frozen=True, kw_only=True):
@@ -78,8 +78,8 @@ class ZtunnelLog(Struct, frozen=True, kw_only=True):
 )
 def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
     """What did the ztunnels of both nodes log about this edge?"""
-    ztunnels = _ztunnels(view)
-    if not ztunnels:
+    some = ztunnels(view)
+    if not some:
         return _facts([], "", None)
     entry = _entry(view, edge)
     if edge.server is None and entry is None:
@@ -89,7 +89,7 @@ def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
     service = reading.edge_service(view, edge)
     wanted = target(edge, service, server)
     nodes = {pod.spec.node_name for pod in (*client, *server)}
-    found, pod, missing = _connections(view, ztunnels, nodes)
+    found, pod, missing = _connections(view, some, nodes)
     client_ips = frozenset(ip for one in client for ip in ips(one)) | (
         {edge.client_ip} if edge.client_ip else set()
     )
@@ -129,31 +129,19 @@ def _pods(view: View, subject: WorkloadSubject) -> tuple[Pod, ...]:
     return reading.workload(view, subject).pods
 
 
-def _ztunnels(view: View) -> tuple[Pod, ...]:
-    pods = view.objects("Pod", Pod, view.istio_namespace)
-    return tuple(pod for pod in pods if proxy_type(pod) == "ztunnel")
-
-
 def _connections(
-    view: View, ztunnels: tuple[Pod, ...], nodes: set[str]
+    view: View, some: tuple[Pod, ...], nodes: set[str]
 ) -> tuple[tuple[Connection, ...], str, Unavailable | None]:
     """Connections of the ztunnels on these nodes, one such pod, and why some are missing."""
-    pods = [pod for pod in ztunnels if pod.spec.node_name in nodes or not any(nodes)]
+    pods = [pod for pod in some if pod.spec.node_name in nodes or not any(nodes)]
     found: list[Connection] = []
     missing: Unavailable | None = None
     for pod in pods:
         try:
-            found += _log(view, pod)
+            found += connections(view, pod)
         except EvidenceError as error:
             missing = error.unavailable
     return (tuple(found), pods[0].name if pods else "", missing)
-
-
-def _log(view: View, pod: Pod) -> tuple[Connection, ...]:
-    return view.memo(
-        ("ztunnel-log", pod.namespace, pod.name),
-        lambda v: parse(v.log(pod.namespace, pod.name, PROXY).text),
-    )
 
 
 def _facts(lines: Iterable[Connection], pod: str, missing: Unavailable | None) -> ZtunnelLog:
