@@ -23,7 +23,7 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import K8sGateway, VirtualService
+from meshdoctor.model.istio import K8sGateway, Route, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import proxy_logs, reading
@@ -69,7 +69,7 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
     unrouted_sni: Annotated[Fact[str], "that SNI, most frequent", OBSERVED]
     unrouted_gateway: Annotated[Fact[Ref], "the Gateway of that server"]
     unrouted_route: Annotated[
-        Fact[Ref], "a VirtualService of that Gateway with tls rules, for other names; empty: none"
+        Fact[Ref], "a VirtualService or TLSRoute of that Gateway, for other names; empty: none"
     ]
     unrouted_names: Annotated[Fact[str], "those names"]
     last: Annotated[Fact[datetime], "the last refused connection", OBSERVED]
@@ -88,6 +88,7 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
         "Pod",
         "Service",
         "StatefulSet",
+        "TLSRoute",
         "Telemetry",
         "VirtualService",
         "log",
@@ -115,16 +116,7 @@ def _with_route(
     owner = _owner(servers, sni) if sni else ""
     if not owner.startswith("Gateway/"):
         return found
-    key = (owner.split("/")[1], owner.split("/")[2])
-    bound = [
-        route
-        for route in view.objects("VirtualService", VirtualService)
-        if route.spec.tls and key in gateway_keys(route)
-    ]
-    names = {
-        route.ref: [h for rule in route.spec.tls for one in rule.match for h in one.sni_hosts]
-        for route in bound
-    }
+    names = _passed(view, owner)
     if any(host_matches(one, sni) for hosts in names.values() for one in hosts):
         return found
     first = min(names, default="")
@@ -136,6 +128,21 @@ def _with_route(
         unrouted_route=Ref(first),
         unrouted_names=clean(", ".join(names.get(first, ())), 200),
     )
+
+
+def _passed(view: View, gateway: str) -> dict[str, list[str]]:
+    """What the routes of a Gateway (`Gateway/ns/name`, Istio's or the Gateway API's) take of TLS
+    that passes through, by route: a TLSRoute without names takes all."""
+    key = (gateway.split("/")[1], gateway.split("/")[2])
+    out = {
+        route.ref: [h for rule in route.spec.tls for one in rule.match for h in one.sni_hosts]
+        for route in view.objects("VirtualService", VirtualService)
+        if route.spec.tls and key in gateway_keys(route)
+    }
+    for one in view.objects("TLSRoute", Route):
+        if any((p.namespace or one.namespace, p.name) == key for p in one.spec.parent_refs):
+            out[one.ref] = list(one.spec.hostnames) or ["*"]
+    return out
 
 
 def _with_key(

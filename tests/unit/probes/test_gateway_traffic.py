@@ -554,3 +554,40 @@ def test_a_name_that_is_passed_through_and_that_no_route_takes(name: str, unrout
         assert (found.unrouted_sni, found.unrouted_names) == ("c.x.com", name)
         assert found.unrouted_gateway == "Gateway/mq/mq"
         assert found.unrouted_route == "VirtualService/mq/mq"
+
+
+PASSED_API = """
+---
+kind: Gateway
+apiVersion: gateway.networking.k8s.io/v1
+metadata: {name: gw-1, namespace: istio-system}
+spec:
+  listeners:
+  - {name: tls, hostname: '*.x.com', port: 443, protocol: TLS, tls: {mode: Passthrough}}
+---
+kind: TLSRoute
+apiVersion: gateway.networking.k8s.io/v1
+metadata: {name: mq, namespace: mq}
+spec:
+  parentRefs: [{name: PARENT, namespace: istio-system}]
+  hostnames: [SNI]
+"""
+
+
+@pytest.mark.parametrize(
+    ("parent", "name", "unrouted", "route"),
+    [
+        ("gw-1", "other.x.com", 3, "TLSRoute/mq/mq"),
+        ("gw-2", "c.x.com", 3, ""),
+        ("gw-1", "c.x.com", 0, ""),
+        ("gw-1", "", 0, ""),  # takes every name
+    ],
+)
+def test_a_name_that_no_route_of_the_gateway_api_takes(
+    parent: str, name: str, unrouted: int, route: str
+) -> None:
+    objects = PASSED_API.replace("PARENT", parent).replace("SNI", name)
+    log = {("istio-system", "gw-1", "istio-proxy"): NR.format(sni="c.x.com") * 3}
+    found = gateway_log.run(world(OBJECTS + objects, logs=log), GW)
+    assert isinstance(found, GatewayLog)
+    assert (found.unrouted, found.unrouted_route) == (unrouted, route)
