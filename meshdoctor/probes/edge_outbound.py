@@ -145,7 +145,7 @@ def _lost(
     logs: ProxyLogs,
     facts: EdgeOutbound,
 ) -> EdgeOutbound:
-    lost = logs.lines(lambda log: tuple(x for x in log.lines if _is_lost(x, log, edge)))
+    lost = logs.lines(lambda log: _lost_lines(log, edge))
     tunnels = [line for line in lost if outbound.connects(line, edge.port)]
     seen = visible(view.objects("ServiceEntry", ServiceEntry), in_force, mesh)
     dialled = ev.most_common(map(outbound.dialled, lost))
@@ -167,11 +167,14 @@ def _lost(
     )
 
 
-def _is_lost(line: Line, log: AccessLog, edge: EdgeSubject) -> bool:
+def _lost_lines(log: AccessLog, edge: EdgeSubject) -> tuple[Line, ...]:
     """A tunnel's line tells of its far end, and only by its port of the proxy that was called."""
-    if outbound.connects(line, edge.port):
-        return True
-    return outbound.met_http(line) and line in _calls(log, edge)
+    calls = set(map(id, _calls(log, edge)))
+    return tuple(
+        line
+        for line in log.lines
+        if outbound.connects(line, edge.port) or (outbound.met_http(line) and id(line) in calls)
+    )
 
 
 def _calls(log: AccessLog, edge: EdgeSubject) -> tuple[Line, ...]:
