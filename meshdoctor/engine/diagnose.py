@@ -15,7 +15,7 @@ from meshdoctor.engine.masking import masked
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.rounds import in_rounds
 from meshdoctor.engine.scope import Scope, namespace_of
-from meshdoctor.engine.subjects import Resolved, caller_of, resolve
+from meshdoctor.engine.subjects import Resolved, caller_of, calls_of, resolve
 from meshdoctor.engine.tree import Judgement, judge, needs
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.engine.tunnels import failing_tunnels
@@ -169,18 +169,17 @@ def diagnose(
 
 
 def _failing(view: View, scope: Scope) -> list[EdgeSubject]:
-    """The edges seen failing where the scope names none: of the caller it names, or of all."""
-    if scope.to is not None:
+    """The edges seen failing where the scope names none: of the one end it names, or of all."""
+    if scope.from_ is not None and scope.to is not None:
         return []
     caller = caller_of(view, scope)
-    if caller is None and scope.pair:
-        return []
     edges = {str(one): one for one in failing_edges(view, caller)}
     tunnels = {
         str(one.edge): one.edge
         for one in failing_tunnels(view, None if caller is None else [caller])
     }
-    return list((tunnels | edges).values())
+    every = list((tunnels | edges).values())
+    return calls_of(view, scope, every) if scope.to is not None else every
 
 
 def _beyond(evidence: Evidence, scope: Scope, edges: Iterable[EdgeSubject]) -> set[str]:

@@ -1,10 +1,11 @@
 """Through which gateways do calls from outside come to what is asked about, and calls to a host
 outside leave?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from meshdoctor.engine.scope import Scope
 from meshdoctor.mesh.concerns import delegates, targets
+from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.routes import gateway_keys
 from meshdoctor.mesh.services import (
     CLUSTER_DOMAIN,
@@ -12,10 +13,13 @@ from meshdoctor.mesh.services import (
     named_by_client,
     resolve_short_name,
 )
-from meshdoctor.model.istio import ListenerSet, ParentRef, Route, VirtualService
+from meshdoctor.mesh.workloads import owner_of
+from meshdoctor.model.istio import Gateway, ListenerSet, ParentRef, Route, VirtualService
 from meshdoctor.model.kinds import BY_NAME
-from meshdoctor.model.subjects import ConfigSubject
+from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.subjects import ConfigSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.gateway_objects import GATEWAY_NAME
 from meshdoctor.probes.view import View
 
 _ROUTES = ("GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute")
@@ -28,6 +32,26 @@ def gateways_to(view: View, scope: Scope) -> tuple[ConfigSubject, ...]:
         return ()
     target = f"{scope.to.name}.{scope.to.namespace}.svc.{CLUSTER_DOMAIN}"
     return tuple(dict.fromkeys((*_classic(view, target), *_made(view, scope.to.namespace))))
+
+
+def fronts_of(view: View, scope: Scope) -> tuple[WorkloadSubject, ...]:
+    """The workloads of those Gateways; empty where Pods may not be read."""
+    found: dict[WorkloadSubject, None] = {}
+    try:
+        pods = view.objects("Pod", Pod)
+        for one in gateways_to(view, scope):
+            found.update((owner_of(pod), None) for pod in _pods_of(view, one, pods))
+    except EvidenceError:
+        return tuple(found)
+    return tuple(found)
+
+
+def _pods_of(view: View, one: ConfigSubject, pods: Iterable[Pod]) -> Iterable[Pod]:
+    if one.config_kind == "Gateway":
+        gateway = view.object("Gateway", Gateway, one.namespace, one.name)
+        return gateway_pods(gateway, pods) if gateway is not None else ()
+    named = (one.namespace, one.name)
+    return [p for p in pods if (p.namespace, p.labels.get(GATEWAY_NAME)) == named]
 
 
 def led_through(view: View, scope: Scope) -> frozenset[str]:

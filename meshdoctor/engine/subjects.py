@@ -6,9 +6,11 @@ as probes'.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from msgspec import Struct
 
+from meshdoctor.engine.fronts import fronts_of
 from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.concerns import HOST_KINDS, Exists, concerns, delegates
 from meshdoctor.mesh.edge_target import ips
@@ -68,7 +70,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
 
 
 def resolve(view: View, scope: Scope, edges: Iterable[EdgeSubject] = ()) -> Resolved:
-    """Subjects of a scope; `edges` are those seen failing where the scope names none.
+    """Subjects of a scope; `edges` are those seen failing where the scope names one end or none.
 
     Raises ScopeError when --from, --to or --namespace names nothing that exists.
     """
@@ -117,11 +119,36 @@ def caller_of(view: View, scope: Scope) -> WorkloadSubject | None:
     return _workload(view, workloads(view), scope.from_, "--from")
 
 
+def calls_of(view: View, scope: Scope, seen: Iterable[EdgeSubject]) -> list[EdgeSubject]:
+    """Of a scope that names only what is called: its calls by the gateways that lead to it, and
+    those that were seen failing."""
+    asked = list(_edges(view, workloads(view), scope, None))
+    calls = [replace(one, client=front) for front in fronts_of(view, scope) for one in asked]
+    calls += [
+        replace(one, request=scope.request)
+        for one in seen
+        if any(_same_target(one, other) for other in asked)
+    ]
+    return list(dict.fromkeys(calls))
+
+
+def _same_target(one: EdgeSubject, asked: EdgeSubject) -> bool:
+    if asked.port not in (0, one.port):
+        return False
+    if asked.service is not None or one.service is not None:
+        return one.service == asked.service
+    return one.server == asked.server if asked.server is not None else one.host == asked.host
+
+
 def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     found = workloads(view)
     client = _workload(view, found, scope.from_, "--from") if scope.from_ else None
-    edges = tuple(_edges(view, found, scope, client)) if scope.to else seen[:MAX_EDGES]
-    ends = {e.server for e in edges if e.server} | ({client} if client else set())
+    named = tuple(_edges(view, found, scope, client)) if scope.to else ()
+    if client is None:
+        named = tuple(e for e in named if not any(_same_target(one, e) for one in seen))
+    edges = (*named, *seen)[:MAX_EDGES]
+    clients = {e.client for e in edges if e.client} | ({client} if client else set())
+    ends = {e.server for e in edges if e.server} | clients
     keys = sorted((w.namespace, w.name) for w in ends)
     near = [found[key] for key in keys if key in found]
     subjects = _surroundings(view, near)
@@ -133,7 +160,7 @@ def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     subjects[SubjectKind.EDGE] = edges
     subjects[SubjectKind.SERVICE] = tuple(sorted(services, key=str))
     asked = {str(s) for s in (*edges, *ends, *services)}
-    callers = {str(client)} - {str(edge.server) for edge in edges}
+    callers = set(map(str, clients)) - {str(edge.server) for edge in edges}
     config = subjects[SubjectKind.CONFIG]
     served = _served(view, config, edges)
     called = {str(edge) for edge in edges} if served else asked - callers if edges else asked

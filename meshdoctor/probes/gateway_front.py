@@ -17,11 +17,8 @@ from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway
 from meshdoctor.model.kubernetes import Ingress, Pod, Service
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import reading
-from meshdoctor.probes.gateway_objects import gateways_of
+from meshdoctor.probes.gateway_objects import GATEWAY_NAME, gateways_of
 from meshdoctor.probes.view import View, attempt, probe
-
-GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
-"""The label of what istiod makes for a Gateway of the Gateway API."""
 
 
 class GatewayFront(Struct, frozen=True, kw_only=True):

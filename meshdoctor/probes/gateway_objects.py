@@ -8,6 +8,9 @@ from meshdoctor.model.istio import Gateway, VirtualService
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.probes.view import View
 
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+"""The label of what istiod makes for a Gateway of the Gateway API."""
+
 
 def gateways_of(view: View, pod: Pod | None) -> tuple[Gateway, ...]:
     """Gateways that select the pod."""

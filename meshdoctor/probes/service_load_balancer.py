@@ -32,12 +32,12 @@ from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes import reading
 from meshdoctor.probes.eks_reads import AGENT
+from meshdoctor.probes.gateway_objects import GATEWAY_NAME
 from meshdoctor.probes.proxy_logs import pod_log
 from meshdoctor.probes.view import View, attempt, known, probe
 
 CHECKER = "ELB-HealthChecker"
 CONTROLLER = "aws-load-balancer-controller"
-GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
 class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import pytest
 from meshdoctor.engine.diagnose import Options, diagnose
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.scope import Scope, ScopeError, parse_target
-from meshdoctor.engine.subjects import caller_of, resolve
+from meshdoctor.engine.subjects import caller_of, calls_of, resolve
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.model.cause import Severity
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -255,7 +255,7 @@ def test_ctrl_c_gives_what_is_known(book: Playbook) -> None:
             raise KeyboardInterrupt
 
     quiet = MESH.replace('bad: "yes"', 'bad: "no"')
-    scope = pair(to="shop/cart")
+    scope = pair("shop/cart", "shop/cart:80")
     report = diagnose(Stops(quiet), [book], scope, Options(workers=1))
     assert report.partial
     assert report.exit == 3
@@ -418,6 +418,25 @@ def test_of_a_caller_alone_the_calls_seen_failing_are_judged() -> None:
     ]
     assert failing_edges(view, WorkloadSubject("istio-system", "istiod")) == []
     assert caller_of(view, pair("shop/cart", "pay/ledger:80")) is None
+
+
+@pytest.mark.parametrize(
+    ("to", "line", "edges"),
+    [
+        ("shop/cart:80", REFUSED, ["istio-system/istiod-1 -> shop/cart:80"]),
+        ("shop/cart", REFUSED, ["istio-system/istiod-1 -> shop/cart:80"]),
+        ("shop/cart:80", REFUSED.replace("10.0.0.9:", "10.9.9.9:"), ["10.9.9.9 -> shop/cart:80"]),
+        ("shop/cart:80", TO_OTHERS, ["? -> shop/cart:80"]),
+        ("shop/cart:80", "", ["? -> shop/cart:80"]),
+    ],
+)
+def test_of_what_is_called_alone_the_calls_seen_failing_are_judged(
+    to: str, line: str, edges: list[str]
+) -> None:
+    logs = {("shop", "cart-5c9d-aaaaa", "istio-proxy"): line}
+    view = world(MESH + OTHERS, logs=logs)
+    found = resolve(view, pair(to=to), calls_of(view, pair(to=to), failing_edges(view)))
+    assert [str(e) for e in found.edges] == edges
 
 
 def test_the_other_end_of_a_failing_call_comes_into_scope(book: Playbook) -> None:

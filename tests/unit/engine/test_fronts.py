@@ -1,8 +1,9 @@
 """Through which gateways do calls from outside come?"""
 
 from meshdoctor.engine.evidence import Evidence, RecordingView
-from meshdoctor.engine.fronts import gateways_to, led_through
+from meshdoctor.engine.fronts import fronts_of, gateways_to, led_through
 from meshdoctor.engine.scope import Scope, parse_target
+from meshdoctor.engine.subjects import calls_of
 from meshdoctor.model.subjects import Request
 from meshdoctor.ports import EvidenceError, ForbiddenError
 from tests.unit.world import FakeSource
@@ -70,6 +71,44 @@ def test_what_cannot_be_read_leads_nowhere() -> None:
     no = ForbiddenError("no")
     assert fronts(VirtualService=no, ListenerSet=no) == ["K8sGateway infra/made"]
     assert fronts(HTTPRoute=no) == ["Gateway edge/own", "Gateway infra/public"]
+
+
+PODS = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: public-1, namespace: infra, labels: {istio: public}}
+spec: {containers: [{name: istio-proxy, args: [proxy, router]}]}
+---
+kind: Pod
+apiVersion: v1
+metadata:
+  {name: made-1, namespace: infra, labels: {gateway.networking.k8s.io/gateway-name: made}}
+spec: {containers: [{name: istio-proxy, args: [proxy, router]}]}
+---
+kind: Gateway
+apiVersion: networking.istio.io/v1
+metadata: {name: public, namespace: infra}
+spec: {selector: {istio: public}}
+---
+kind: Service
+apiVersion: v1
+metadata: {name: pay, namespace: shop}
+spec: {ports: [{port: 80}]}
+"""
+
+
+def test_their_workloads_call_what_is_asked_about() -> None:
+    source = FakeSource(MESH + PODS)
+    view = RecordingView(Evidence(source, Request(), ("infra", "istio-system", "shop")))
+    scope = Scope(to=parse_target("shop/pay:80", ""))
+    assert [str(one) for one in fronts_of(view, scope)] == ["infra/public-1", "infra/made-1"]
+    assert [str(one) for one in calls_of(view, scope, ())] == [
+        "infra/public-1 -> shop/pay:80",
+        "infra/made-1 -> shop/pay:80",
+    ]
+    refused = FakeSource(MESH + PODS, failing={"Pod": ForbiddenError("no")})
+    assert fronts_of(RecordingView(Evidence(refused, Request(), ("infra", "shop"))), scope) == ()
 
 
 OUT = """
