@@ -23,6 +23,7 @@ from meshdoctor.probes.reading import workloads, workloads_in
 from meshdoctor.probes.view import View
 
 MOST_SERVERS = 3
+REFUSED = "rbac_"
 BAD_REQUEST = 400
 FEW = 3
 KUBELET = "kube-probe/"
@@ -87,7 +88,9 @@ def failed(line: Line) -> bool:
     the proxy itself, or a TCP connection that a filter refused."""
     if line.flags - _QUIET or (line.code >= BAD_REQUEST and not by_upstream(line)):
         return True
-    return line.code >= 500 or line.code in (401, 403) or line.termination.startswith("rbac_")
+    if line.details.startswith(REFUSED) or line.termination.startswith(REFUSED):
+        return True  # gRPC is refused with 200, and a status in the trailers
+    return line.code >= 500 or line.code in (401, 403)
 
 
 def stream(line: Line) -> tuple[str, str]:

@@ -310,6 +310,12 @@ spec: {clusterIP: 10.9.0.1, selector: {app: ledger}, ports: [{name: http, port: 
             ),
             "istio-system/istiod-1 -> shop/cart:80",
         ),
+        (
+            REFUSED.replace(
+                "0 NR filter_chain_not_found", "200 - rbac_access_denied_matched_policy[none]"
+            ),
+            "istio-system/istiod-1 -> shop/cart:80",
+        ),
         (FAILING.replace("503 UF -", "400 - via_upstream") * 3, "shop/cart -> shop/cart:80"),
         (FAILING.replace("503 UF -", "400 - via_upstream") * 2, ""),
         (
