@@ -11,6 +11,7 @@ not told.
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -117,15 +118,16 @@ def _rbac(text: str) -> Denial:
 
 class Summary(Struct, frozen=True, kw_only=True):
     """Refusals among some lines. `line` and `denial` are the most frequent kind's latest; `alike`
-    of those that passed have its method and path."""
+    of those that passed have its method and path. None: whether they passed under the policies of
+    now is not known."""
 
     counts: Counter[str]
     line: Line | None = None
     denial: Denial | None = None
     plaintext: int = 0
     total: int = 0
-    passed: int = 0
-    alike: int = 0
+    passed: int | None = 0
+    alike: int | None = 0
 
     def count(self, kind: str) -> int:
         return self.counts.get(kind, 0)
@@ -157,7 +159,7 @@ def summarise(lines: Iterable[Line]) -> Summary:
         [(line, denial) for line in lines if (denial := of_line(line)) is not None]
     )
     counts = Counter(denial.kind for _, denial in refused)
-    passed = [line for line in lines if line.details == "via_upstream" and line.code < 400]
+    passed = [line for line in lines if _passed(line)]
     if not refused:
         return Summary(counts=counts, total=len(lines), passed=len(passed))
     kinds = Counter((d.kind, d.ref, d.rule, d.text) for _, d in refused)
@@ -178,6 +180,25 @@ def summarise(lines: Iterable[Line]) -> Summary:
 
 def _asked(line: Line) -> tuple[str, str]:
     return line.method, line.path.partition("?")[0]
+
+
+def counted_since(summary: Summary, lines: Iterable[Line], since: datetime | None) -> Summary:
+    """The same, where what passed before `since` does not count; None: since when is not known."""
+    passed = [line for line in lines if _passed(line)]
+    asked = _asked(summary.line) if summary.line is not None else None
+    alike = [line for line in passed if _asked(line) == asked]
+    return replace(summary, passed=_count(passed, since), alike=_count(alike, since))
+
+
+def _count(lines: Iterable[Line], since: datetime | None) -> int | None:
+    """How many there are since then; None: some, and whether since then is not known of any."""
+    times = [line.start for line in lines]
+    after = sum(1 for at in times if at is not None and since is not None and at >= since)
+    return None if not after and times and (since is None or None in times) else after
+
+
+def _passed(line: Line) -> bool:
+    return line.details == "via_upstream" and line.code < 400
 
 
 def told(summary: Summary, layer: str) -> Summary:

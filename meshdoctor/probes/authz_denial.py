@@ -47,7 +47,9 @@ class AuthzDenial(Struct, frozen=True, kw_only=True):
     egress: Annotated[Fact[bool], "the judge is a gateway on the way out of the mesh"]
     outside: Annotated[Fact[bool], "a gateway lets the requests in: callers are many, outside"]
     refused: Annotated[Fact[int], "requests that a filter of the judge refused", OBSERVED]
-    passed: Annotated[Fact[int], "requests that the judge let through", OBSERVED]
+    passed: Annotated[
+        Fact[int], "requests that the judge let through, since its policies are as now", OBSERVED
+    ]
     alike: Annotated[
         Fact[int], "of them those with the method and path of a refused request", OBSERVED
     ]
@@ -126,7 +128,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         passed=counted(found, judge, summary.passed if summary is not None else 0),
         alike=counted(found, judge, summary.alike if summary is not None else 0),
         allowed=summary is not None
-        and summary.passed > 0
+        and bool(summary.passed)
         and not (summary.count(ev.DEFAULT) or summary.count(ev.MATCHED)),
         default=count(ev.DEFAULT),
         matched=count(ev.MATCHED),

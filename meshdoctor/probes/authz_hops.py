@@ -18,6 +18,7 @@ from meshdoctor.mesh.authz_call import Call, Judge, Settings
 from meshdoctor.mesh.authz_evidence import DEFAULT, MATCHED, Summary
 from meshdoctor.mesh.authz_inference import NO_TOKEN, lacked_token
 from meshdoctor.mesh.authz_request import Expected, call_of
+from meshdoctor.mesh.authz_since import settled
 from meshdoctor.mesh.authz_verdict import Decision, Verdict
 from meshdoctor.mesh.capture import inbound_bypass
 from meshdoctor.mesh.client_tls import ISTIO_MUTUAL
@@ -48,7 +49,7 @@ from meshdoctor.probes.authz_ambient import enrolled, waypoint_of, ztunnel_lines
 from meshdoctor.probes.authz_peer import peer_speaks_mtls
 from meshdoctor.probes.gateway_objects import gateways_of
 from meshdoctor.probes.proxy_logs import pod_log
-from meshdoctor.probes.reading import edge_service, mesh_config, workloads
+from meshdoctor.probes.reading import edge_service, mesh_config, mesh_config_map, workloads
 from meshdoctor.probes.view import View, attempt
 
 MOST_PODS = 3
@@ -256,17 +257,30 @@ def _judged(
     if lacked_token(inputs, verdict, summary.denial):
         inputs = replace(inputs, claims=NO_TOKEN)
         verdict = decide(inputs)
-    denied = verdict.decision is Decision.DENY
     return Hop(
         kind=judge.kind,
         workload=found,
         expected=expected,
         inputs=inputs,
         verdict=verdict,
-        summary=authz_evidence.told(summary, verdict.layer if denied else ""),
+        summary=_counted(view, inputs, verdict, summary, lines),
         lines=lines,
         log=log,
     )
+
+
+def _counted(
+    view: View, inputs: Inputs, verdict: Verdict, summary: Summary, lines: tuple[Line, ...]
+) -> Summary:
+    """What a hop's lines say, where those count that its policies of now let pass."""
+    layer = verdict.layer if verdict.decision is Decision.DENY else ""
+    summary = authz_evidence.told(summary, layer)
+    if not summary.passed:
+        return summary
+    config = attempt(lambda: mesh_config_map(view))
+    known = None if isinstance(config, Unavailable) else config
+    since = settled(summary.denial, inputs, verdict, known)
+    return authz_evidence.counted_since(summary, lines, since)
 
 
 def _sidecar(view: View, base: Situation, server: WorkloadPods) -> Hop:
@@ -425,7 +439,9 @@ def _egress(view: View, base: Situation) -> Iterator[Hop]:
             if line.peer_ip in ips and line.authority.lower().partition(":")[0] in (host, "")
         )
         if mine:
-            yield replace(hop, lines=mine, summary=authz_evidence.summarise(mine))
+            told = authz_evidence.summarise(mine)
+            told = _counted(view, hop.inputs, hop.verdict, told, mine)
+            yield replace(hop, lines=mine, summary=told)
 
 
 def cluster_service(line: Line) -> tuple[str, str] | None:
@@ -520,8 +536,17 @@ def _ztunnel(
     )
 
 
-def counted(found: Situation, judge: Hop | None, value: int) -> Fact[int]:
+PASSED_BEFORE = Unavailable(
+    reason=Reason.NOT_FOUND,
+    what="since when the policies are as they are",
+    detail="requests passed, and neither managedFields nor creationTimestamp tells whether before",
+)
+
+
+def counted(found: Situation, judge: Hop | None, value: int | None) -> Fact[int]:
     """Zero refusals are a fact only when the log could be read, or the caller's shows none."""
+    if value is None:
+        return PASSED_BEFORE
     if judge is None or value or judge.log is None or unseen_by_caller(found):
         return value
     return judge.log

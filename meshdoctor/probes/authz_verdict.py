@@ -96,8 +96,8 @@ def namespace_of(ref: str) -> str:
 
 
 def contradicted(judge: Hop | None) -> bool:
-    """Whether the log shows such requests passing and none refused."""
-    return judge is not None and judge.summary.passed > 0 and not judge.refused
+    """Whether the log shows such requests passing, or may, and none refused."""
+    return judge is not None and judge.summary.passed != 0 and not judge.refused
 
 
 def _opposite(judge: Hop | None, verdict: Verdict) -> bool:

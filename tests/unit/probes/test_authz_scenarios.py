@@ -725,6 +725,47 @@ def test_a_grpc_authorizer_that_is_asked_by_http1() -> None:
     assert found(http, upgrade.replace("UPGRADE}", "DO_NOT_UPGRADE}")) == ["MD2213", "(MD2203)"]
 
 
+@pytest.mark.parametrize(
+    ("policy_at", "config_at", "found"),
+    [
+        ("01T00:00:00", "01T00:00:00", ["MD2204"]),
+        ("18T09:23:50", "01T00:00:00", ["MD2204"]),
+        ("18T09:28:00", "01T00:00:00", ["MD2205", "(MD2204)"]),
+        ("01T00:00:00", "18T09:28:00", ["MD2205", "(MD2204)"]),
+    ],
+)
+def test_what_passed_before_the_authorizer_was_asked(
+    policy_at: str, config_at: str, found: list[str]
+) -> None:
+    """The request that passed is of 09:24."""
+    asks = custom("oauth").replace("01T00:00:00", policy_at)
+    dated = f'name: istio, namespace: istio-system, creationTimestamp: "2026-11-{config_at}Z"'
+    config = WITH[0].replace("name: istio, namespace: istio-system", dated, 1)
+    logs = {
+        "shop/pay-1": line(code=200, details="via_upstream")
+        + uaex("ext_authz_denied")["shop/pay-1"]
+    }
+    assert outcome(config, *WITH[1:], asks, logs=logs, request=GET) == found
+
+
+def test_since_when_the_authorizer_is_asked_may_be_unknown() -> None:
+    asks = custom("oauth").replace('creationTimestamp: "2026-11-01T00:00:00Z"', "uid: u")
+    passed = line(code=200, details="via_upstream")
+    logs = {"shop/pay-1": passed + uaex("ext_authz_denied")["shop/pay-1"]}
+    findings = report(*WITH, asks, logs=logs, request=GET).findings
+    assert {(f.code, str(f.verdict)) for f in findings if f.code in ("MD2204", "MD2205")} == {
+        ("MD2204", "confirmed"),
+        ("MD2205", "undecided"),
+    }
+
+
+def test_what_passed_before_a_policy_came_does_not_speak_against_it() -> None:
+    passes = {"shop/pay-1": line(code=200, details="via_upstream") * 2}
+    young = policy("{}").replace("01T00:00:00", "18T09:28:00")
+    assert outcome(*SHOP, young, logs=passes, request=GET) == ["MD2001"]
+    assert outcome(*SHOP, policy("{}"), logs=passes, request=GET) == []
+
+
 def test_a_sidecar_hides_the_authorizer() -> None:
     sidecar = """
     apiVersion: networking.istio.io/v1
