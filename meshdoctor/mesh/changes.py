@@ -1,10 +1,12 @@
 """When was an object last changed, by whom, and was the change taken back?"""
 
+import json
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from meshdoctor.model.decode import convert
 from meshdoctor.model.kubernetes import Meta, Object
 
 _CONTROLLERS = (
@@ -21,7 +23,8 @@ _CONTROLLERS = (
 )
 _PEOPLE = ("kubectl", "k9s", "lens", "kiali", "node-fetch", "octant", "headlamp", "rancher", "curl")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_SOON = timedelta(minutes=15)
+_APPLY = "kubectl-client-side-apply"
+_SOON, _LATER = timedelta(minutes=15), timedelta(hours=2)
 
 
 class Write(Struct, frozen=True, kw_only=True):
@@ -77,19 +80,35 @@ class Reverted(Struct, frozen=True, kw_only=True):
 
 
 def reverted(obj: Object) -> Reverted | None:
-    """A person's tool wrote, and within a quarter of an hour a controller wrote over it.
+    """A person's tool wrote, and within a quarter of an hour a controller wrote over it; within
+    two hours, where what `kubectl apply` noted is not what is there.
 
-    This shows the order of two writes only, not that the second took the first back.
+    Without that note this shows the order of two writes only, not that the second took the first
+    back. Where a controller writes the very fields that a person edited, nothing of the person's
+    write is left in the object.
     """
-    found = writes(obj) if obj.metadata.generation >= 3 else ()
+    found = writes(obj)
     if len(found) < 2:
         return None
     last, before = found[-1], found[-2]
     if not _is(last.manager, _CONTROLLERS) or not _is(before.manager, _PEOPLE):
         return None
-    if timedelta(0) < last.at - before.at <= _SOON:
-        return Reverted(person=before, controller=last)
-    return None
+    kept = _as_applied(obj) if before.manager == _APPLY else None
+    least, within = (3, _SOON) if kept is None else (2, _LATER)
+    if kept or obj.metadata.generation < least or not timedelta(0) < last.at - before.at <= within:
+        return None
+    return Reverted(person=before, controller=last)
+
+
+def _as_applied(obj: Object) -> bool | None:
+    """Whether the object's spec is what `kubectl apply` last made of it; None: it noted nothing."""
+    try:
+        noted = convert(json.loads(obj.annotations.get(_LAST_APPLIED, "")), _LAST_APPLIED)
+    except ValueError:
+        return None
+    if not isinstance(noted, type(obj)):
+        return None
+    return bool(getattr(noted, "spec", None) == getattr(obj, "spec", None))
 
 
 def _is(manager: str, known: tuple[str, ...]) -> bool:

@@ -28,9 +28,7 @@ class ConfigMeta(Struct, frozen=True, kw_only=True):
     running: Annotated[Fact[str], "the revisions that run"]
     age_seconds: Annotated[Fact[int], "seconds since its last change outside status"]
     changed_by: Annotated[Fact[str], "who made the last change; empty: not kept"]
-    taken_back: Annotated[
-        Fact[bool], "a person's change was followed by a controller's within 15 minutes"
-    ]
+    taken_back: Annotated[Fact[bool], "a person's change was soon followed by a controller's"]
     person: Annotated[Fact[str], "who made the former change"]
     generation: Annotated[Fact[int], "its generation"]
 

@@ -4,6 +4,7 @@
 import doctest
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -340,6 +341,43 @@ def changed(*writers: tuple[str, str], generation: int = 5) -> Service:
 def test_changes_taken_back(writers: list[tuple[str, str]], found: bool) -> None:
     assert bool(changes.reverted(changed(*writers))) is found
     assert changes.reverted(changed(*writers, generation=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("noted", "minute", "generation", "found"),
+    [
+        ("5s", "03", 2, True),
+        ("5s", "59", 3, True),
+        ("30s", "03", 5, False),
+        ("", "03", 5, True),
+        ("", "59", 5, False),
+        ("", "03", 2, False),
+    ],
+)
+def test_what_was_applied_by_hand_is_not_there(
+    noted: str, minute: str, generation: int, found: bool
+) -> None:
+    """kubectl apply notes what it was given, whoever writes over the fields themselves."""
+    body: dict[str, Any] = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"hosts": ["a"], "http": [{"timeout": noted}]},
+    }
+    key = "kubectl.kubernetes.io/last-applied-configuration"
+    notes = {key: json.dumps(body)} if noted else {}
+    writers = (("kubectl-client-side-apply", "00"), ("mesh-operator", minute))
+    fields = [
+        {"manager": m, "operation": "Update", "time": f"2026-03-01T10:{at}:00Z"}
+        for m, at in writers
+    ]
+    body["spec"]["http"][0]["timeout"] = "30s"
+    body["metadata"] |= {
+        "annotations": notes,
+        "generation": generation,
+        "managedFields": fields,
+    }
+    assert bool(changes.reverted(one(VirtualService, json.dumps(body)))) is found
 
 
 def test_last_change_falls_back_on_creation() -> None:
