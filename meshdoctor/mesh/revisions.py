@@ -6,9 +6,11 @@ The revision chosen is an annotation, the one wished for a label (trap T38): pod
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from meshdoctor.mesh.proxy_bootstrap import injected
-from meshdoctor.model.kubernetes import Pod
+from meshdoctor.mesh.workloads import PROXY
+from meshdoctor.model.kubernetes import Pod, Workload
 
 REVISION = "istio.io/rev"
 STATUS = "sidecar.istio.io/status"
@@ -23,13 +25,28 @@ def of_proxy(pod: Pod) -> str:
     """The revision a proxy was injected by; "" when the pod does not tell."""
     if pod.annotations.get(REVISION):
         return pod.annotations[REVISION]
+    revision = _status(pod).get("revision")
+    return revision if isinstance(revision, str) and revision else _from_address(pod)
+
+
+def _status(pod: Pod) -> dict[str, Any]:
+    """What the injector noted of what it did (inject.go, SidecarInjectionStatus)."""
     try:
         status = json.loads(pod.annotations.get(STATUS, "{}"))
     except json.JSONDecodeError:
-        status = {}
-    if isinstance(status, dict) and isinstance(status.get("revision"), str) and status["revision"]:
-        return str(status["revision"])
-    return _from_address(pod)
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def lost_sidecar(pod: Pod, controller: Workload | None) -> bool:
+    """Whether the injector gave the pod a sidecar that is gone again. A template that carries the
+    injector's note (a pod's manifest that was used again) tells nothing."""
+    if controller is not None and STATUS in controller.spec.template.metadata.annotations:
+        return False
+    status = _status(pod)
+    given = [status.get("containers"), status.get("initContainers")]
+    had = any(isinstance(names, list) and PROXY in names for names in given)
+    return had and pod.container(PROXY) is None
 
 
 def discovery_host(pod: Pod) -> str:

@@ -24,6 +24,7 @@ from meshdoctor.mesh.injection import (
 )
 from meshdoctor.mesh.injector_config import config_map_name
 from meshdoctor.mesh.other_webhooks import after_injection
+from meshdoctor.mesh.revisions import lost_sidecar
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import (
     INJECT,
@@ -34,7 +35,7 @@ from meshdoctor.mesh.webhooks import (
 )
 from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar
 from meshdoctor.model.evidence import Reason, Unavailable
-from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kinds import BY_NAME
 from meshdoctor.model.kubernetes import Namespace, Object, Pod, WebhookConfiguration
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
@@ -103,6 +104,14 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     older: Annotated[Fact[bool], "the pod is older than what now asks for its injection"]
     stale_revision: Annotated[Fact[str], "revision that injected a pod when another would now"]
     later_webhook: Annotated[Fact[Ref], "other webhook that changes the pod after the injector"]
+    later_said: Annotated[Fact[str], "the same as the end of a clause; empty: there is none"]
+    lost: Annotated[Fact[bool], "there is a pod from which the sidecar was taken again"]
+    stripped: Annotated[
+        Fact[str],
+        "a pod that says the injector gave it a sidecar, and has none: something took it out "
+        "again; empty: none",
+        OBSERVED,
+    ]
     lagging: Annotated[Fact[str], "which pods are not as a new one would be, in words"]
     injector: Annotated[Fact[Ref], "the injector's ConfigMap; empty: no webhook is called"]
     injector_name: Annotated[Fact[str], "that ConfigMap's name"]
@@ -137,6 +146,7 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
     called = told.called[-1] if told.called else None
     said = next_pod.asks or ""
     later = _later(view, next_pod, called) if bare else ""
+    lost = next((p.name for p in bare if lost_sidecar(p, found.controller)), "")
     home = called.service.namespace if called and called.service else view.istio_namespace
     config = config_map_name(told.revision)
     wanted = bool(bare) and not told.asked
@@ -189,6 +199,9 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         older=_older(view, bare, space.object, called, later),
         stale_revision=stale,
         later_webhook=Ref(later),
+        later_said=f"; {later} is called after the injector" if later else "",
+        lost=bool(lost),
+        stripped=lost,
         lagging=(
             f"{len(bare)} of {len(live)} pods have no sidecar"
             if bare

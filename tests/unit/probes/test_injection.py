@@ -154,6 +154,30 @@ def test_label_on_the_deployment_only() -> None:
     assert facts.clause == "no-label"
 
 
+@pytest.mark.parametrize(
+    ("status", "stripped"),
+    [
+        ('{"initContainers":["istio-init","istio-proxy"],"containers":null}', True),
+        ('{"initContainers":["istio-init"],"containers":["istio-proxy"]}', True),
+        ('{"containers":["other-agent"]}', False),
+        ("no json", False),
+        ("[]", False),
+    ],
+)
+def test_a_sidecar_that_was_taken_out_again(status: str, stripped: bool) -> None:
+    note = f"annotations: {{sidecar.istio.io/status: '{status}'}}"
+    bare = pod(NEW, sidecar=False).replace(
+        "  labels: {app: cart", f"  {note}\n  labels: {{app: cart", 1
+    )
+    assert bool(decided(MESH + SHOP + bare).stripped) is stripped
+    whole = pod(NEW, sidecar=True).replace(
+        "  labels: {app: cart", f"  {note}\n  labels: {{app: cart", 1
+    )
+    assert decided(MESH + SHOP + whole).stripped == ""
+    copied = SHOP.replace("metadata: {labels: {app: cart}}", f"metadata: {{{note}}}")
+    assert decided(MESH + copied + bare).stripped == ""
+
+
 def test_a_misspelt_namespace_label_shows_that_a_sidecar_is_expected() -> None:
     shop = SHOP.replace("istio-injection: enabled", "istio-inject: enabled")
     facts = decided(MESH + shop + pod(NEW, sidecar=False))
