@@ -114,6 +114,10 @@ def _refusal(found: Any, lost: list[str]) -> list[str]:
         out.append(f"{found.injector} cannot be rendered: {found.values_error}")
     if found.annotation:
         out.append(f"istiod refuses the annotation {found.annotation_said}")
+    if _seen(found.portless, lost):
+        out.append(
+            f"status.sidecar.istio.io/port={found.status_port} leads {found.portless} to port 0"
+        )
     if _seen(found.template, lost):
         out.append(f"template {found.template} does not exist; there are {found.templates}")
     if found.annotation_conflict:

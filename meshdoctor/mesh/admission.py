@@ -44,6 +44,7 @@ class Refusal(StrEnum):
     DUPLICATE = "duplicate"
     RESOURCES = "resources"
     NATIVE = "native"
+    PROBE_PORT = "probe-port"
     OTHER_CALL = "other-call"
     TIMED_OUT = "timed-out"
     OTHER = "other"
@@ -79,6 +80,9 @@ _RESOURCES = pattern(
 _NATIVE = pattern(
     r"initContainers\[\d+\]\.(?:lifecycle|(?:readiness|startup|liveness)Probe): Forbidden: may not "
     r"be set for init containers"
+)
+_PROBE_PORT = pattern(
+    r"(?:Probe|lifecycle\.(?:postStart|preStop))\.httpGet\.port: Invalid value: 0\b"
 )
 _SECURITY = pattern(
     r'violates PodSecurity "|security context constraint|PodSecurityPolicy|pod security policy|'
@@ -163,6 +167,8 @@ def _plugin(text: str, denied: bool) -> Refusal:
         return Refusal.DUPLICATE
     if _NATIVE.search(text):
         return Refusal.NATIVE
+    if _PROBE_PORT.search(text):
+        return Refusal.PROBE_PORT
     if _RESOURCES.search(text):
         return Refusal.RESOURCES
     return Refusal.SECURITY if denied else Refusal.OTHER

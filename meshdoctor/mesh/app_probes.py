@@ -6,16 +6,22 @@ app_probe.go, 1.18 to 1.32-dev). A probe that was not rewritten reaches the side
 tcpSocket and grpc probes: rewritten since 1.13 and 1.14.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 from meshdoctor.mesh.log_text import json_object
+from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, app_containers, proxy_container
-from meshdoctor.model.kubernetes import Container, IntOrString, Pod, Probe
+from meshdoctor.model.kubernetes import Container, IntOrString, Lifecycle, Pod, PodSpec, Probe
+from meshdoctor.model.patterns import pattern
 
 REWRITE = "sidecar.istio.io/rewriteAppHTTPProbers"
+STATUS_PORT = "status.sidecar.istio.io/port"
 AGENT_PORT = 15020
+_NUMBER = pattern(r"[+-]?[0-9]{1,9}")
+_YES = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_NO = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _PROBERS = "ISTIO_KUBE_APP_PROBERS"
 
 
@@ -103,6 +109,36 @@ def not_rewritten(pod: Pod) -> tuple[AppProbe, ...]:
 def rewrite_off(pod: Pod) -> bool:
     """Whether the pod itself asked that probes be left alone."""
     return pod.annotations.get(REWRITE, "").lower() == "false"
+
+
+def without_port(spec: PodSpec, annotations: Mapping[str, str], default: bool) -> str:
+    """A probe or hook of the template that the injector would lead to port 0, which the API server
+    refuses, as `readinessProbe of container app`; "": none. `default`: the injector rewrites where
+    the pod does not say. A port that is no number (blanks around it pass as one elsewhere) is 0 to
+    patchRewriteProbe, and so is 0, which is meant to switch the proxy's own probe off."""
+    value = annotations.get(STATUS_PORT, "1")
+    if not _rewrites(annotations, default) or (_NUMBER.fullmatch(value) and int(value)):
+        return ""
+    for container in (*spec.containers, *spec.init_containers):
+        found = next(_rewritten(container), "") if container.name != PROXY else ""
+        if found:
+            return f"{found} of container {clean(container.name, 63)}"
+    return ""
+
+
+def _rewrites(annotations: Mapping[str, str], default: bool) -> bool:
+    said = annotations.get(REWRITE, "")
+    return said in _YES or (default and said not in _NO)
+
+
+def _rewritten(container: Container) -> Iterator[str]:
+    for kind, probe in _kinds(container):
+        if probe.http_get or probe.tcp_socket or probe.grpc:
+            yield f"{kind}Probe"
+    hooks = container.lifecycle or Lifecycle()
+    for kind, hook in (("postStart", hooks.post_start), ("preStop", hooks.pre_stop)):
+        if hook is not None and (hook.http_get or hook.tcp_socket):
+            yield f"{kind} hook"
 
 
 def _originals(pod: Pod) -> Iterator[tuple[str, int]]:

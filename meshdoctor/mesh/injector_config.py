@@ -47,6 +47,11 @@ class InjectorConfig(Struct, frozen=True, kw_only=True):
         """Whether pods are told that istio-cni redirects them; the key moved in 1.24."""
         return bool(self.value("pilot", "cni", "enabled") or self.value("istio_cni", "enabled"))
 
+    @property
+    def rewrites_probes(self) -> bool:
+        """Whether the agent answers the applications' probes where a pod does not say."""
+        return self.value("sidecarInjectorWebhook", "rewriteAppHTTPProbe") is True
+
 
 def config_map_name(revision: str) -> str:
     """The ConfigMap of a revision's injector."""

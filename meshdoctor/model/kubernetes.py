@@ -178,6 +178,7 @@ class Probe(Partial, frozen=True):
 class Handler(Partial, frozen=True):
     exec: Exec | None = None
     http_get: HttpGet | None = None
+    tcp_socket: TcpSocket | None = None
 
 
 class Lifecycle(Partial, frozen=True):

@@ -17,8 +17,10 @@ from meshdoctor.mesh.annotations import (
     refused,
     unknown_templates,
 )
+from meshdoctor.mesh.app_probes import STATUS_PORT, without_port
 from meshdoctor.mesh.injector_config import InjectorConfig
 from meshdoctor.mesh.pod_startup import INIT
+from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import Injector
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
 from meshdoctor.model.evidence import Unavailable
@@ -30,6 +32,7 @@ from meshdoctor.probes.injection_reads import (
     injector_config,
     istiod_release,
     next_on_record,
+    template_of,
 )
 from meshdoctor.probes.other_webhook_reads import holder, service_of, upsets
 from meshdoctor.probes.startup_reads import refusal
@@ -86,6 +89,10 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
     resources_at_fault: Annotated[Fact[Ref], "the workload by its annotations, else the injector"]
     annotation: Annotated[Fact[str], "annotation that istiod refuses; empty: none"]
     annotation_said: Annotated[Fact[str], "its value and what is wrong with it, in words"]
+    portless: Annotated[
+        Fact[str], "probe that an annotation would lead to port 0, and whose; empty: none"
+    ]
+    status_port: Annotated[Fact[str], "what that annotation says"]
     template: Annotated[Fact[str], "template asked for that the injector lacks; empty: none"]
     templates: Annotated[Fact[str], "the templates that it has"]
     cni: Annotated[Fact[bool], "istio-cni redirects, so no istio-init is injected"]
@@ -176,6 +183,8 @@ def _nothing_told(view: View, coming: Next, last: Injector | None) -> _Alike:
         resources_at_fault=gone or its.ref,
         annotation="",
         annotation_said="an annotation's value",
+        portless="",
+        status_port="",
         template=gone or "",
         templates=gone or its.templates,
         cni=gone or its.cni,
@@ -238,7 +247,11 @@ def _annotated(
     conflicting = _of_annotations(annotations)
     wrong = attempt(lambda: _wrong(view, coming)) if called else ""
     fault = Ref(subject.ref) if called and conflicting else gone or its.ref
+    rewrites = its.config is not None and its.config.rewrites_probes
+    portless = without_port(template_of(coming.found)[1], annotations, rewrites) if called else ""
     return {
+        "portless": gone or portless,
+        "status_port": clean(annotations.get(STATUS_PORT, ""), 60),
         "annotation_conflict": conflicting if called else "",
         "resources_problem": gone or its.resources or conflicting or UNTOLD,
         "resources_at_fault": fault,

@@ -17,6 +17,7 @@ SIZE = 12
 PODS = 5
 TAG, GONE = "prod", "gone"
 CONFIG = "proxy.istio.io/config"
+STATUS_PORT = "status.sidecar.istio.io/port"
 INJECT, REVISION = "sidecar.istio.io/inject", "istio.io/rev"
 IGNORED = "kube-public"
 """A namespace that istiod never injects into."""
@@ -30,7 +31,7 @@ POD_WORDS = {
 REVISIONS = {"default": 45, TAG: 35, GONE: 20}
 ANNOTATIONS: dict[str, tuple[str, ...]] = {
     "sidecar.istio.io/interceptionMode": ("REDIRECT", "TPROXY", "NONE", "redirect", ""),
-    "status.sidecar.istio.io/port": ("0", "15021", "65536", "-1", "http", "", " 15020 ", "007"),
+    STATUS_PORT: ("0", "15021", "65536", "-1", "http", "", " 15020 ", "007"),
     "readiness.status.sidecar.istio.io/initialDelaySeconds": ("0", "1", "-1", "1s", "4294967296"),
     "readiness.status.sidecar.istio.io/failureThreshold": ("30", "+3", "", "1e3"),
     "traffic.sidecar.istio.io/includeOutboundIPRanges": (
@@ -212,6 +213,8 @@ def _pod(dice: Dice, namespace: str, number: int) -> Object:
     if dice.chance(45):
         for name in dice.some(sorted(ANNOTATIONS), 2):
             annotations[name] = dice.one(ANNOTATIONS[name])
+        if dice.chance(20):
+            annotations[STATUS_PORT] = dice.one(ANNOTATIONS[STATUS_PORT])
         if dice.chance(30):
             annotations[CONFIG] = dice.one(ANNOTATIONS[CONFIG])
     spec: Object = {
@@ -248,8 +251,22 @@ def _container(dice: Dice) -> Object:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
-    if dice.chance(20):
-        container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8080}}
+    if dice.chance(40):
+        kind = dice.one(("readinessProbe", "livenessProbe", "startupProbe"))
+        container[kind] = dice.one(
+            (
+                {"httpGet": {"path": "/", "port": 8080}},
+                {"tcpSocket": {"port": 8080}},
+                {"grpc": {"port": 8080}},
+                {"exec": {"command": ["true"]}},
+            )
+        )
+    if dice.chance(8):
+        container["lifecycle"] = {
+            dice.one(("postStart", "preStop")): dice.one(
+                ({"httpGet": {"path": "/", "port": 8080}}, {"exec": {"command": ["true"]}})
+            )
+        }
     return container
 
 
