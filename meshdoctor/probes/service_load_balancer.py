@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.alb_health_check import checks_root, takes_any_host
 from meshdoctor.mesh.aws_controller_log import Complaint, about, complaints, last_error
 from meshdoctor.mesh.aws_load_balancer import (
     RECENT,
@@ -26,7 +27,7 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, owner_of, proxy_type
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import Gateway, K8sGateway
+from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway, VirtualService
 from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
@@ -75,7 +76,13 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
         Fact[str], "the port that its health check asks and nothing answers, in words; empty: none"
     ]
     checks_failed: Annotated[Fact[int], "health checks answered with an error", OBSERVED]
-    check: Annotated[Fact[str], "the last of them: method, path, code", OBSERVED]
+    unknown_path: Annotated[
+        Fact[bool],
+        "an ALB asks its gateway for / by address, which no route takes, and no check went well",
+    ]
+    check: Annotated[
+        Fact[str], "the last of the failed ones, else that which no route takes: method, path, code"
+    ]
     idle_seconds: Annotated[
         Fact[int], "after which silence a network load balancer forgets; 0: none"
     ]
@@ -92,7 +99,17 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
 @probe(
     "service-load-balancer",
     subject=SubjectKind.SERVICE,
-    reads=("Event", "Gateway", "Ingress", "K8sGateway", "Pod", "Service", "log"),
+    reads=(
+        "EnvoyFilter",
+        "Event",
+        "Gateway",
+        "Ingress",
+        "K8sGateway",
+        "Pod",
+        "Service",
+        "VirtualService",
+        "log",
+    ),
 )
 def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBalancer:
     """Does the Service get the load balancer that it asks AWS for?"""
@@ -107,6 +124,9 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
     idle = idle_seconds(service) if found is not None and found.network else 0
     cut = attempt(lambda: _cut_off(view, service, idle) if idle else ())
     gone = cut[-1] if isinstance(cut, tuple) and cut else None
+    unknown = attempt(
+        lambda: isinstance(ingress, Ingress) and _unknown_path(view, service, ingress)
+    )
     asks = _asking(service if found is not None else None, ingress)
     asked = asks is not None and (asks.kind == "Ingress" or found is not None and found.by_lbc)
     down = attempt(lambda: view.memo("aws-controller-down", _controller_down)) if asked else None
@@ -127,7 +147,8 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         plain_check=found is not None and _plain_check(view, service, found),
         silent=attempt(lambda: _silent(view, service, found) if found is not None else ""),
         checks_failed=len(failed) if isinstance(failed, tuple) else failed,
-        check=clean(f"{last.method} {last.path} {last.code}", 120) if last is not None else "",
+        unknown_path=unknown,
+        check=_check(last, unknown),
         idle_seconds=idle,
         cut_off=len(cut) if isinstance(cut, tuple) else cut,
         cut=clean(f"{gone.method} {gone.path} {gone.duration_ms // 1000} s", 120) if gone else "",
@@ -274,6 +295,29 @@ def _failed_checks(view: View, service: Service) -> tuple[Line, ...]:
     for pod in reading.pods_of_service(view, service):
         out += _failing(_checks(view, pod)) if proxy_type(pod) in ("router", "sidecar") else ()
     return tuple(out)
+
+
+def _check(last: Line | None, unknown: Fact[bool]) -> str:
+    if last is not None:
+        return clean(f"{last.method} {last.path} {last.code}", 120)
+    return "GET / by the target's address 404" if unknown is True else ""
+
+
+def _unknown_path(view: View, service: Service, ingress: Ingress) -> bool:
+    """Only for gateways whose routes are VirtualServices alone."""
+    if not checks_root(ingress, service):
+        return False
+    pods = [p for p in reading.pods_of_service(view, service) if proxy_type(p) == "router"]
+    bound = [g for g in view.objects("Gateway", Gateway) if gateway_pods(g, pods)]
+    if not bound or any(s.tls and s.tls.https_redirect for g in bound for s in g.spec.servers):
+        return False
+    if takes_any_host(view.objects("VirtualService", VirtualService)):
+        return False
+    if any(class_of(i) == ISTIO for i in view.objects("Ingress", Ingress)):
+        return False
+    if view.objects("EnvoyFilter", EnvoyFilter):
+        return False
+    return not any(one.code < 400 for pod in pods for one in _checks(view, pod))
 
 
 def _cut_off(view: View, service: Service, seconds: int) -> tuple[Line, ...]:

@@ -650,6 +650,44 @@ def test_exposure() -> None:
     assert balanced(service() + ALB).ingress == "Ingress/ingress/alb"
 
 
+ROUTED = (
+    ALB
+    + """---
+kind: Gateway
+apiVersion: networking.istio.io/v1
+metadata: {name: web, namespace: apps}
+spec: {selector: {app: gw}, servers: [{port: {number: 80, protocol: HTTP}, hosts: ["*"]}]}
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: shop, namespace: apps}
+spec: {hosts: [a.example], gateways: [web]}
+"""
+)
+OTHER = "---\nkind: KIND\napiVersion: GROUP\nmetadata: {name: x, namespace: apps}\nspec: {A}\n"
+FILTER = OTHER.replace("KIND", "EnvoyFilter").replace("GROUP", "networking.istio.io/v1alpha3")
+CLASSED = OTHER.replace("KIND", "Ingress").replace("GROUP", "networking.k8s.io/v1")
+
+
+@pytest.mark.parametrize(
+    ("objects", "logs", "unknown"),
+    [
+        (ROUTED, "", True),
+        (ROUTED.replace("a.example", "'*'"), "", False),
+        (ROUTED.replace("selector: {app: gw}", "selector: {app: b}"), "", False),
+        (ROUTED.replace("HTTP}", "HTTP}, tls: {httpsRedirect: true}"), "", False),
+        (ROUTED.replace("namespace: ingress}", "namespace: apps}"), "", False),
+        (ROUTED + FILTER.replace("A", ""), "", False),
+        (ROUTED + CLASSED.replace("A", "ingressClassName: istio"), "", False),
+        (ROUTED, CHECK.replace("404 NR route_not_found", "200 - via_upstream"), False),
+    ],
+)
+def test_an_alb_checks_a_path_that_no_route_takes(objects: str, logs: str, unknown: bool) -> None:
+    found = balanced(service() + objects, logs={("ingress", "gw-1", "istio-proxy"): logs})
+    assert found.unknown_path is unknown
+    assert found.check == ("GET / by the target's address 404" if unknown else "")
+
+
 REGISTRY_ONLY = """
 ---
 kind: ConfigMap
