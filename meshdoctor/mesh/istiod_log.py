@@ -74,6 +74,7 @@ _FORBIDDEN = pattern(
 _NOT_SERVED = pattern(r"could not find the requested resource \(get (?P<resource>[\w.\-]+)\)")
 _REPEATS = timedelta(minutes=30)
 _TRIES = timedelta(seconds=90)
+_SETTLED = timedelta(minutes=1)
 ROWS = (*_OWN, *ISTIOD)
 
 
@@ -121,6 +122,28 @@ class IstiodLog(Struct, frozen=True, kw_only=True):
         at = (namespace, name)
         said = reversed(self.kind("not_deployed"))
         return next((s for s in said if (s.get("namespace"), s.get("name")) == at), None)
+
+    def dropped(self, pod: str, namespace: str, now: datetime) -> Said | None:
+        """The end of a proxy's connection, when a minute and more has gone by since, and nothing
+        tells of a new one (pilot/pkg/xds/ads.go).
+
+        >>> from datetime import UTC
+        >>> end = '2026-01-01T00:00:00Z\\tinfo\\tads\\tADS: "10.0.0.1:7" web-1.shop-3 terminated'
+        >>> new = "2026-01-01T00:00:01Z\\tinfo\\tads\\tADS: new connection for node:web-1.shop-4"
+        >>> now = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+        >>> bool(read([end]).dropped("web-1", "shop", now))
+        True
+        >>> read([end, new]).dropped("web-1", "shop", now)
+        """
+        mine = [
+            s
+            for s in self.kind("terminated", "connected")
+            if s.at is not None and proxy_of(s.get("connection")) == f"{pod}.{namespace}"
+        ]
+        last = max(mine, key=lambda s: str(s.at), default=None)
+        if last is None or last.kind == "connected" or last.at is None:
+            return None
+        return last if now - last.at >= _SETTLED else None
 
     @property
     def nacks(self) -> tuple[Said, ...]:

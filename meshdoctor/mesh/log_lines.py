@@ -124,6 +124,11 @@ ISTIOD: tuple[Row, ...] = (
         r"(?: size:(?P<size>\S+))?",
     ),
     row("terminated", " terminated", r'ADS: "(?P<peer>[^"]*)" (?P<connection>\S+) terminated'),
+    row(
+        "connected",
+        "connection for node:",
+        r"new (?:delta )?connection for node:(?P<connection>\S+)",
+    ),
     row("rate_limited", "exceeded rate limit", r'ADS: "(?P<peer>[^"]*)"'),
     row("unauthorized_xds", "Unauthorized XDS", r"XDS: (?P<reason>.*)"),
     row(

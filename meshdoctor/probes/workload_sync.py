@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import revisions
+from meshdoctor.mesh.annotations import TEMPLATES
 from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.proxy_bootstrap import outdated
 from meshdoctor.mesh.sync_judgement import in_words, is_absent, proxy_not_ready
@@ -153,8 +154,10 @@ def _unanswered(view: View, pod: Pod | None, sync: shared.Sync | Unavailable) ->
 
 
 def _wanted(view: View, pod: Pod | None, kind: str, controller: Workload | None) -> str:
-    """Only sidecars: gateways are injected by their own labels, which never change in place."""
-    if pod is None or kind != "sidecar":
+    """Of sidecars, and of gateways that are injected (the gateway chart's); others carry what
+    istioctl or Helm once wrote, which never changes in place."""
+    injected = kind == "sidecar" or kind == "router" and _is_injected_gateway(pod)
+    if pod is None or not injected:
         return ""
     space = pod.metadata.namespace
     namespace = view.object("Namespace", Namespace, "", space)
@@ -167,6 +170,10 @@ def _wanted(view: View, pod: Pod | None, kind: str, controller: Workload | None)
         labels = {k: v for k, v in labels.items() if k != revisions.REVISION}
         labels |= {k: v for k, v in template.items() if k == revisions.REVISION}
     return hooks.revision(space, namespace.labels, labels)
+
+
+def _is_injected_gateway(pod: Pod | None) -> bool:
+    return pod is not None and "gateway" in pod.annotations.get(TEMPLATES, "").split(",")
 
 
 class _MeshConfig(Struct, frozen=True, kw_only=True):

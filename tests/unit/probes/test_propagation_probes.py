@@ -544,6 +544,51 @@ def test_a_lost_connection() -> None:
         assert found.lost is lost
 
 
+def test_a_connection_that_ended_by_istiods_log_alone() -> None:
+    end = '2026-11-18T09:20:00Z\tinfo\tads\tADS: "10.0.0.1:7" cart-1.shop-3 terminated\n'
+    new = "2026-11-18T09:20:01Z\tinfo\tads\tADS: new delta connection for node:cart-1.shop-4\n"
+    proxy = ("shop", "cart-1", "istio-proxy")
+    for text, dropped in ((end, True), (end + new, False), (end.replace("cart", "pay"), False)):
+        logs = {("istio-system", "istiod-1", "discovery"): text, proxy: ""}
+        found = proxy_xds_log.run(mesh(logs=logs), CART)
+        assert found.dropped is dropped
+        assert ("cart-1.shop-3" in found.lost_text) is dropped
+    assert isinstance(proxy_xds_log.run(mesh(logs={proxy: ""}), CART).dropped, Unavailable)
+
+
+INJECTED = """---
+kind: Namespace
+apiVersion: v1
+metadata: {name: edge, labels: {istio.io/rev: new}}
+---
+kind: MutatingWebhookConfiguration
+apiVersion: admissionregistration.k8s.io/v1
+metadata: {name: istio-sidecar-injector-new, labels: {istio.io/rev: new}}
+webhooks:
+- name: namespace.sidecar-injector.istio.io
+  clientConfig: {service: {name: istiod-new, namespace: istio-system, path: /inject}}
+  rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}]
+  namespaceSelector: {matchLabels: {istio.io/rev: new}}
+---
+kind: Pod
+apiVersion: v1
+metadata:
+  name: gw-1
+  namespace: edge
+  annotations: {istio.io/rev: old, inject.istio.io/templates: gateway}
+spec: {containers: [{name: istio-proxy, args: [proxy, router]}]}
+status: {phase: Running, podIP: 10.0.0.7}
+"""
+
+
+@pytest.mark.parametrize(("template", "wanted"), [("gateway", "new"), ("sidecar", "")])
+def test_a_gateway_that_another_revision_would_inject(template: str, wanted: str) -> None:
+    objects = INJECTED.replace("templates: gateway", f"templates: {template}")
+    view = world(MESH + objects, istioctl={"proxy-status": STATUS}, logs=LOGS)
+    found = workload_sync.run(view, WorkloadSubject("edge", "gw-1", "Pod"))
+    assert (found.kind, found.revision, found.wanted_revision) == ("router", "old", wanted)
+
+
 def test_discovery() -> None:
     root = namespace_discovery.run(mesh(), NamespaceSubject("istio-system"))
     assert (root.discovered, root.is_root, root.label) == (False, True, "d=on")
