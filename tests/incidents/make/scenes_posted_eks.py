@@ -280,7 +280,64 @@ def two_groups_carry_the_clusters_tag() -> Posted:
     return world
 
 
+def balancer_checks_the_root_path() -> Posted:
+    """kubernetes-sigs/aws-load-balancer-controller#1284."""
+    world = Posted(
+        name="balancer-checks-the-root-path",
+        version="1.14.3",
+        apis=BETA,
+        summary="The ALB checks / by address, and the gateway knows no such host: it answers 404.",
+        at_fault=["Ingress/istio-system/alb"],
+        fix="Check /healthz/ready on the node port of 15021.",
+        from_="",
+        to="istio-system/istio-ingressgateway",
+    )
+    _vpc_cni(world)
+    world.gateway()
+    backend = {"service": {"name": "istio-ingressgateway", "port": {"number": 80}}}
+    path = {"path": "/*", "pathType": "ImplementationSpecific", "backend": backend}
+    address = {"hostname": "k8s-istiosys-alb-1.eu-west-1.elb.amazonaws.com"}
+    world.objects.append(
+        o.make(
+            "Ingress",
+            "istio-system",
+            "alb",
+            annotations={
+                "kubernetes.io/ingress.class": "alb",
+                "alb.ingress.kubernetes.io/scheme": "internet-facing",
+            },
+            spec={"rules": [{"http": {"paths": [path]}}]},
+            status={"loadBalancer": {"ingress": [address]}},
+        )
+    )
+    world.change("Service", "istio-system", "istio-ingressgateway", _node_ports)
+    world.namespace("shop")
+    world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    world.config(
+        "Gateway", "shop", "web", {"selector": {"istio": "ingressgateway"}, "servers": [server]}
+    )
+    route = {"destination": {"host": "web", "port": {"number": 80}}}
+    world.config(
+        "VirtualService",
+        "shop",
+        "web",
+        {"hosts": ["shop.example.com"], "gateways": ["web"], "http": [{"route": [route]}]},
+    )
+    world.status("wide")
+    return world
+
+
+def _node_ports(service: Manifest) -> None:
+    service["spec"]["type"] = "NodePort"
+    service["status"] = {"loadBalancer": {}}
+    for number, port in enumerate(service["spec"]["ports"]):
+        port["nodePort"] = 30080 + number
+
+
 POSTED_EKS = (
+    balancer_checks_the_root_path,
     balancer_webhook_without_endpoints,
     branch_interface_without_pod_identity,
     cilium_masquerades_probes,

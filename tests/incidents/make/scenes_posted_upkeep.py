@@ -180,9 +180,49 @@ def _headless(service: Manifest) -> None:
     service["spec"].update(clusterIP="None", clusterIPs=["None"])
 
 
+def sidecar_that_istiod_lost() -> Posted:
+    """istio/istio#31277."""
+    world = Posted(
+        name="sidecar-that-istiod-lost",
+        version="1.8.3",
+        apis=BETA,
+        summary="The sidecar's connection to istiod ended for good: it calls pods that are gone.",
+        at_fault=["Deployment/mop/fuel"],
+        fix="Restart the pod.",
+        from_="mop/fuel",
+        to="mop/ledger",
+    )
+    world.namespace("mop")
+    fuel = world.workload("mop", "fuel", [8080])
+    world.service("mop", "fuel", [("http", 80, 8080)])
+    world.workload("mop", "ledger", [8080])
+    world.service("mop", "ledger", [("http", 80, 8080)])
+    world.log(
+        world.istiod,
+        "discovery",
+        f'{at(300)}\tinfo\tads\tADS: "{fuel.ip}:46752" sidecar~{fuel.ip}~{fuel.name}.mop~'
+        "mop.svc.cluster.local-23 terminated rpc error: code = Canceled desc = context canceled",
+    )
+    for minute in (9, 6, 3):
+        world.log(
+            fuel,
+            "istio-proxy",
+            f'[{at(minute)}] "GET /v1 HTTP/1.1" 503 UF,URX "-" "-" 0 91 3002 - "-" "Java/11" '
+            f'"bb49-{minute}" "ledger" "100.103.48.77:8080" '
+            f"outbound|80||ledger.mop.svc.cluster.local - 172.20.0.88:80 {fuel.ip}:4{minute}10 - "
+            "default",
+        )
+    world.status("old")
+    table = "istioctl/proxy-status.txt"
+    rows = world.files[table].splitlines()
+    world.files[table] = "\n".join(row for row in rows if fuel.name not in row) + "\n"
+    return world
+
+
 POSTED_UPKEEP = (
     gateways_deployment_cannot_be_changed,
     headless_service_without_pods,
     healthy_validator_tries_itself,
     node_resolver_knows_no_istiod,
+    sidecar_that_istiod_lost,
 )
