@@ -181,8 +181,9 @@ def low_version(line: Line) -> bool:
 
 def failed(line: Line) -> bool:
     """Whether a line tells of a failure that a proxy or the answer shows: a failure flag, a code of
-    400 or more, a refused connection. A client that hung up (`DC`) is none."""
-    if line.code >= 400 or "rbac_access_denied" in line.termination:
+    400 or more, a refused connection, a policy's refusal (of gRPC with 200). A client that hung up
+    (`DC`) is none."""
+    if line.code >= 400 or "rbac_access_denied" in f"{line.details} {line.termination}":
         return True
     return bool(line.flags - NOT_A_FAILURE)
 

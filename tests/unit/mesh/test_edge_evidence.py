@@ -171,6 +171,7 @@ def test_server_lines(fields: dict[str, object], belongs: bool) -> None:
 @pytest.mark.parametrize(
     ("fields", "fails", "is_refused"),
     [
+        ({"code": 200, "details": "rbac_access_denied_matched_policy[none]"}, True, False),
         (NR, True, True),
         ({"code": 200, "details": "via_upstream"}, False, False),
         ({"code": 404, "details": "via_upstream"}, True, False),
