@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
+from meshdoctor.mesh.addresses import is_address
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE, by_upstream
 from meshdoctor.mesh.edge_path import bare_host
 from meshdoctor.mesh.edge_target import ips
@@ -121,6 +122,9 @@ def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
     owner = owner_of(pod)
     parts = line.upstream_cluster.split("|")
     if parts[0] == "outbound" and len(parts) == 4:
+        through = _through_gateway(view, owner, line, parts[3])
+        if through is not None:
+            yield through
         yield from _to_service(view, owner, parts[3], int(parts[1] or 0))
     elif line.upstream_cluster == "PassthroughCluster":
         called, _, port = line.upstream_host.rpartition(":")
@@ -133,6 +137,24 @@ def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
         yield from _to_named(view, owner, line)
     elif parts[0] == "inbound" or not line.upstream_cluster:
         yield from _to_server(view, owner, line, by_ip)
+
+
+def _through_gateway(
+    view: View, client: WorkloadSubject, line: Line, called: str
+) -> EdgeSubject | None:
+    """The call of another host that a route leads through a gateway of the mesh; None: no other
+    host, or no gateway."""
+    host, port = bare_host(line.authority).lower(), line.local_port
+    name = named_by_client(called, client.namespace) if ".svc." in called else None
+    service = view.object("Service", Service, *name) if name is not None else None
+    asked = named_by_client(host, client.namespace) if host and not is_address(host) else name
+    if service is None or asked == name or (asked and view.object("Service", Service, *asked)):
+        return None
+    found = workloads(view)
+    fronts = [found[(one.namespace, one.name)] for one in _behind(view, service)]
+    if not fronts or any(one.proxy_type != "router" for one in fronts):
+        return None
+    return EdgeSubject(client=client, server=None, host=host, port=port)
 
 
 def to_address(

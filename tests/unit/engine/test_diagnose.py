@@ -404,6 +404,45 @@ def test_a_call_to_a_service_under_a_host_that_the_proxy_does_not_know() -> None
     assert (outside.host, outside.service, outside.server) == ("pay.example.com", None, None)
 
 
+EGRESS = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: egress, namespace: shop}
+spec: {selector: {app: egress}, ports: [{port: 443}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: egress-1, namespace: shop, labels: {app: egress}}
+spec: {containers: [{name: istio-proxy, image: "istio/proxyv2:1.30.3", args: [proxy, ROLE]}]}
+status: {podIP: 10.0.0.6}
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "role", "edges"),
+    [
+        ("api.example.com", "router", ["api.example.com:80", "shop/egress:443"]),
+        ("api.example.com", "sidecar", ["shop/egress:443"]),
+        ("egress", "router", ["shop/egress:443"]),
+        ("cart.shop", "router", ["shop/egress:443"]),
+        ("203.0.113.1", "router", ["shop/egress:443"]),
+        ("-", "router", ["shop/egress:443"]),
+    ],
+)
+def test_a_call_that_a_route_leads_through_a_gateway_is_one_of_its_host(
+    host: str, role: str, edges: list[str]
+) -> None:
+    line = (
+        f'[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 503 UC x - "-" 0 95 12 - "-" "-" "-" "{host}" '
+        '"10.0.0.6:8443" outbound|443||egress.shop.svc.cluster.local 10.0.0.1:5 198.51.100.7:80 '
+        "10.0.0.1:4 - -\n"
+    )
+    logs = {("shop", "cart-5c9d-aaaaa", "istio-proxy"): line}
+    found = failing_edges(world(MESH + EGRESS.replace("ROLE", role), logs=logs))
+    assert [str(e) for e in found] == [f"shop/cart -> {edge}" for edge in edges]
+
+
 def test_a_recording_may_hold_the_log_of_any_pod_of_a_workload() -> None:
     second = MESH[MESH.index("kind: Pod") - len("apiVersion: v1\n") :].replace("aaaaa", "zzzzz")
     edges = [
