@@ -165,8 +165,119 @@ def workload_entry_without_account() -> Posted:
     return world
 
 
+def egress_gateway_without_subset() -> Posted:
+    """istio/istio#56201."""
+    world = Posted(
+        name="egress-gateway-without-subset",
+        version="1.24.3",
+        summary="The route to the egress gateway leaves out the subset whose rule has mutual TLS.",
+        at_fault=["VirtualService/default/via-egress", "DestinationRule/default/egress-for-web"],
+        fix="Name the subset in the route, or put tls at the top of the rule.",
+        from_="default/sleep",
+        to="web.app.company.lan:80",
+        request={"method": "GET", "path": "/", "host": "web.app.company.lan"},
+    )
+    host, name = "web.app.company.lan", "istio-egressgateway"
+    way = f"{name}.istio-system.svc.cluster.local"
+    world.namespace("default")
+    client = world.workload("default", "sleep", [])
+    labels = {"app": name, "istio": "egressgateway"}
+    gateway = world.workload("istio-system", name, [8443], role="router", labels=labels)
+    del gateway.manifest["metadata"]["labels"]["security.istio.io/tlsMode"]
+    world.service("istio-system", name, [("https", 443, 8443)], labels)
+    ports = [
+        {"number": 80, "name": "http", "protocol": "HTTP"},
+        {"number": 443, "name": "https", "protocol": "HTTPS"},
+    ]
+    entry = {"hosts": [host], "location": "MESH_EXTERNAL", "resolution": "DNS", "ports": ports}
+    world.config("ServiceEntry", "default", "web", entry)
+    server = {"port": ports[1], "hosts": [host], "tls": {"mode": "ISTIO_MUTUAL"}}
+    spec = {"selector": {"istio": "egressgateway"}, "servers": [server]}
+    world.config("Gateway", "default", "egress", spec)
+    own = {"port": {"number": 443}, "tls": {"mode": "ISTIO_MUTUAL", "sni": host}}
+    subset = {"name": "web", "trafficPolicy": {"portLevelSettings": [own]}}
+    rule = {"host": way, "subsets": [subset]}
+    world.config("DestinationRule", "default", "egress-for-web", rule)
+    steps = (("mesh", 80, way), ("egress", 443, host))
+    http = [
+        {
+            "match": [{"gateways": [at_], "port": port}],
+            "route": [{"destination": {"host": to, "port": {"number": 443}}}],
+        }
+        for at_, port, to in steps
+    ]
+    route = {"hosts": [host], "gateways": ["mesh", "egress"], "http": http}
+    world.config("VirtualService", "default", "via-egress", route)
+    tls = {"port": {"number": 443}, "tls": {"mode": "SIMPLE", "sni": host}}
+    policy = {"host": host, "trafficPolicy": {"portLevelSettings": [tls]}}
+    world.config("DestinationRule", "default", "originate", policy)
+    for i in range(3):
+        world.log(gateway, "istio-proxy", refused(9 - i, gateway, client.ip))
+        world.log(
+            client,
+            "istio-proxy",
+            access(
+                at(9 - i),
+                "GET / HTTP/1.1",
+                503,
+                "UC",
+                "upstream_reset_before_response_started{connection_termination}",
+                authority=host,
+                upstream=f"{gateway.ip}:8443",
+                cluster=f"outbound|443||{way}",
+                local=f"{client.ip}:3{i}444",
+                downstream="198.51.100.7:80",
+                peer=f"{client.ip}:4{i}110",
+            ),
+        )
+    return world
+
+
+def keys_at_a_short_name() -> Posted:
+    """istio/istio#22065."""
+    world = Posted(
+        name="keys-at-a-short-name",
+        version="1.5.0",
+        apis=BETA,
+        summary="jwksUri names the key server by a short name, which istiod cannot know.",
+        at_fault=["RequestAuthentication/apps/base"],
+        fix="Write the full name, http://keys.apps.svc.cluster.local:8080/jwk.",
+        from_="apps/front",
+        to="apps/base:8080",
+    )
+    world.namespace("apps")
+    client = world.workload("apps", "front", [3000])
+    server = world.workload("apps", "base", [8080])
+    world.workload("apps", "keys", [8080])
+    for name in ("base", "keys"):
+        world.service("apps", name, [("http", 8080, 8080)])
+    rule = {"issuer": "testing@secure.istio.io", "jwksUri": "http://keys:8080/jwk"}
+    spec = {"selector": {"matchLabels": {"app": "base"}}, "jwtRules": [rule]}
+    world.config("RequestAuthentication", "apps", "base", spec)
+    for i in range(3):
+        world.log(
+            server,
+            "istio-proxy",
+            access(
+                at(9 - i),
+                "GET / HTTP/1.1",
+                401,
+                "-",
+                "jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}",
+                authority="base:8080",
+                cluster="inbound|8080||",
+                downstream=f"{server.ip}:8080",
+                peer=f"{client.ip}:4{i}110",
+                sni="outbound_.8080_._.base.apps.svc.cluster.local",
+            ),
+        )
+    return world
+
+
 POSTED_IDENTITIES = (
     denied_namespace_calls_by_address,
+    egress_gateway_without_subset,
     init_container_has_no_identity,
+    keys_at_a_short_name,
     workload_entry_without_account,
 )
