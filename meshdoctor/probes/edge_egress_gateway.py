@@ -10,7 +10,7 @@ from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.client_tls import Client, choose, ruling
 from meshdoctor.mesh.edge_evidence import failed
-from meshdoctor.mesh.edge_path import bare_host
+from meshdoctor.mesh.edge_path import bare_host, entry_of
 from meshdoctor.mesh.egress_gateway import Leaving, leaving, misfit
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import named_by_client
@@ -79,7 +79,7 @@ def edge_egress_gateway(view: View, edge: EdgeSubject) -> EdgeEgressGateway:
     if edge.client is None or edge.service is not None or not edge.host:
         return NONE
     pod = reading.workload(view, edge.client).pod
-    if pod is None or not is_sidecar(pod):
+    if pod is None or not is_sidecar(pod) or _opaque(view, edge):
         return NONE
     routes = view.objects("VirtualService", VirtualService)
     default = reading.mesh_config(view).default_virtual_service_export_to
@@ -143,6 +143,14 @@ def _at(
         client_target=workload.target,
         host=clean(found.host, 200),
     )
+
+
+def _opaque(view: View, edge: EdgeSubject) -> bool:
+    """Whether the host's ServiceEntry declares no HTTP there: then http rules have no say."""
+    entry = entry_of(edge_objects.given(view, edge))
+    ports = entry.spec.ports if entry is not None else ()
+    told = [p.protocol.upper() for p in ports if p.number == edge.port]
+    return any(protocol not in ("HTTP", "HTTP2", "GRPC", "GRPC-WEB") for protocol in told)
 
 
 def _calls(log: AccessLog, host: str, gateway: str, port: int) -> tuple[Line, ...]:

@@ -109,6 +109,18 @@ def test_nothing_to_say(there: str, instead: str) -> None:
     assert facts(text).sends == ""
 
 
+@pytest.mark.parametrize(("protocol", "sends"), [("HTTP", "plaintext"), ("TLS", "")])
+def test_http_rules_need_an_http_port(protocol: str, sends: str) -> None:
+    entry = f"""
+---
+kind: ServiceEntry
+apiVersion: networking.istio.io/v1
+metadata: {{name: x, namespace: shop}}
+spec: {{hosts: [www.x.com], ports: [{{number: 80, protocol: {protocol}}}]}}
+"""
+    assert facts(OBJECTS + entry).sends == sends
+
+
 def test_another_host_and_another_kind_of_edge() -> None:
     assert facts(host="www.y.com").sends == ""
     edge = EdgeSubject(client=None, server=None, host="www.x.com", port=80)
