@@ -1,8 +1,8 @@
 """Which subjects does a scope have?
 
-A pair is one edge with its workloads, namespaces, service, proxies, nodes, and the configuration
-of those namespaces or for their hosts. No scope is the whole mesh. Reads go through the same view
-as probes'.
+A pair is one edge, and that beyond an egress gateway on its way, with their workloads, namespaces,
+services, proxies, nodes, and the configuration of those namespaces or for their hosts. No scope is
+the whole mesh. Reads go through the same view as probes'.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,6 +14,7 @@ from meshdoctor.engine.fronts import fronts_of
 from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh.concerns import HOST_KINDS, Exists, concerns, delegates
 from meshdoctor.mesh.edge_target import ips
+from meshdoctor.mesh.egress_gateway import leaving, onward
 from meshdoctor.mesh.routes import gateway_keys
 from meshdoctor.mesh.services import (
     CLUSTER_DOMAIN,
@@ -446,6 +447,8 @@ def _edges(
             port=target.port,
             request=scope.request,
         )
+        if client is not None:
+            yield from _onward(view, found, client, target, scope)
         return
     if service is None:
         server = _workload(view, found, target, "--to")
@@ -477,6 +480,38 @@ def _edges(
             port=number,
             request=scope.request,
         )
+
+
+def _onward(
+    view: View,
+    found: dict[tuple[str, str], WorkloadPods],
+    client: WorkloadSubject,
+    target: Target,
+    scope: Scope,
+) -> Iterable[EdgeSubject]:
+    """The second half of a way out: from the egress gateway to which a route of the mesh leads
+    the calls. What cannot be read leads nowhere."""
+    try:
+        routes = view.objects("VirtualService", VirtualService)
+        first = leaving(routes, target.name, target.port, client.namespace)
+        where = named_by_client(first.host, "") if first is not None else None
+        service = view.object("Service", Service, *where) if where is not None else None
+    except EvidenceError:
+        return
+    if service is None:
+        return
+    for gateway in _behind(found, service):
+        if gateway.proxy_type != "router":
+            continue
+        for host, port in onward(routes, target.name):
+            if host_matches(target.name, host):
+                yield EdgeSubject(
+                    client=gateway.subject,
+                    server=None,
+                    host=host,
+                    port=port or target.port,
+                    request=scope.request,
+                )
 
 
 def _at_address(found: dict[tuple[str, str], WorkloadPods], address: str) -> WorkloadSubject | None:

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from meshdoctor.mesh.client_tls import ISTIO_MUTUAL, ClientTlsRuling
 from meshdoctor.mesh.gateway_tls import TlsServer
-from meshdoctor.mesh.routes import MESH, in_mesh
+from meshdoctor.mesh.routes import MESH, gateway_keys, in_mesh
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.mesh.visibility import exported
-from meshdoctor.model.istio import ClientTls, Destination, HttpRoute, VirtualService
+from meshdoctor.model.istio import ClientTls, Destination, HttpRoute, L4Route, VirtualService
 
 _TERMINATES = ("SIMPLE", "MUTUAL", ISTIO_MUTUAL, "OPTIONAL_MUTUAL")
 
@@ -51,6 +51,27 @@ def leaving(
                 subset=one.subset,
             )
     return None
+
+
+def onward(routes: Iterable[VirtualService], host: str) -> tuple[tuple[str, int], ...]:
+    """Where gateways send the calls to a host, with the port; 0: the rule names none."""
+    found: dict[tuple[str, int], None] = {}
+    for route in routes:
+        if not gateway_keys(route) or not any(host_matches(h, host) for h in route.spec.hosts):
+            continue
+        rules: tuple[HttpRoute | L4Route, ...] = (
+            *route.spec.http,
+            *route.spec.tls,
+            *route.spec.tcp,
+        )
+        for rule in rules:
+            asked = [set(m.gateways or route.spec.gateways) for m in rule.match]
+            if asked and not any(names - {MESH} for names in asked):
+                continue
+            for one in rule.route:
+                to, port = one.destination.host, one.destination.port
+                found[resolve_short_name(to, route.namespace), port.number if port else 0] = None
+    return tuple(found)
 
 
 def _destinations(rules: Iterable[HttpRoute], port: int) -> Iterator[Destination]:

@@ -4,6 +4,7 @@ from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.engine.scope import Scope, parse_target
 from meshdoctor.engine.subjects import resolve
 from meshdoctor.model.subjects import EdgeSubject, Request, SubjectKind
+from meshdoctor.ports import EvidenceError, ForbiddenError
 from tests.unit.world import FakeSource
 
 POD = """
@@ -122,3 +123,47 @@ def test_an_address_is_the_workload_whose_pod_has_it() -> None:
         (edge,) = resolve(RecordingView(evidence), scope).subjects[SubjectKind.EDGE]
         assert isinstance(edge, EdgeSubject)
         assert (str(edge.server), edge.host, edge.port) == (server, address, 6379)
+
+
+WAY_OUT = """
+apiVersion: v1
+kind: Pod
+metadata: {name: out, namespace: infra, labels: {app: out}}
+spec: {containers: [{name: istio-proxy, args: [proxy, ROLE]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: out, namespace: infra}
+spec: {selector: {app: out}, ports: [{port: 443}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: via, namespace: shop}
+spec:
+  hosts: [www.x.com]
+  gateways: [mesh, edge]
+  http:
+  - match: [{gateways: [mesh]}]
+    route: [{destination: {host: out.infra.svc.cluster.local}}]
+  - match: [{gateways: [edge]}]
+    route: [{destination: {host: www.x.com, port: {number: 443}}}, {destination: {host: y.com}}]
+---
+"""
+
+
+def edges(role: str = "router", host: str = "www.x.com", **failing: EvidenceError) -> list[str]:
+    """What is judged of a call of shop/cart to a host outside, by way of infra/out."""
+    text = POD.format("cart", "shop") + WAY_OUT.replace("ROLE", role)
+    evidence = Evidence(
+        FakeSource(text, failing=failing), Request(), ("infra", "istio-system", "shop")
+    )
+    scope = Scope(from_=parse_target("shop/cart", ""), to=parse_target(f"{host}:80", ""))
+    return [str(edge) for edge in resolve(RecordingView(evidence), scope).edges]
+
+
+def test_a_way_out_is_judged_on_both_sides_of_its_gateway() -> None:
+    first = "shop/cart -> www.x.com:80"
+    assert edges() == [first, "infra/out -> www.x.com:443"]
+    assert edges("sidecar") == [first]
+    assert edges(host="www.z.com") == ["shop/cart -> www.z.com:80"]
+    assert edges(VirtualService=ForbiddenError("VirtualService")) == [first]

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from meshdoctor.mesh.client_tls import ClientTlsRuling
-from meshdoctor.mesh.egress_gateway import Leaving, leaving, misfit
+from meshdoctor.mesh.egress_gateway import Leaving, leaving, misfit, onward
 from meshdoctor.mesh.gateway_tls import TlsServer
 from meshdoctor.model.istio import ClientTls, VirtualService
 
@@ -51,6 +51,17 @@ def test_the_oldest_route_leads() -> None:
     new = ROUTE.replace("name: via", "name: b, creationTimestamp: 2026-02-01T00:00:00Z")
     found = leaving([route(new), route(old)], "www.x.com", 80, "shop")
     assert found is not None and found.route.name == "a"
+
+
+def test_onward() -> None:
+    assert onward([route()], "www.x.com") == (("www.x.com", 0),)
+    assert onward([route()], "www.y.com") == ()
+    of_the_mesh = route(ROUTE.replace("gateways: [mesh, edge]", "gateways: [mesh]"))
+    assert onward([of_the_mesh], "www.x.com") == ()
+    anywhere = route(ROUTE.replace("match: [{gateways: [edge]}]", "name: all"))
+    assert onward([anywhere], "www.x.com") == (("www.x.com", 0),)
+    tls = ROUTE.replace("http:\n", "tls:\n").replace("www.x.com}}]", "y}}]")
+    assert onward([route(tls)], "www.x.com") == (("y.shop.svc.cluster.local", 0),)
 
 
 def server(mode: str = "ISTIO_MUTUAL", *hosts: str, port: int = 443) -> TlsServer:
