@@ -53,6 +53,27 @@ def leaving(
     return None
 
 
+def leading_to(
+    routes: Iterable[VirtualService],
+    service: str,
+    port: int,
+    namespace: str,
+    default_export: tuple[str, ...] = (),
+) -> Leaving | None:
+    """The oldest route of the mesh that sends calls of a namespace to a gateway's Service and
+    port, whatever their host."""
+    for route in sorted(routes, key=lambda r: str(r.metadata.creation_timestamp or "")):
+        if not in_mesh(route) or not exported(
+            route.spec.export_to, route.namespace, namespace, default_export
+        ):
+            continue
+        for one in _destinations(route.spec.http, 0):
+            host = resolve_short_name(one.host, route.namespace)
+            if host == service and one.port is not None and one.port.number == port:
+                return Leaving(route=route, host=host, port=port, subset=one.subset)
+    return None
+
+
 def onward(routes: Iterable[VirtualService], host: str) -> tuple[tuple[str, int], ...]:
     """Where gateways send the calls to a host, with the port; 0: the rule names none."""
     found: dict[tuple[str, int], None] = {}
@@ -77,7 +98,8 @@ def onward(routes: Iterable[VirtualService], host: str) -> tuple[tuple[str, int]
 def _destinations(rules: Iterable[HttpRoute], port: int) -> Iterator[Destination]:
     for rule in rules:
         if not rule.match or any(
-            (not m.gateways or MESH in m.gateways) and m.port in (0, port) for m in rule.match
+            (not m.gateways or MESH in m.gateways) and (not port or m.port in (0, port))
+            for m in rule.match
         ):
             yield from (one.destination for one in rule.route)
 

@@ -11,7 +11,7 @@ from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.client_tls import Client, choose, ruling
 from meshdoctor.mesh.edge_evidence import failed
 from meshdoctor.mesh.edge_path import bare_host, entry_of
-from meshdoctor.mesh.egress_gateway import Leaving, leaving, misfit
+from meshdoctor.mesh.egress_gateway import Leaving, leading_to, leaving, misfit
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import named_by_client
 from meshdoctor.mesh.text import clean
@@ -76,14 +76,15 @@ NONE = EdgeEgressGateway(
 )
 def edge_egress_gateway(view: View, edge: EdgeSubject) -> EdgeEgressGateway:
     """Does what the client sends to an egress gateway fit the gateway's server?"""
-    if edge.client is None or edge.service is not None or not edge.host:
+    if edge.client is None or not edge.host or not _may_leave(view, edge):
         return NONE
     pod = reading.workload(view, edge.client).pod
     if pod is None or not is_sidecar(pod) or _opaque(view, edge):
         return NONE
     routes = view.objects("VirtualService", VirtualService)
     default = reading.mesh_config(view).default_virtual_service_export_to
-    found = leaving(routes, edge.host, edge.port, pod.namespace, default)
+    seek = leading_to if edge.service is not None else leaving
+    found = seek(routes, edge.host, edge.port, pod.namespace, default)
     where = named_by_client(found.host, "") if found is not None and ".svc." in found.host else None
     service = reading.service(view, ServiceSubject(*where)) if where is not None else None
     if found is None or service is None:
@@ -123,7 +124,8 @@ def _at(
     gateway, server = there[0]
     workload = reading.workload(view, edge.client)
     logs = proxy_logs.read(view, workload, CLIENT)
-    lines = logs.lines(lambda log: _calls(log, edge.host, found.host, port))
+    host = edge.host if edge.service is None else ""
+    lines = logs.lines(lambda log: _calls(log, host, found.host, port))
     bad = sum(1 for line in lines if failed(line))
     return EdgeEgressGateway(
         sends=clean(sends, 300),
@@ -145,6 +147,14 @@ def _at(
     )
 
 
+def _may_leave(view: View, edge: EdgeSubject) -> bool:
+    """A host outside, or the Service of a gateway: of a whole mesh the logs tell no more."""
+    if edge.service is None:
+        return True
+    server = edge.server
+    return server is not None and reading.workload(view, server).proxy_type == "router"
+
+
 def _opaque(view: View, edge: EdgeSubject) -> bool:
     """Whether the host's ServiceEntry declares no HTTP there: then http rules have no say."""
     entry = entry_of(edge_objects.given(view, edge))
@@ -161,5 +171,5 @@ def _calls(log: AccessLog, host: str, gateway: str, port: int) -> tuple[Line, ..
         if line.is_outbound
         and line.cluster_host == gateway
         and line.cluster_port == port
-        and bare_host(line.authority).lower() in ("", host)
+        and (not host or bare_host(line.authority).lower() in ("", host))
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshdoctor.model.subjects import EdgeSubject, WorkloadSubject
+from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.probes.edge_egress_gateway import EdgeEgressGateway, edge_egress_gateway
 from tests.unit.world import world
 
@@ -129,3 +129,28 @@ def test_another_host_and_another_kind_of_edge() -> None:
     own = "labels: {istio: out, security.istio.io/tlsMode: istio}"
     labelled = facts(OBJECTS.replace("labels: {istio: out}", own))
     assert str(labelled.sends).startswith("TLS for the name outbound_.443_._.out.infra")
+
+
+@pytest.mark.parametrize(
+    ("role", "port", "sends", "failures"),
+    [("router", 443, "plaintext", 2), ("router", 80, "", 0), ("sidecar", 443, "", 0)],
+)
+def test_of_a_whole_mesh_the_gateway_is_what_is_called(
+    role: str, port: int, sends: str, failures: int
+) -> None:
+    text = OBJECTS.replace("args: [proxy, router]", f"args: [proxy, {role}]")
+    text = text.replace(
+        "{host: out.infra.svc.cluster.local}}",
+        "{host: out.infra.svc.cluster.local, port: {number: 443}}}",
+    )
+    view = world(text, logs={("shop", "cart-1", "istio-proxy"): BAD * 2})
+    edge = EdgeSubject(
+        client=WorkloadSubject("shop", "cart-1", "Pod"),
+        server=WorkloadSubject("infra", "out-1", "Pod"),
+        service=ServiceSubject("infra", "out"),
+        host="out.infra.svc.cluster.local",
+        port=port,
+    )
+    found = edge_egress_gateway.run(view, edge)
+    assert isinstance(found, EdgeEgressGateway)
+    assert (found.sends, found.failures) == (sends, failures)
