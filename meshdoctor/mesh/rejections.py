@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 
 from meshdoctor.mesh import filter_blame, log_blame, route_blame
-from meshdoctor.mesh.protocols import select
+from meshdoctor.mesh.protocols import select, select_raw
 from meshdoctor.mesh.services import host_matches, named_by_client, resolve_short_name
 from meshdoctor.model.istio import (
     DestinationRule,
@@ -113,7 +113,12 @@ def _listener(message: str, known: Objects) -> Offender | None:
     if port:
         return Offender(
             why=f"port {port} is Envoy's own {STATIC_PORTS[port]} listener",
-            objects=_newest(s for s in known.services if binds_wildcard(s, port)),
+            objects=_newest(
+                [
+                    *(s for s in known.services if binds_wildcard(s, port)),
+                    *(e for e in known.entries if listens_wide(e, port)),
+                ]
+            ),
         )
     if "duplicate address" in message or "multiple filter chains with" in message:
         ports = {int(m[2] or m[3]) for m in _LISTENER_PORT.finditer(message) if m[2] or m[3]}
@@ -148,6 +153,16 @@ def binds_wildcard(service: Service, port: int) -> bool:
     return any(
         p.port == port and p.protocol != "UDP" and (select(p).http or service.headless)
         for p in service.spec.ports
+    )
+
+
+def listens_wide(entry: ServiceEntry, port: int) -> bool:
+    """The same of a ServiceEntry: HTTP, no address of its own, or a range of addresses."""
+    addresses = entry.spec.addresses
+    return any(
+        p.number == port
+        and (select_raw(port, p.protocol).http or not addresses or any("/" in a for a in addresses))
+        for p in entry.spec.ports
     )
 
 

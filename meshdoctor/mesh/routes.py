@@ -22,6 +22,7 @@ from meshdoctor.model.istio import (
     StringMatch,
     VirtualService,
 )
+from meshdoctor.model.patterns import pattern
 
 MESH = "mesh"
 
@@ -206,6 +207,32 @@ def impossible(route: VirtualService) -> tuple[int, str]:
         if asked and all(asked):
             return number, asked[0]
     return 0, ""
+
+
+_STARRED = pattern(r"/\*\$?$")
+
+
+def starred(route: VirtualService) -> tuple[int, str]:
+    """(rule counted from 1, what it says) of the first http rule all of whose matches hold a star
+    that was meant as a wildcard: in `exact` and `prefix` it is a character like any other, in a
+    regex it repeats the slash before it; (0, "") when there is none."""
+    for number, rule in enumerate(route.spec.http, 1):
+        found = [_with_star(m) for m in rule.match]
+        if found and all(found):
+            return number, found[0]
+    return 0, ""
+
+
+def _with_star(match: HttpMatch) -> str:
+    for name, one in (("uri", match.uri), ("authority", match.authority)):
+        if one is None:
+            continue
+        for kind, text in (("exact", one.exact), ("prefix", one.prefix)):
+            if text is not None and "*" in text:
+                return f"{name} {kind} {text}"
+        if name == "uri" and one.regex is not None and _STARRED.search(one.regex):
+            return f"{name} regex {one.regex}"
+    return ""
 
 
 class Shadow(Struct, frozen=True, kw_only=True):

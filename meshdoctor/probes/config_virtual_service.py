@@ -57,6 +57,8 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     dropped_misread: Annotated[Fact[bool], "the rule is there, and its host is read as another"]
     impossible_rule: Annotated[Fact[int], "an http rule that no request can match; 0: none"]
     impossible: Annotated[Fact[str], "the header that it asks for"]
+    starred_rule: Annotated[Fact[int], "an http rule that takes a star for a wildcard; 0: none"]
+    starred: Annotated[Fact[str], "what that rule matches"]
     unlistened: Annotated[
         Fact[Ref], "a Gateway whose servers for its hosts take TCP, while it has http rules only"
     ]
@@ -94,6 +96,8 @@ _NONE = VirtualServiceFacts(
     dropped_misread=False,
     impossible_rule=0,
     impossible="",
+    starred_rule=0,
+    starred="",
     unlistened=Ref(""),
     unlistened_port=0,
 )
@@ -139,6 +143,8 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
         )
     rule, header = routes.impossible(route)
     facts = replace(facts, impossible_rule=rule, impossible=clean(header, 100))
+    rule, text = routes.starred(route)
+    facts = replace(facts, starred_rule=rule, starred=clean(text, 200))
     facts = _delegates(view, route, facts, mesh.default_virtual_service_export_to)
     return _targets(view, route, _subsets(view, route, facts))
 

@@ -14,12 +14,13 @@ from meshdoctor.mesh.edge_target import target
 from meshdoctor.mesh.endpoints import Addresses, addresses
 from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import fqdn, host_matches
-from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.text import clean, pairs
 from meshdoctor.mesh.workloads import has_proxy, proxy_type
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService
+from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService, WorkloadEntry
 from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
+from meshdoctor.model.snapshot import selects
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import NotAskedError
 from meshdoctor.probes import proxy_logs, reading
@@ -53,6 +54,10 @@ class EdgeEndpoints(Struct, frozen=True, kw_only=True):
         Fact[Ref],
         "the ServiceEntry of that host with resolution NONE, where a gateway calls; empty: none",
     ]
+    empty_entry: Annotated[
+        Fact[Ref], "the only ServiceEntry of that host, which gives it no endpoint; empty: none"
+    ]
+    empty_said: Annotated[Fact[str], "why, in words"]
     client_pod: Annotated[Fact[str], "the client pod asked"]
 
 
@@ -72,6 +77,7 @@ class EdgeEndpoints(Struct, frozen=True, kw_only=True):
         "StatefulSet",
         "Telemetry",
         "VirtualService",
+        "WorkloadEntry",
         "log",
         "proxy-config",
     ),
@@ -85,6 +91,7 @@ def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
     lines = attempt(lambda: _lines(view, edge, service))
     held = attempt(lambda: _held(view, pod, service, edge.port))
     change = attempt(lambda: _change(view, service))
+    empty = attempt(lambda: _empty_entry(view, edge))
     theirs = attempt(lambda: service is None or _taken_over(view, edge, service))
     dead = attempt(lambda: dead_calls(() if known(theirs) else known(lines), known(slices).all))
     return EdgeEndpoints(
@@ -103,6 +110,8 @@ def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
         unknown_ip=attempt(lambda: _unknown_ip(view, edge)),
         dns_entry=attempt(lambda: _dns_entry(view, edge)),
         bare_entry=attempt(lambda: _bare_entry(view, edge, pod)),
+        empty_entry=attempt(lambda: Ref(known(empty)[0])),
+        empty_said=attempt(lambda: known(empty)[1]),
         client_pod=pod.name if pod is not None else "",
     )
 
@@ -200,6 +209,29 @@ def _bare_entry(view: View, edge: EdgeSubject, pod: Pod | None) -> Ref:
         if e.spec.resolution in ("", "NONE") and not e.spec.endpoints
     )
     return Ref(next(found, ""))
+
+
+def _empty_entry(view: View, edge: EdgeSubject) -> tuple[str, str]:
+    """The entry that is alone with its host, when it has no endpoint, and why."""
+    found = _entries(view, edge)
+    if len(found) != 1:
+        return "", ""
+    spec, space = found[0].spec, found[0].namespace
+    if spec.endpoints or spec.resolution.startswith("DNS"):
+        return "", ""
+    if spec.workload_selector is None:
+        static = spec.resolution == "STATIC"
+        return (found[0].ref, "resolution STATIC and no endpoints") if static else ("", "")
+    wanted = spec.workload_selector.wanted
+    pods = (p.labels for p in view.objects("Pod", Pod, space))
+    entries = (
+        {**e.metadata.labels, **e.spec.labels}
+        for e in view.objects("WorkloadEntry", WorkloadEntry, space)
+    )
+    if any(selects(wanted, labels) for labels in (*pods, *entries)):
+        return "", ""
+    said = f"a workloadSelector ({pairs(wanted)}) that no pod and no WorkloadEntry of {space} has"
+    return found[0].ref, clean(said, 300)
 
 
 def _entries(view: View, edge: EdgeSubject) -> tuple[ServiceEntry, ...]:

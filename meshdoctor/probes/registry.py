@@ -26,6 +26,7 @@ from meshdoctor.probes.config_entry_calls import config_entry_calls
 from meshdoctor.probes.config_filter_cluster import config_filter_cluster, filter_cluster_seen
 from meshdoctor.probes.config_gateway import config_gateway
 from meshdoctor.probes.config_gateway_api import config_gateway_api
+from meshdoctor.probes.config_hidden import config_hidden
 from meshdoctor.probes.config_ingested import config_ingested
 from meshdoctor.probes.config_meta import config_meta
 from meshdoctor.probes.config_others import (
@@ -141,6 +142,7 @@ PROBES: tuple[Probe, ...] = (
     config_envoy_filter,
     config_gateway,
     config_gateway_api,
+    config_hidden,
     config_ingested,
     config_meta,
     config_outside,

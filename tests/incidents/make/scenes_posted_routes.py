@@ -1,5 +1,7 @@
 """Which incidents of gateways and routes that do not meet are rebuilt from public reports?"""
 
+from typing import Any
+
 from tests.incidents.make import objects as o
 from tests.incidents.make.posted import Posted, access
 from tests.incidents.make.scenes_posted import ALPHA, BETA
@@ -178,9 +180,78 @@ def external_name_takes_every_address() -> Posted:
     return world
 
 
+def _hidden(name: str, told: tuple[int, str, str], **exports: list[str]) -> Posted:
+    """A web shop behind a gateway of another namespace; `exports` of its route and rule."""
+    host = "shop.example.com"
+    world = Posted(
+        name=name,
+        version="1.17.2",
+        apis=BETA,
+        summary="What the gateway needs is exported to its own namespace only.",
+        at_fault=[f"{kind}/shop/web" for kind in exports],
+        fix="exportTo istio-system.",
+        from_="istio-system/istio-ingressgateway",
+        to="shop/web:80",
+        request={"method": "GET", "path": "/", "host": host},
+    )
+    gateway = world.gateway()
+    world.namespace("shop")
+    world.workload("shop", "web", [8080], labels={"app": "web", "version": "v1"})
+    world.service("shop", "web", [("http", 80, 8080)], {"app": "web"})
+    port = {"number": 80, "name": "http", "protocol": "HTTP"}
+    servers = [{"port": port, "hosts": ["*"]}]
+    selector = {"istio": "ingressgateway"}
+    world.config("Gateway", "istio-system", "public", {"selector": selector, "servers": servers})
+    target = {"host": "web", "subset": "v1", "port": {"number": 80}}
+    specs: dict[str, dict[str, Any]] = {
+        "VirtualService": {
+            "hosts": [host],
+            "gateways": ["istio-system/public"],
+            "http": [{"route": [{"destination": target}]}],
+        },
+        "DestinationRule": {
+            "host": "web",
+            "subsets": [{"name": "v1", "labels": {"version": "v1"}}],
+        },
+    }
+    for kind, spec in specs.items():
+        hidden = {"exportTo": exports[kind]} if kind in exports else {}
+        world.config(kind, "shop", "web", {**spec, **hidden})
+    code, flag, details = told
+    for i in range(3):
+        line = access(
+            at(9 - i),
+            "GET / HTTP/1.1",
+            code,
+            flag,
+            details,
+            authority=host,
+            downstream=f"{gateway.ip}:8080",
+            peer=f"203.0.113.9:4{i}110",
+            agent="Mozilla/5.0",
+            forwarded="203.0.113.9",
+        )
+        world.log(gateway, "istio-proxy", line)
+    return world
+
+
+def route_not_exported_to_gateway() -> Posted:
+    """A private VirtualService, bound to a gateway of another namespace."""
+    told = (404, "NR", "route_not_found")
+    return _hidden("route-not-exported-to-gateway", told, VirtualService=["."])
+
+
+def rule_not_exported_to_gateway() -> Posted:
+    """A private DestinationRule, whose subset a gateway of another namespace routes to."""
+    told = (503, "NC", "cluster_not_found")
+    return _hidden("rule-not-exported-to-gateway", told, DestinationRule=["."])
+
+
 POSTED_ROUTES = (
     external_name_takes_every_address,
     connection_of_another_host,
     gateway_of_another_team,
     route_to_alias_without_ports,
+    route_not_exported_to_gateway,
+    rule_not_exported_to_gateway,
 )

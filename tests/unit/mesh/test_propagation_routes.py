@@ -161,6 +161,24 @@ def test_a_header_that_nobody_sends(rules_: str, found: tuple[int, str]) -> None
     assert routes.impossible(vs("a", f"{{hosts: [x.y], http: {rules_}}}")) == found
 
 
+@pytest.mark.parametrize(
+    ("rules_", "found"),
+    [
+        ("[{match: [{uri: {prefix: '/api/*'}}]}]", (1, "uri prefix /api/*")),
+        ("[{}, {match: [{uri: {exact: '*'}}]}]", (2, "uri exact *")),
+        ("[{match: [{uri: {regex: '/api/*'}}]}]", (1, "uri regex /api/*")),
+        ("[{match: [{uri: {regex: '^/api/.*'}}]}]", (0, "")),
+        ("[{match: [{uri: {regex: '^/api/*.*'}}]}]", (0, "")),
+        ("[{match: [{authority: {prefix: '*.a.b'}}]}]", (1, "authority prefix *.a.b")),
+        ("[{match: [{uri: {prefix: '/api/*'}}, {uri: {prefix: /api}}]}]", (0, "")),
+        ("[{match: [{uri: {prefix: /api}}]}]", (0, "")),
+        ("[{}]", (0, "")),
+    ],
+)
+def test_a_star_that_is_no_wildcard(rules_: str, found: tuple[int, str]) -> None:
+    assert routes.starred(vs("a", f"{{hosts: [x.y], http: {rules_}}}")) == found
+
+
 HTTP, TCP = "http: [{}]", "tcp: [{}]"
 
 

@@ -150,6 +150,23 @@ def test_a_gateways_own_health_port_is_innocent() -> None:
     assert offender(text, gateway_only).objects == ()
 
 
+@pytest.mark.parametrize(
+    ("spec", "guilty"),
+    [
+        ("addresses: [10.2.0.0/16], ports: [{number: 15001, protocol: TCP}]", True),
+        ("addresses: [10.2.0.7], ports: [{number: 15001, protocol: TCP}]", False),
+        ("addresses: [10.2.0.7], ports: [{number: 15001, protocol: HTTP}]", True),
+        ("ports: [{number: 15001, protocol: TCP}]", True),
+        ("addresses: [10.2.0.0/16], ports: [{number: 15002, protocol: TCP}]", False),
+    ],
+)
+def test_an_entry_on_a_port_of_envoys_own(spec: str, guilty: bool) -> None:
+    text = f"{{kind: ServiceEntry, apiVersion: networking.istio.io/v1, metadata: {{name: a, namespace: x}}, spec: {{hosts: [a.b], {spec}}}}}"  # noqa: E501
+    message = "error adding listener: '0.0.0.0_15001' has duplicate address '0.0.0.0:15001'"
+    found = offender(message, Objects(entries=tuple(many(ServiceEntry, text))))
+    assert bool(found.objects) is guilty
+
+
 ONE_PORT = """
 {apiVersion: v1, kind: Service, metadata: {name: gw, namespace: ingress}, spec: {ports: [{name: https, port: 443, targetPort: 8443}]}}
 ---

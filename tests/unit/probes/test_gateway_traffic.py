@@ -294,6 +294,34 @@ def test_an_entry_without_address_for_a_gateway(
     assert isinstance(found, EdgeEndpoints) and found.bare_entry == bare
 
 
+@pytest.mark.parametrize(
+    ("spec", "more", "empty"),
+    [
+        ("resolution: STATIC", "", "resolution STATIC and no endpoints"),
+        ("resolution: STATIC, endpoints: [{address: 10.9.9.9}]", "", ""),
+        ("resolution: DNS", "", ""),
+        ("resolution: NONE", "", ""),
+        (
+            "resolution: STATIC, workloadSelector: {labels: {app: x}}",
+            "",
+            "a workloadSelector (app=x) that no pod and no WorkloadEntry of shop has",
+        ),
+        (
+            "resolution: STATIC, workloadSelector: {labels: {app: x}}",
+            "{kind: WorkloadEntry, apiVersion: networking.istio.io/v1, metadata: {name: x, "
+            "namespace: shop}, spec: {address: 10.9.9.9, labels: {app: x}}}",
+            "",
+        ),
+    ],
+)
+def test_an_entry_without_endpoints(spec: str, more: str, empty: str) -> None:
+    objects = OBJECTS.replace("{hosts: [api.example.com],", f"{{hosts: [api.example.com], {spec},")
+    edge = EdgeSubject(client=APP, server=None, host="api.example.com", port=443)
+    found = edge_endpoints.run(world(f"{objects}\n---\n{more}" if more else objects), edge)
+    assert isinstance(found, EdgeEndpoints) and found.empty_said == empty
+    assert found.empty_entry == ("ServiceEntry/shop/ext" if empty else "")
+
+
 def test_egress_by_a_rule_beside_the_service_entry() -> None:
     edge = EdgeSubject(client=GW, server=None, host="api.example.com", port=443)
     found = egress_tls.run(world(OBJECTS), edge)
