@@ -172,6 +172,25 @@ def expects_proxy_protocol(mesh: MeshConfig, pod: Pod, filters: Iterable[EnvoyFi
     )
 
 
+def demands_header(filters: Iterable[EnvoyFilter], pod: Pod, root: str) -> EnvoyFilter | None:
+    """The EnvoyFilter by which a sidecar takes only connections that begin with a PROXY header:
+    the listener filter on an inbound listener, unless it lets others pass too."""
+    for one in filters:
+        if one.namespace not in (pod.namespace, root) or not _selected(one, pod):
+            continue
+        for patch in one.spec.config_patches:
+            text = str(patch.patch.value)
+            inbound = patch.match.context in ("SIDECAR_INBOUND", "ANY", "")
+            if (
+                patch.apply_to in ("LISTENER", "LISTENER_FILTER")
+                and inbound
+                and "listener.proxy_protocol" in text
+                and "allow_requests_without_proxy_protocol" not in text
+            ):
+                return one
+    return None
+
+
 def _selected(one: EnvoyFilter, pod: Pod) -> bool:
     wanted = one.spec.workload_selector.wanted if one.spec.workload_selector else {}
     return selects(wanted, pod.labels)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line, address
-from meshdoctor.mesh.edge_evidence import PASSTHROUGH, black_holed
+from meshdoctor.mesh.edge_evidence import BLACK_HOLE, PASSTHROUGH, black_holed
 from meshdoctor.mesh.protocols import select, select_raw
 from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.kubernetes import Service
@@ -40,6 +40,17 @@ def connects(line: Line, port: int) -> bool:
     """Whether a request for a tunnel (HTTP CONNECT, to an HTTP proxy at `port`) found no route:
     only TCP hands it on, for routes of sidecars take no CONNECT (istio/istio#35526)."""
     return line.method == CONNECT and "NR" in line.flags and line.local_port == port
+
+
+def nameless(line: Line, port: int) -> bool:
+    """Whether a TCP call to a port was refused as one of no known host, and told no SNI: a port
+    that is declared TLS is told apart by that alone."""
+    return (
+        line.is_tcp
+        and line.upstream_cluster == BLACK_HOLE
+        and line.local_port == port
+        and not line.server_name
+    )
 
 
 def ranged(seen: Iterable[ServiceEntry], called: str, port: int) -> ServiceEntry | None:

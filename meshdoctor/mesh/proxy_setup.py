@@ -9,7 +9,13 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from meshdoctor.mesh.workloads import PROXY, app_containers, is_native_sidecar
+from meshdoctor.mesh.workloads import (
+    PROXY,
+    app_containers,
+    is_native_sidecar,
+    proxy_container,
+)
+from meshdoctor.model.istio import MeshConfig
 from meshdoctor.model.kubernetes import Container, Pod, PodSpec
 from meshdoctor.model.patterns import pattern
 
@@ -20,6 +26,8 @@ _DURATION = pattern(r"(\d+(?:\.\d+)?)(h|ms|s|m)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DRAIN = pattern(r'"?terminationDrainDuration"?\s*:\s*"?([\dhms.]+)"?')
 _HOLD = pattern(r'"?holdApplicationUntilProxyStarts"?\s*:\s*"?true"?')
+DNS_CAPTURE = "ISTIO_META_DNS_CAPTURE"
+_CAPTURES = pattern(r'ISTIO_META_DNS_CAPTURE"?\s*:\s*"?true')
 _SLEEP = pattern(r"\bsleep\s+(\d+)")
 _RELEASE = pattern(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$")
 EXIT_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
@@ -62,6 +70,19 @@ def takes_certificates(pod: Pod) -> bool:
     proxies = (c for c in (*pod.spec.init_containers, *pod.spec.containers) if c.name == PROXY)
     set_there = any(e.name == _OUTPUT_CERTS for c in proxies for e in c.env)
     return set_there or _OUTPUT_CERTS in pod.annotations.get(_CONFIG, "")
+
+
+def answers_dns(pod: Pod, mesh: MeshConfig) -> bool:
+    """Whether the pod's proxy answers the application's DNS (DNS_CAPTURE, off by default in
+    sidecars): as injected, or as the mesh or the pod asks for it now. True where it has no
+    sidecar: nobody can tell here what ztunnel answers."""
+    proxy = proxy_container(pod)
+    if proxy is None:
+        return True
+    said = [e.value or "" for e in proxy.env if e.name in (DNS_CAPTURE, "PROXY_CONFIG")]
+    said += [pod.annotations.get("proxy.istio.io/config", "")]
+    said += [mesh.default_config.proxy_metadata.get(DNS_CAPTURE, "")]
+    return any(text == "true" or _CAPTURES.search(text) for text in said)
 
 
 def holds_application(pod: Pod) -> bool:

@@ -41,6 +41,19 @@ def never_chosen(
     return rule.namespace not in client_namespaces
 
 
+def upgrades(rule: DestinationRule) -> bool:
+    """Whether it has calls of HTTP/1.1 go on as HTTP/2 (connectionPool.http.h2UpgradePolicy), to
+    all endpoints or to some port or subset."""
+    top = rule.spec.traffic_policy
+    policies = [top, *(s.traffic_policy for s in rule.spec.subsets)]
+    pools = [p.connection_pool for p in policies if p is not None]
+    pools += [x.connection_pool for p in policies if p is not None for x in p.port_level_settings]
+    return any(
+        pool is not None and pool.http is not None and pool.http.h2_upgrade_policy == "UPGRADE"
+        for pool in pools
+    )
+
+
 class Merge(Struct, frozen=True, kw_only=True):
     """What is lost when `rule` is merged behind the older `first`: its trafficPolicy, or the
     subsets that the older one defines too, or all of it (different exportTo since 1.24)."""

@@ -63,11 +63,13 @@ def word(text: str) -> str:
     'verify_failed'
     >>> word("TLS_error:_Secret_is_not_supplied_by_SDS")
     'no_secret'
+    >>> word("TLS error: 336151568:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure")
+    'handshake_failure'
     """
     low = text.lower()
-    spaced = low.replace("_", " ")
+    forms = (low, low.replace("_", " "), low.replace(" ", "_"))  # OpenSSL's words have spaces
     for name, marks in WORDS:
-        if any(mark in low or mark in spaced for mark in marks) and (
+        if any(mark in form for mark in marks for form in forms) and (
             name != "reset" or has_error(text)
         ):
             return name

@@ -12,7 +12,7 @@ from meshdoctor.mesh.services import fqdn, host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import EnvoyFilter, VirtualService, WasmPlugin
+from meshdoctor.model.istio import EnvoyFilter, HttpRoute, VirtualService, WasmPlugin
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
 from meshdoctor.probes.authz_hops import Hop, Situation, counted, situation
@@ -41,6 +41,10 @@ class AuthzOther(Struct, frozen=True, kw_only=True):
     text: Annotated[Fact[str], "code, flags and details, as logged"]
     details: Annotated[Fact[str], "the details alone"]
     source: Annotated[Fact[Ref], "VirtualService, EnvoyFilter or WasmPlugin; else that workload"]
+    aimed: Annotated[
+        Fact[bool],
+        "it is a fault for requests of certain headers or callers only, and others are answered",
+    ]
     source_kind: Annotated[Fact[str], "its kind, as kubectl takes it"]
     source_name: Annotated[Fact[str], "its name"]
     source_namespace: Annotated[Fact[str], "its namespace"]
@@ -100,6 +104,7 @@ def _facts(
     ref = by.subject.ref if by is not None else ""
     source = _source(view, found, by, denial) if by is not None and denial is not None else ""
     text = denial.text if denial is not None else ""
+    fault = any(word in text for word in _FAULTS)
     return AuthzOther(
         refused=count,
         by=Ref(ref),
@@ -108,9 +113,27 @@ def _facts(
         text=text,
         details=clean(text.rpartition(" ")[2], 100),
         source=Ref(source),
+        aimed=_aimed(view, found, source, count) if fault else False,
         source_kind=source.partition("/")[0].lower(),
         source_name=name_of(source),
         source_namespace=namespace_of(source),
+    )
+
+
+def _aimed(view: View, found: Situation, source: str, count: Fact[int]) -> bool:
+    """Whether each fault of the VirtualService asks for a header, a query or a caller first, and
+    it does not meet every call: then somebody tests with it."""
+    kind, _, key = source.partition("/")
+    if kind != "VirtualService" or not isinstance(count, int):
+        return False
+    rule = view.object("VirtualService", VirtualService, *key.split("/"))
+    faulty = [one for one in rule.spec.http if one.fault is not None] if rule is not None else []
+    return count < len(found.client_lines) and bool(faulty) and all(_chooses(one) for one in faulty)
+
+
+def _chooses(rule: HttpRoute) -> bool:
+    return bool(rule.match) and all(
+        m.headers or m.query_params or m.source_labels or m.source_namespace for m in rule.match
     )
 
 

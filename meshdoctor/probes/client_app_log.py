@@ -5,9 +5,13 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.dead_calls import name_errors, no_answer, of_resolver
+from meshdoctor.mesh.proxy_setup import answers_dns
+from meshdoctor.mesh.services import host_matches
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import app_containers, owner_of
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import ServiceEntry
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import NotAskedError
 from meshdoctor.probes import container_logs, reading
@@ -22,6 +26,13 @@ class ClientAppLog(Struct, frozen=True, kw_only=True):
 
     name_errors: Annotated[Fact[int], "lines that say its name could not be resolved", OBSERVED]
     text: Annotated[Fact[str], "the last of them", OBSERVED]
+    entry: Annotated[
+        Fact[Ref],
+        "a ServiceEntry of the host with endpoints or addresses of its own, where the client's "
+        "proxy answers no DNS; empty: none",
+    ]
+    entry_name: Annotated[Fact[str], "its name"]
+    entry_namespace: Annotated[Fact[str], "its namespace"]
     resolver: Annotated[
         Fact[Ref], "CoreDNS's workload, where it says that no resolver answered; empty: it does not"
     ]
@@ -33,7 +44,16 @@ class ClientAppLog(Struct, frozen=True, kw_only=True):
 @probe(
     "client-app-log",
     subject=SubjectKind.EDGE,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    reads=(
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Pod",
+        "ServiceEntry",
+        "StatefulSet",
+        "log",
+    ),
     costly=True,
 )
 def client_app_log(view: View, edge: EdgeSubject) -> ClientAppLog:
@@ -45,12 +65,31 @@ def client_app_log(view: View, edge: EdgeSubject) -> ClientAppLog:
     found: list[str] = []
     for text in container_logs.read(view, pod, app_containers(pod)) if pod is not None else ():
         found += name_errors(text, names)
+    entry = _entry(view, edge, pod) if found and pod is not None else None
     silent = bool(found) and no_answer(found[-1])
     return ClientAppLog(
         name_errors=len(found),
         text=clean(found[-1], 200) if found else "",
+        entry=Ref(entry.ref if entry is not None else ""),
+        entry_name=entry.name if entry is not None else "",
+        entry_namespace=entry.namespace if entry is not None else "",
         resolver=attempt(lambda: _resolver(view)) if silent else Ref(""),
         resolver_said=attempt(lambda: _said(view, edge.host)) if silent else "",
+    )
+
+
+def _entry(view: View, edge: EdgeSubject, pod: Pod) -> ServiceEntry | None:
+    """An entry whose calls go to what it lists itself: nobody else need know its host."""
+    if edge.service is not None or answers_dns(pod, reading.mesh_config(view)):
+        return None
+    return next(
+        (
+            one
+            for one in view.objects("ServiceEntry", ServiceEntry)
+            if any(host_matches(h, edge.host) for h in one.spec.hosts)
+            and (one.spec.endpoints or one.spec.addresses)
+        ),
+        None,
     )
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from meshdoctor.mesh.addresses import is_address
 from meshdoctor.mesh.edge_path import bare_host
 from meshdoctor.mesh.entries import bare_protocol
-from meshdoctor.mesh.external_host import Known, Why, host_of, judge
+from meshdoctor.mesh.external_host import Known, Why, host_of, judge, visible
 from meshdoctor.mesh.routes import in_mesh
 from meshdoctor.mesh.services import host_matches, named_by_client
 from meshdoctor.mesh.text import clean
@@ -31,10 +31,17 @@ class EdgeExternal(Struct, frozen=True, kw_only=True):
         Fact[str], "why the sidecar does not know it: unregistered, exportTo, sidecar or port"
     ]
     unknown_said: Annotated[Fact[str], "the same in words, where a ServiceEntry is hidden"]
-    entry: Annotated[Fact[Ref], "the ServiceEntry that names the host; empty: none does"]
+    entry: Annotated[Fact[Ref], "the ServiceEntry that names the host, or may be meant by its port"]
     entry_name: Annotated[Fact[str], "its name"]
     entry_namespace: Annotated[Fact[str], "its namespace"]
     ports: Annotated[Fact[str], "its ports"]
+    by_name: Annotated[
+        Fact[str], "TLS or HTTPS, where the server name alone tells calls of that entry; empty"
+    ]
+    sharing: Annotated[
+        Fact[str],
+        "other entries of the same host and port, where the entry is known by its address; empty",
+    ]
     opaque: Annotated[
         Fact[str], "the protocol of the port, where it is TCP of any kind without addresses; empty"
     ]
@@ -66,6 +73,8 @@ _NONE = EdgeExternal(
     entry_name="",
     entry_namespace="",
     ports="",
+    by_name="",
+    sharing="",
     opaque="",
     asked="",
     asked_known=False,
@@ -111,7 +120,19 @@ def edge_external(view: View, edge: EdgeSubject) -> EdgeExternal:
     mesh = reading.mesh_config(view)
     in_force = reading.sidecar_scope(view, pod)
     found = judge(view.objects("ServiceEntry", ServiceEntry), edge.host, edge.port, in_force, mesh)
+    if found.why is Why.UNREGISTERED:
+        found = Known(why=found.why, entry=_meant(view, edge, in_force, mesh))
     return _facts(view, edge, pod, in_force, mesh, found)
+
+
+def _meant(view: View, edge: EdgeSubject, in_force: Scope, mesh: MeshConfig) -> ServiceEntry | None:
+    """Of an address that no entry has: the only entry with that port, told apart by server name.
+    On 443 too many are."""
+    if not is_address(edge.host) or edge.port in (0, 443):
+        return None
+    seen = visible(view.objects("ServiceEntry", ServiceEntry), in_force, mesh)
+    named = [e for e in seen if _by_name(e, edge.port)]
+    return named[0] if len(named) == 1 else None
 
 
 def _of_cluster(edge: EdgeSubject) -> bool:
@@ -144,6 +165,8 @@ def _facts(
         entry_name=entry.name if entry is not None else "",
         entry_namespace=entry.namespace if entry is not None else "",
         ports=clean(", ".join(str(p.number) for p in entry.spec.ports), 80) if entry else "",
+        by_name=_by_name(entry, edge.port) if entry is not None else "",
+        sharing=_sharing(view, entry, edge) if entry is not None else "",
         opaque=bare_protocol(entry, edge.port) if entry is not None else "",
         asked=clean(asked, 253),
         asked_known=bool(asked) and attempt(lambda: _asked_known(view, edge, asked)),
@@ -160,6 +183,29 @@ def _facts(
         client_namespace=pod.namespace,
         client_pod=pod.name,
     )
+
+
+def _by_name(entry: ServiceEntry, port: int) -> str:
+    """An entry with an address of its own has a listener there, which asks for no server name."""
+    if any("/" not in address for address in entry.spec.addresses):
+        return ""
+    said = (p.protocol.upper() for p in entry.spec.ports if p.number == port)
+    return next((one for one in said if one in ("TLS", "HTTPS")), "")
+
+
+def _sharing(view: View, entry: ServiceEntry, edge: EdgeSubject) -> str:
+    """Of several entries with one host and port, some releases make a listener for the addresses
+    of the first ones only (istio/istio#54990)."""
+    if not is_address(edge.host):
+        return ""
+    others = (
+        e.ref
+        for e in view.objects("ServiceEntry", ServiceEntry)
+        if e.ref != entry.ref
+        and set(e.spec.hosts) & set(entry.spec.hosts)
+        and any(p.number == edge.port for p in e.spec.ports)
+    )
+    return clean(", ".join(sorted(others)), 200)
 
 
 def _asked_known(view: View, edge: EdgeSubject, asked: str) -> bool:

@@ -5,11 +5,15 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import network_policy, protocols, tls_parameters
+from meshdoctor.mesh.client_tls import Client, ruling
 from meshdoctor.mesh.edge_path import Given
+from meshdoctor.mesh.gateway_front import demands_header
 from meshdoctor.mesh.network_policy import Blocked
+from meshdoctor.mesh.rules import upgrades
 from meshdoctor.mesh.text import clean
+from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import EnvoyFilter
+from meshdoctor.model.istio import DestinationRule, EnvoyFilter
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import MissingError, NotAskedError
@@ -89,6 +93,21 @@ class EdgeTlsExtras(Struct, frozen=True, kw_only=True):
         Fact[str],
         "a port declared HTTP that leads to the target port of the TCP port called; empty: none",
     ]
+    upgrade: Annotated[
+        Fact[Ref], "the DestinationRule in force that upgrades the calls to HTTP/2; empty: none"
+    ]
+    upgrade_name: Annotated[Fact[str], "its name"]
+    upgrade_namespace: Annotated[Fact[str], "its namespace"]
+    simple: Annotated[
+        Fact[Ref], "the DestinationRule that starts TLS without a certificate, for some subset too"
+    ]
+    simple_name: Annotated[Fact[str], "its name"]
+    simple_namespace: Annotated[Fact[str], "its namespace"]
+    header_filter: Annotated[
+        Fact[Ref], "the EnvoyFilter by which the server's sidecar demands a PROXY header"
+    ]
+    header_filter_name: Annotated[Fact[str], "its name"]
+    header_filter_namespace: Annotated[Fact[str], "its namespace"]
 
 
 @probe(
@@ -104,6 +123,9 @@ def edge_tls_extras(view: View, edge: EdgeSubject) -> EdgeTlsExtras:
     mine = tls_parameters.compliance(given.client.pod if given.client else None, given.mesh)
     theirs = tls_parameters.compliance(given.server.pod if given.server else None, given.mesh)
     first = filters[0] if filters else None
+    upgrade = _upgrade(view, edge)
+    simple = _simple(view, edge, given)
+    header = _header_filter(view, given)
     return EdgeTlsExtras(
         narrowed=clean(narrowed),
         mesh_config=Ref(reading.mesh_config_ref(view) if narrowed else ""),
@@ -115,7 +137,48 @@ def edge_tls_extras(view: View, edge: EdgeSubject) -> EdgeTlsExtras:
         filter_namespace=first.namespace if first else "",
         filters=len(filters),
         twin=_twin(given, edge),
+        upgrade=Ref(upgrade.ref if upgrade else ""),
+        upgrade_name=upgrade.name if upgrade else "",
+        upgrade_namespace=upgrade.namespace if upgrade else "",
+        simple=Ref(simple.ref if simple else ""),
+        simple_name=simple.name if simple else "",
+        simple_namespace=simple.namespace if simple else "",
+        header_filter=Ref(header.ref if header else ""),
+        header_filter_name=header.name if header else "",
+        header_filter_namespace=header.namespace if header else "",
     )
+
+
+def _upgrade(view: View, edge: EdgeSubject) -> DestinationRule | None:
+    chosen = edge_objects.judged(view, edge).ruling.chosen
+    return next((r for r in chosen.rules if upgrades(r)), None) if chosen is not None else None
+
+
+def _simple(view: View, edge: EdgeSubject, given: Given) -> DestinationRule | None:
+    found = edge_objects.judged(view, edge).ruling
+    if found.mode == "SIMPLE" and found.rule is not None:
+        return found.rule
+    if found.chosen is None or given.client is None:
+        return None
+    end = given.client
+    client = Client(namespace=end.subject.namespace, labels=end.labels, proxy=end.proxy_type)
+    return next(
+        (
+            owner
+            for one, owner in found.chosen.subsets
+            if ruling(found.chosen, client, edge.port, one.name).mode == "SIMPLE"
+        ),
+        None,
+    )
+
+
+def _header_filter(view: View, given: Given) -> EnvoyFilter | None:
+    pod = given.server.pod if given.server is not None else None
+    if pod is None or proxy_type(pod) != "sidecar":
+        return None
+    spaces = sorted({pod.namespace, given.root})
+    there = [f for ns in spaces for f in view.objects("EnvoyFilter", EnvoyFilter, ns)]
+    return demands_header(there, pod, given.root)
 
 
 def _twin(given: Given, edge: EdgeSubject) -> str:

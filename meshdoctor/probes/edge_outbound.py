@@ -42,6 +42,9 @@ class EdgeOutbound(Struct, frozen=True, kw_only=True):
     ranged: Annotated[Fact[Ref], "the ServiceEntry that has it in a range, as TCP; empty: none"]
     ranged_name: Annotated[Fact[str], "its name"]
     ranged_namespace: Annotated[Fact[str], "its namespace"]
+    nameless: Annotated[
+        Fact[int], "TCP calls to the port that no cluster took, and that told no SNI", OBSERVED
+    ]
     tunnels: Annotated[Fact[int], "HTTP CONNECT requests to the port that no route took", OBSERVED]
     http_by: Annotated[
         Fact[Ref], "what makes HTTP of that port: a ServiceEntry, or a Service; empty: not seen"
@@ -63,6 +66,7 @@ _NONE = EdgeOutbound(
     ranged=Ref(""),
     ranged_name="",
     ranged_namespace="",
+    nameless=0,
     tunnels=0,
     http_by=Ref(""),
     http_from="",
@@ -147,6 +151,9 @@ def _lost(
 ) -> EdgeOutbound:
     lost = logs.lines(lambda log: _lost_lines(log, edge))
     tunnels = [line for line in lost if outbound.connects(line, edge.port)]
+    nameless = logs.lines(
+        lambda log: tuple(x for x in log.lines if outbound.nameless(x, edge.port))
+    )
     seen = visible(view.objects("ServiceEntry", ServiceEntry), in_force, mesh)
     dialled = ev.most_common(map(outbound.dialled, lost))
     entry = outbound.ranged(seen, dialled, edge.port) if dialled else None
@@ -161,6 +168,7 @@ def _lost(
         ranged=logs.seen(Ref(entry.ref if entry is not None else "")),
         ranged_name=entry.name if entry is not None else "",
         ranged_namespace=entry.namespace if entry is not None else "",
+        nameless=logs.seen(len(nameless)),
         tunnels=logs.seen(len(tunnels)),
         http_by=Ref(holder.ref if holder is not None else ""),
         http_from=holder.ref if holder is not None else "a service that was not seen",

@@ -127,8 +127,74 @@ def classic_balancer_checks_a_silent_port() -> Posted:
     return world
 
 
+def name_of_an_entry_alone() -> Posted:
+    """istio/istio#35163."""
+    world = Posted(
+        name="name-of-an-entry-alone",
+        version="1.11.2",
+        apis=BETA,
+        summary="The entry's host is made up, and no DNS has it: calls never reach the proxy.",
+        at_fault=["ServiceEntry/web/ext"],
+        fix="ISTIO_META_DNS_CAPTURE, or a Service of that name.",
+        from_="web/front",
+        to="my.host.example:80",
+    )
+    client = _front(world)
+    host = "my.host.example"
+    entry = {
+        "hosts": [host],
+        "location": "MESH_EXTERNAL",
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "resolution": "DNS",
+        "endpoints": [{"address": "one.example.com"}, {"address": "two.example.com"}],
+    }
+    world.config("ServiceEntry", "web", "ext", entry)
+    for i in range(3):
+        world.log(client, "front", f"{at(9 - i)} curl: (6) Could not resolve host: {host}")
+    world.log(client, "istio-proxy", f"{at(300)}\tinfo\tEnvoy proxy is ready")
+    world.status()
+    return world
+
+
+def tls_entry_called_in_plaintext() -> Posted:
+    """istio/istio#13417."""
+    world = Posted(
+        name="tls-entry-called-in-plaintext",
+        version="1.21.0",
+        summary="The entry declares 6379 TLS, the client speaks plaintext Redis: no server name.",
+        at_fault=["ServiceEntry/web/redis"],
+        fix="Protocol TCP with addresses, or a client that speaks TLS.",
+        from_="web/front",
+        to="redis.example.com:6379",
+    )
+    world.mesh["outboundTrafficPolicy"] = {"mode": "REGISTRY_ONLY"}
+    client = _front(world)
+    port = {"number": 6379, "name": "redis", "protocol": "TLS"}
+    host = "redis.example.com"
+    entry = {"hosts": [host], "location": "MESH_EXTERNAL", "ports": [port], "resolution": "NONE"}
+    world.config("ServiceEntry", "web", "redis", entry)
+    for i in range(3):
+        line = access(
+            at(9 - i),
+            "- - -",
+            0,
+            "UH",
+            "-",
+            agent="-",
+            cluster="BlackHoleCluster",
+            downstream="10.40.3.7:6379",
+            peer=f"{client.ip}:4{i}110",
+        )
+        world.log(client, "istio-proxy", line)
+        said = f"{at(9 - i)} Error: Connection reset by peer {host}:6379"
+        world.log(client, "front", said)
+    return world
+
+
 POSTED_OUTSIDE = (
     classic_balancer_checks_a_silent_port,
+    name_of_an_entry_alone,
     outside_asked_by_another_name,
+    tls_entry_called_in_plaintext,
     tunnel_meets_an_http_service,
 )

@@ -165,3 +165,33 @@ def test_log() -> None:
     assert mesh_service("nonsense") == ("", "", 0)
     assert len(seen.nameless) == 1 and seen.named
     assert not judge(parse(NR.format(sni="a.x.com")).lines, SERVERS).named
+
+
+@pytest.mark.parametrize(
+    ("apply", "context", "value", "labels", "found"),
+    [
+        ("LISTENER", "SIDECAR_INBOUND", "envoy.filters.listener.proxy_protocol", {}, True),
+        ("LISTENER_FILTER", "", "envoy.filters.listener.proxy_protocol", {}, True),
+        ("LISTENER", "SIDECAR_OUTBOUND", "envoy.filters.listener.proxy_protocol", {}, False),
+        ("LISTENER", "GATEWAY", "envoy.filters.listener.proxy_protocol", {}, False),
+        ("LISTENER", "SIDECAR_INBOUND", "envoy.filters.listener.tls_inspector", {}, False),
+        ("LISTENER", "SIDECAR_INBOUND", "envoy.filters.listener.proxy_protocol", {"a": "b"}, False),
+        ("CLUSTER", "SIDECAR_INBOUND", "envoy.filters.listener.proxy_protocol", {}, False),
+    ],
+)
+def test_a_filter_that_demands_a_proxy_header(
+    apply: str, context: str, value: str, labels: dict[str, str], found: bool
+) -> None:
+    patch = {
+        "applyTo": apply,
+        "match": {"context": context} if context else {},
+        "patch": {"value": {"listener_filters": [{"name": value}]}},
+    }
+    selector = {"workloadSelector": {"labels": labels}} if labels else {}
+    meta = {"name": "f", "namespace": "istio-system"}
+    data = {"metadata": meta, "spec": {"configPatches": [patch], **selector}}
+    one = front.demands_header([msgspec.convert(data, EnvoyFilter)], POD, "istio-system")
+    assert (one is not None) is found
+    lenient = str(patch["patch"]).replace("'name'", "'allow_requests_without_proxy_protocol'")
+    data["spec"]["configPatches"][0]["patch"] = yaml.safe_load(lenient)  # type: ignore[index]
+    assert front.demands_header([msgspec.convert(data, EnvoyFilter)], POD, "istio-system") is None

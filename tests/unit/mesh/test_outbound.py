@@ -70,3 +70,9 @@ def test_who_makes_http_of_a_port() -> None:
     by_service = outbound.http_on(80, (), [entry("TCP")], [service])
     assert by_service is not None and by_service.ref == "Service/x/s"
     assert outbound.http_on(81, (), [entry("HTTP")], [service]) is None
+
+
+def test_calls_that_tell_no_name() -> None:
+    closed = line("- - -", "0 UH -", "1.2.3.4:6379", "BlackHoleCluster")
+    assert outbound.nameless(closed, 6379) and not outbound.nameless(closed, 5432)
+    assert not outbound.nameless(PASSED, 80), "it was let through"

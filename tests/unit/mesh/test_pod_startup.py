@@ -21,12 +21,15 @@ from meshdoctor.mesh.pod_startup import (
     proxy_ended,
     worst,
 )
+from meshdoctor.mesh.proxy_setup import answers_dns
+from meshdoctor.model.istio import MeshConfig, ProxyDefaults
 from meshdoctor.model.kubernetes import (
     Condition,
     ConfigMap,
     Container,
     ContainerState,
     ContainerStatus,
+    EnvVar,
     Event,
     Meta,
     Pod,
@@ -477,3 +480,30 @@ def test_a_proxy_that_ended_for_good_blocks_an_application_that_is_ready() -> No
     found = judge(one, [], NOW)
     assert (found.stage, found.container, found.blocked) == (Stage.PROXY, "istio-proxy", True)
     assert not judge(pod(status("a", ended(0)), over, restart_policy="Never"), [], NOW).blocked
+
+
+CAPTURE = "ISTIO_META_DNS_CAPTURE"
+
+
+@pytest.mark.parametrize(
+    ("env", "notes", "metadata", "answers"),
+    [
+        ({}, "", {}, False),
+        ({CAPTURE: "true"}, "", {}, True),
+        ({CAPTURE: "false"}, "", {}, False),
+        ({"PROXY_CONFIG": '{"proxyMetadata":{"ISTIO_META_DNS_CAPTURE":"true"}}'}, "", {}, True),
+        ({}, 'proxyMetadata:\n  ISTIO_META_DNS_CAPTURE: "true"', {}, True),
+        ({}, "", {CAPTURE: "true"}, True),
+    ],
+)
+def test_whether_a_proxy_answers_dns(
+    env: dict[str, str], notes: str, metadata: dict[str, str], answers: bool
+) -> None:
+    variables = tuple(EnvVar(name=k, value=v) for k, v in env.items())
+    proxy = Container(name="istio-proxy", env=variables)
+    meta = Meta(name="a", annotations={"proxy.istio.io/config": notes} if notes else {})
+    pod = Pod(kind="Pod", metadata=meta, spec=PodSpec(containers=(proxy,)))
+    mesh = MeshConfig(default_config=ProxyDefaults(proxy_metadata=metadata))
+    assert answers_dns(pod, mesh) is answers
+    bare = Pod(kind="Pod", metadata=meta, spec=PodSpec(containers=(Container(name="app"),)))
+    assert answers_dns(bare, mesh), "nobody can tell"

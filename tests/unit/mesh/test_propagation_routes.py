@@ -357,6 +357,27 @@ def test_ports_that_gateway_pods_may_not_bind(
     assert (found.port if found is not None else 0) == port
 
 
+UP = "{http: {h2UpgradePolicy: UPGRADE}}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        (f"trafficPolicy: {{connectionPool: {UP}}}", True),
+        (
+            f"trafficPolicy: {{portLevelSettings: [{{port: {{number: 80}}, connectionPool: {UP}}}]}}",
+            True,
+        ),
+        (f"subsets: [{{name: v1, trafficPolicy: {{connectionPool: {UP}}}}}]", True),
+        ("trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: DO_NOT_UPGRADE}}}", False),
+        ("trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}", False),
+        ("subsets: [{name: v1}]", False),
+    ],
+)
+def test_rules_that_upgrade_to_http2(spec: str, found: bool) -> None:
+    assert rules.upgrades(dr("a", "shop", f"{{host: pay, {spec}}}")) is found
+
+
 def se(name: str, ns: str, spec: str, day: int = 1) -> ServiceEntry:
     return one(
         ServiceEntry,
