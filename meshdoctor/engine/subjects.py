@@ -154,8 +154,9 @@ def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     near = [found[key] for key in keys if key in found]
     subjects = _surroundings(view, near)
     services = {e.service for e in edges if e.service}
-    if client is not None and not scope.to:
-        services |= set(_services_of(view, found[(client.namespace, client.name)]))
+    calling = found[(client.namespace, client.name)] if client is not None else None
+    if calling is not None and (not scope.to or calling.proxy_type == "router"):
+        services |= set(_services_of(view, calling))
     homes = frozenset({one.namespace for one in ends} | {one.namespace for one in services})
     subjects[SubjectKind.CONFIG] = _near(view, subjects[SubjectKind.CONFIG], edges, homes)
     subjects[SubjectKind.EDGE] = edges

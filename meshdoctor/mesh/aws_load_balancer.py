@@ -16,6 +16,7 @@ from meshdoctor.mesh.gateway_front import sends_proxy_protocol
 from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.patterns import pattern
 
+_ALB = "alb.ingress.kubernetes.io/"
 PREFIX = "service.beta.kubernetes.io/aws-load-balancer-"
 IDLE_SECONDS = 350
 LBC_CLASS = "service.k8s.aws/nlb"
@@ -113,6 +114,36 @@ def idle_seconds(service: Service) -> int:
         and (found := _IDLE.search(text)) is not None
     ]
     return max(given, default=IDLE_SECONDS)
+
+
+HTTP_IDLE_SECONDS = 60
+_SLACK_MS = 1500
+_ALB_IDLE = pattern(r"idle_timeout\.timeout_seconds=(\d{1,5})")
+
+
+def patience(service: Service, found: Balancer | None, ingress: Ingress | None) -> int:
+    """After how many seconds of silence the load balancer closes a connection: a classic one, or
+    the application load balancer of an Ingress. 60 unless its annotation says; 0: neither."""
+    if ingress is not None:
+        said = _ALB_IDLE.search(ingress.annotations.get(f"{_ALB}load-balancer-attributes", ""))
+        return int(said[1]) if said is not None else HTTP_IDLE_SECONDS
+    if found is None or found.network:
+        return 0
+    text = _note(service, "connection-idle-timeout")
+    return int(text) if text.isdigit() else HTTP_IDLE_SECONDS
+
+
+def hung_up(lines: Iterable[Line], seconds: int) -> tuple[Line, ...]:
+    """Requests that a gateway had not answered when the load balancer's patience was at its end,
+    and whose client was then gone: each after the same time, and none that is done sooner by the
+    client itself counts."""
+    low = seconds * 1000
+    return tuple(
+        one
+        for one in lines
+        if not one.is_tcp and not one.code and "DC" in one.flags and not one.bytes_sent
+        if low <= one.duration_ms <= low + _SLACK_MS
+    )
 
 
 def cut_off(lines: Iterable[Line], seconds: int) -> tuple[Line, ...]:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import tls_errors
 from meshdoctor.mesh.access_log import AccessLog, Line, address
+from meshdoctor.mesh.services import host_matches
 
 NOT_A_FAILURE = frozenset({"DC", "DI", "FI", "RFCF", "LR"})
 PASSTHROUGH, BLACK_HOLE = "PassthroughCluster", "BlackHoleCluster"
@@ -54,7 +55,12 @@ def of_client(log: AccessLog, target: Target) -> tuple[Line, ...]:
 
 
 def _of_cluster(line: Line, target: Target) -> bool:
-    return target.is_host(line.cluster_host) and target.port in (0, line.cluster_port)
+    if target.port not in (0, line.cluster_port):
+        return False
+    if line.cluster_host.startswith("*"):  # a ServiceEntry's wildcard: many hosts share it
+        asked = line.server_name or line.authority.rsplit(":", 1)[0]
+        return target.is_host(asked) and host_matches(line.cluster_host, asked)
+    return target.is_host(line.cluster_host)
 
 
 def _is_call(line: Line, target: Target) -> bool:

@@ -6,9 +6,10 @@ routes with one host in the mesh the oldest serves; at a gateway they are merged
 rule that matches ends the search.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.exports import audience, overlap
 from meshdoctor.mesh.hosts import age_key
@@ -18,6 +19,7 @@ from meshdoctor.model.istio import (
     DestinationRule,
     Gateway,
     HttpMatch,
+    HttpRoute,
     Server,
     StringMatch,
     VirtualService,
@@ -207,6 +209,66 @@ def impossible(route: VirtualService) -> tuple[int, str]:
         if asked and all(asked):
             return number, asked[0]
     return 0, ""
+
+
+class DeadRule(Struct, frozen=True, kw_only=True):
+    """An http rule (from 1) that none of the route's gateways uses; `foreign`: its match names a
+    gateway that the route itself does not, else it asks for a port that they have not. `every`:
+    the gateways use none of the route's rules."""
+
+    rule: int
+    why: str
+    foreign: bool
+    every: bool
+
+
+def dead_rule(route: VirtualService, gateways: Sequence[Gateway]) -> DeadRule | None:
+    """The first such rule; istiod leaves out what a match keeps for other gateways and ports
+    (route.go sourceMatchHTTP, translateRoute; a gateway's port is its server's number). `gateways`
+    are all that the route is bound to."""
+    keys = gateway_keys(route)
+    if not keys or {(g.namespace, g.name) for g in gateways} != set(keys):
+        return None
+    ports = {
+        (g.namespace, g.name): {s.port.number for s in g.spec.servers if s.port.number}
+        for g in gateways
+    }
+    judged = [_dead(rule, route, ports) for rule in route.spec.http]
+    dead = [(n, *one) for n, one in enumerate(judged, 1) if one is not None]
+    if not dead:
+        return None
+    number, why, foreign = dead[0]
+    at_gateways = [one for one, rule in zip(judged, route.spec.http, strict=True) if _outer(rule)]
+    every = all(one is not None for one in at_gateways)
+    return DeadRule(rule=number, why=why, foreign=foreign, every=every)
+
+
+def _outer(rule: HttpRoute) -> bool:
+    """Whether a rule is not for sidecars alone."""
+    return not rule.match or any(m.gateways != (MESH,) for m in rule.match)
+
+
+def _dead(
+    rule: HttpRoute, route: VirtualService, ports: Mapping[tuple[str, str], set[int]]
+) -> tuple[str, bool] | None:
+    found = [_left_out(match, route, ports) for match in rule.match]
+    return found[0] if found and all(found) else None
+
+
+def _left_out(
+    match: HttpMatch, route: VirtualService, ports: Mapping[tuple[str, str], set[int]]
+) -> tuple[str, bool] | None:
+    if MESH in match.gateways or (in_mesh(route) and not match.gateways):
+        return None
+    named = gateway_keys(replace(route, spec=replace(route.spec, gateways=match.gateways)))
+    mine = [key for key in ports if key in named or not match.gateways]
+    if not mine:
+        asked = ", ".join(f"{space}/{name}" for space, name in named)
+        return f"gateway {asked}, which its spec.gateways does not name", True
+    if match.port and all(match.port not in ports[key] for key in mine):
+        listed = ", ".join(str(n) for n in sorted(set().union(*(ports[k] for k in mine))))
+        return f"port {match.port}, while the servers there have {listed or 'none'}", False
+    return None
 
 
 _STARRED = pattern(r"/\*\$?$")

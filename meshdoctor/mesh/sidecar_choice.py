@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from meshdoctor.mesh.hosts import age_key
 from meshdoctor.model.istio import Sidecar
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.snapshot import selects
 
 
@@ -40,3 +41,17 @@ def loses_to(
 def _both(one: Sidecar, other: Sidecar, labels: Mapping[str, str]) -> bool:
     selectors = (one.spec.workload_selector, other.spec.workload_selector)
     return all(s is not None and selects(s.wanted, labels) for s in selectors)
+
+
+def astray(sidecar: Sidecar, port: int, pod: Pod) -> str:
+    """The defaultEndpoint of the ingress listener for a port of the pod, when it leads to a port
+    that no container declares, while one declares the port itself; "": it does not, or nobody can
+    tell (listener_inbound.go getFilterChainsByServicePort, 1.13 to 1.32-dev)."""
+    declared = {p.container_port for c in pod.spec.containers for p in c.ports}
+    for one in sidecar.spec.ingress:
+        number = one.default_endpoint.rpartition(":")[2]
+        if one.port.number != port or not number.isdigit():
+            continue
+        if port in declared and int(number) not in declared:
+            return one.default_endpoint
+    return ""

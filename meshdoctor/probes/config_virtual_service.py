@@ -59,6 +59,10 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     impossible: Annotated[Fact[str], "the header that it asks for"]
     starred_rule: Annotated[Fact[int], "an http rule that takes a star for a wildcard; 0: none"]
     starred: Annotated[Fact[str], "what that rule matches"]
+    dead_rule: Annotated[Fact[int], "an http rule that none of its gateways uses; 0: none"]
+    dead: Annotated[Fact[str], "what its match asks for, in words"]
+    dead_foreign: Annotated[Fact[bool], "that is a gateway which the route itself does not name"]
+    dead_all: Annotated[Fact[bool], "its gateways use none of its http rules"]
     unlistened: Annotated[
         Fact[Ref], "a Gateway whose servers for its hosts take TCP, while it has http rules only"
     ]
@@ -98,6 +102,10 @@ _NONE = VirtualServiceFacts(
     impossible="",
     starred_rule=0,
     starred="",
+    dead_rule=0,
+    dead="",
+    dead_foreign=False,
+    dead_all=False,
     unlistened=Ref(""),
     unlistened_port=0,
 )
@@ -192,6 +200,15 @@ def _gateways(view: View, route: VirtualService, facts: VirtualServiceFacts) -> 
             unbound=clean(f"Gateway {missing[0]}/{missing[1]} does not exist{there}", 300),
         )
     gateways = [gateway for gateway in found.values() if gateway is not None]
+    dead = routes.dead_rule(route, gateways)
+    if dead is not None:
+        facts = replace(
+            facts,
+            dead_rule=dead.rule,
+            dead=clean(dead.why, 200),
+            dead_foreign=dead.foreign,
+            dead_all=dead.every,
+        )
     refused = [(routes.host_outside(route, gateway), gateway) for gateway in gateways]
     split = routes.in_mesh(route) and any(routes.serves(route, one) for one in gateways)
     if refused and not split and all(host for host, _ in refused):

@@ -10,10 +10,11 @@ from meshdoctor.mesh.edge_path import Given
 from meshdoctor.mesh.gateway_front import demands_header
 from meshdoctor.mesh.network_policy import Blocked
 from meshdoctor.mesh.rules import upgrades
+from meshdoctor.mesh.sidecar_choice import astray
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import DestinationRule, EnvoyFilter
+from meshdoctor.model.istio import DestinationRule, EnvoyFilter, Sidecar
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import MissingError, NotAskedError
@@ -103,6 +104,14 @@ class EdgeTlsExtras(Struct, frozen=True, kw_only=True):
     ]
     simple_name: Annotated[Fact[str], "its name"]
     simple_namespace: Annotated[Fact[str], "its namespace"]
+    ingress: Annotated[
+        Fact[Ref],
+        "the Sidecar whose ingress listener hands the port to one that no container declares, "
+        "though one declares the port itself; empty: none",
+    ]
+    ingress_name: Annotated[Fact[str], "its name"]
+    ingress_namespace: Annotated[Fact[str], "its namespace"]
+    ingress_endpoint: Annotated[Fact[str], "the defaultEndpoint of that listener"]
     header_filter: Annotated[
         Fact[Ref], "the EnvoyFilter by which the server's sidecar demands a PROXY header"
     ]
@@ -126,6 +135,7 @@ def edge_tls_extras(view: View, edge: EdgeSubject) -> EdgeTlsExtras:
     upgrade = _upgrade(view, edge)
     simple = _simple(view, edge, given)
     header = _header_filter(view, given)
+    ingress, endpoint = _ingress(view, edge, given)
     return EdgeTlsExtras(
         narrowed=clean(narrowed),
         mesh_config=Ref(reading.mesh_config_ref(view) if narrowed else ""),
@@ -143,6 +153,10 @@ def edge_tls_extras(view: View, edge: EdgeSubject) -> EdgeTlsExtras:
         simple=Ref(simple.ref if simple else ""),
         simple_name=simple.name if simple else "",
         simple_namespace=simple.namespace if simple else "",
+        ingress=Ref(ingress.ref if ingress else ""),
+        ingress_name=ingress.name if ingress else "",
+        ingress_namespace=ingress.namespace if ingress else "",
+        ingress_endpoint=clean(endpoint, 100),
         header_filter=Ref(header.ref if header else ""),
         header_filter_name=header.name if header else "",
         header_filter_namespace=header.namespace if header else "",
@@ -170,6 +184,16 @@ def _simple(view: View, edge: EdgeSubject, given: Given) -> DestinationRule | No
         ),
         None,
     )
+
+
+def _ingress(view: View, edge: EdgeSubject, given: Given) -> tuple[Sidecar | None, str]:
+    pod = given.server.pod if given.server is not None else None
+    if pod is None or proxy_type(pod) != "sidecar":
+        return None, ""
+    found = reading.sidecar_scope(view, pod).sidecar
+    port = edge_objects.judged(view, edge).workload_port
+    endpoint = astray(found, port, pod) if found is not None else ""
+    return (found, endpoint) if endpoint else (None, "")
 
 
 def _header_filter(view: View, given: Given) -> EnvoyFilter | None:

@@ -16,11 +16,13 @@ from meshdoctor.mesh.aws_load_balancer import (
     cut_off,
     failure,
     failure_since,
+    hung_up,
     idle_seconds,
+    patience,
 )
 from meshdoctor.mesh.exposure import ALB, ISTIO, backends, class_of
 from meshdoctor.mesh.gateway_binding import gateway_pods
-from meshdoctor.mesh.gateway_front import as_gateway
+from meshdoctor.mesh.gateway_front import as_gateway, is_aws
 from meshdoctor.mesh.health_check import silent
 from meshdoctor.mesh.services import services_of
 from meshdoctor.mesh.text import clean
@@ -92,6 +94,13 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
         OBSERVED,
     ]
     cut: Annotated[Fact[str], "the last of them: method, path, seconds", OBSERVED]
+    patience: Annotated[
+        Fact[int], "after which silence a classic or an application load balancer closes; 0: none"
+    ]
+    hung_up: Annotated[
+        Fact[int], "requests without answer whose client was gone at just that time", OBSERVED
+    ]
+    hung: Annotated[Fact[str], "the last of them: method, path, milliseconds", OBSERVED]
     ingress: Annotated[Fact[Ref], "the Ingress of the ALB that leads here; empty: none"]
     gateway: Annotated[Fact[Ref], "the Gateway API Gateway whose pods fail the checks; empty: none"]
 
@@ -127,6 +136,10 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
     unknown = attempt(
         lambda: isinstance(ingress, Ingress) and _unknown_path(view, service, ingress)
     )
+    wait = patience(service, found, ingress if isinstance(ingress, Ingress) else None)
+    wait = wait if is_aws(service) or isinstance(ingress, Ingress) else 0
+    hung = attempt(lambda: _hung_up(view, service, wait) if wait else ())
+    left = hung[-1] if isinstance(hung, tuple) and hung else None
     asks = _asking(service if found is not None else None, ingress)
     asked = asks is not None and (asks.kind == "Ingress" or found is not None and found.by_lbc)
     down = attempt(lambda: view.memo("aws-controller-down", _controller_down)) if asked else None
@@ -152,6 +165,9 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         idle_seconds=idle,
         cut_off=len(cut) if isinstance(cut, tuple) else cut,
         cut=clean(f"{gone.method} {gone.path} {gone.duration_ms // 1000} s", 120) if gone else "",
+        patience=wait,
+        hung_up=len(hung) if isinstance(hung, tuple) else hung,
+        hung=clean(f"{left.method} {left.path} {left.duration_ms} ms", 120) if left else "",
         ingress=Ref(ingress.ref) if isinstance(ingress, Ingress) else Ref(""),
         gateway=Ref(_gateway(service) if last is not None else ""),
     )
@@ -326,6 +342,15 @@ def _cut_off(view: View, service: Service, seconds: int) -> tuple[Line, ...]:
     for pod in reading.pods_of_service(view, service):
         if proxy_type(pod) == "router":
             out += cut_off(_lines(view, pod), seconds)
+    return tuple(out)
+
+
+def _hung_up(view: View, service: Service, seconds: int) -> tuple[Line, ...]:
+    """Of the gateways behind the service. A log that was not read tells of none."""
+    out: list[Line] = []
+    for pod in reading.pods_of_service(view, service):
+        if proxy_type(pod) == "router":
+            out += hung_up(_lines(view, pod), seconds)
     return tuple(out)
 
 

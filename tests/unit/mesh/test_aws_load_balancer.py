@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from meshdoctor.mesh import aws_load_balancer as aws
+from meshdoctor.mesh.access_log import parse
 from meshdoctor.mesh.branch_interface import enforcement, probe_timeouts
 from meshdoctor.model.kubernetes import (
     Container,
     EnvVar,
     Event,
+    Ingress,
     Meta,
     Pod,
     PodSpec,
@@ -191,3 +193,41 @@ def test_probe_timeouts() -> None:
     events = [unhealthy(slow), unhealthy("Readiness probe failed: statuscode: 503")]
     assert probe_timeouts(events, "pay-1") == (3, slow)
     assert probe_timeouts([unhealthy(slow, "other")], "pay-1") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("notes", "seconds"),
+    [({}, 60), ({"connection_idle_timeout": "300"}, 300), ({"type": "nlb"}, 0)],
+)
+def test_how_long_a_balancer_waits(notes: dict[str, str], seconds: int) -> None:
+    classic = service(**notes)
+    assert aws.patience(classic, of(classic), None) == seconds
+
+
+def test_how_long_an_application_balancer_waits() -> None:
+    key = "alb.ingress.kubernetes.io/load-balancer-attributes"
+    meta = Meta(name="a", annotations={key: "x=y,idle_timeout.timeout_seconds=120"})
+    assert aws.patience(service(), None, Ingress(kind="Ingress", metadata=meta)) == 120
+    assert aws.patience(service(), None, Ingress(kind="Ingress")) == 60
+    assert aws.patience(service("ClusterIP"), None, None) == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "flags", "took", "sent", "hung"),
+    [
+        (0, "DC", 60001, 0, True),
+        (0, "DC", 61501, 0, False),
+        (0, "DC", 59999, 0, False),
+        (0, "DC", 60001, 5, False),
+        (200, "DC", 60001, 0, False),
+        (0, "UC", 60001, 0, False),
+    ],
+)
+def test_requests_that_a_balancer_gave_up(
+    code: int, flags: str, took: int, sent: int, hung: bool
+) -> None:
+    text = (
+        f'[2026-11-18T09:24:00.502Z] "GET / HTTP/1.1" {code} {flags} - - "-" 0 {sent} {took} - "-" '
+        '"curl" "id" "a.b" "1.2.3.4:80" outbound|80||a.b - 1.2.3.4:80 10.0.0.1:4000 - -'
+    )
+    assert bool(aws.hung_up(parse(text).lines, 60)) is hung

@@ -335,3 +335,20 @@ def test_what_came_to_a_gateway_for_the_host_that_is_asked_of_it() -> None:
         )
     )
     assert ev.of_gateway(lines, target) == lines.lines[:1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "belongs"),
+    [
+        ({"sni": "a.ext.example"}, True),
+        ({"authority": "a.ext.example:8080"}, True),
+        ({"sni": "b.ext.example"}, False),
+        ({"authority": "-"}, False),
+        ({"sni": "a.ext.example", "cluster": "outbound|8081||*.ext.example"}, False),
+        ({"sni": "a.ext.example", "cluster": "outbound|8080||*.other.example"}, False),
+    ],
+)
+def test_hosts_that_share_a_wildcards_cluster(fields: dict[str, str], belongs: bool) -> None:
+    target = ev.Target(hosts=frozenset({"a.ext.example"}), port=8080)
+    log = parse(text(**{"cluster": "outbound|8080||*.ext.example", **fields}))  # type: ignore[arg-type]
+    assert bool(ev.of_client(log, target)) is belongs

@@ -357,6 +357,37 @@ def test_ports_that_gateway_pods_may_not_bind(
     assert (found.port if found is not None else 0) == port
 
 
+@pytest.mark.parametrize(
+    ("gateways", "rules_", "found"),
+    [
+        ("ingress/web", "[{match: [{port: 80}]}]", (1, False, True)),
+        ("ingress/web", "[{match: [{port: 443}]}]", None),
+        ("ingress/web", "[{match: [{port: 80}]}, {}]", (1, False, False)),
+        ("ingress/web", "[{match: [{port: 80}, {uri: {prefix: /}}]}]", None),
+        ("ingress/web", "[{match: [{gateways: [web]}]}]", (1, True, True)),
+        ("ingress/web", "[{match: [{gateways: [ingress/web]}]}]", None),
+        ("ingress/web, mesh", "[{match: [{port: 80}]}]", None),
+        ("ingress/web, mesh", "[{match: [{gateways: [mesh], port: 80}]}]", None),
+        ("ingress/web, mesh", "[{match: [{gateways: [web]}]}]", (1, True, True)),
+        (
+            "ingress/web, mesh",
+            "[{match: [{gateways: [mesh]}]}, {match: [{gateways: [ingress/web], port: 80}]}]",
+            (2, False, True),
+        ),
+        ("ingress/web, ingress/other", "[{match: [{port: 80}]}]", None),
+        ("mesh", "[{match: [{port: 80}]}]", None),
+    ],
+)
+def test_rules_that_no_gateway_uses(
+    gateways: str, rules_: str, found: tuple[int, bool, bool] | None
+) -> None:
+    spec = "{servers: [{port: {number: 443, name: s, protocol: HTTPS}, hosts: ['*']}]}"
+    text = f"{{kind: Gateway, apiVersion: networking.istio.io/v1, metadata: {{name: web, namespace: ingress}}, spec: {spec}}}"  # noqa: E501
+    route = vs("a", f"{{hosts: [x.y], gateways: [{gateways}], http: {rules_}}}")
+    dead = routes.dead_rule(route, many(Gateway, text))
+    assert (dead and (dead.rule, dead.foreign, dead.every)) == found
+
+
 UP = "{http: {h2UpgradePolicy: UPGRADE}}"
 
 
@@ -607,3 +638,25 @@ def test_destinations_without_a_cluster(destination: str, lost: str) -> None:
         f"{found.host} {found.port} {found.service.ref if found.service else ''}" if found else ""
     )
     assert shown == lost
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port", "astray"),
+    [
+        ("127.0.0.1:9999", 8080, "127.0.0.1:9999"),
+        ("127.0.0.1:8080", 8080, ""),
+        ("127.0.0.1:9090", 8080, ""),
+        ("unix:///var/run/a.sock", 8080, ""),
+        ("127.0.0.1:9999", 9090, ""),
+    ],
+)
+def test_an_ingress_listener_that_leads_nowhere(endpoint: str, port: int, astray: str) -> None:
+    found = sidecar(
+        "a", f"{{ingress: [{{port: {{number: 8080}}, defaultEndpoint: '{endpoint}'}}]}}"
+    )
+    pod = one(
+        Pod,
+        "{kind: Pod, apiVersion: v1, metadata: {name: a, namespace: shop}, spec: {containers: "
+        "[{name: a, ports: [{containerPort: 8080}, {containerPort: 9090}]}]}}",
+    )
+    assert sidecar_choice.astray(found, port, pod) == astray
