@@ -47,6 +47,12 @@ class EdgeExternal(Struct, frozen=True, kw_only=True):
     ]
     asked: Annotated[Fact[str], "the Host header that was told, where it is another name; empty"]
     asked_known: Annotated[Fact[bool], "an entry, a route or a Service has that name"]
+    route: Annotated[Fact[Ref], "the VirtualService that sidecars have for the host; empty: none"]
+    route_name: Annotated[Fact[str], "its name"]
+    route_namespace: Annotated[Fact[str], "its namespace"]
+    misnamed: Annotated[
+        Fact[str], "a port name of an endpoint that none of the entry's ports has; empty: none"
+    ]
     shaped_by: Annotated[
         Fact[Ref], "a VirtualService or DestinationRule that is for the host; empty: none"
     ]
@@ -78,6 +84,10 @@ _NONE = EdgeExternal(
     opaque="",
     asked="",
     asked_known=False,
+    route=Ref(""),
+    route_name="",
+    route_namespace="",
+    misnamed="",
     shaped_by=Ref(""),
     sidecar=Ref(""),
     known_host="",
@@ -153,6 +163,7 @@ def _facts(
     known = host_of(entry, edge.host) if entry is not None else edge.host
     hides, mend = _mend(found, known, pod.namespace, in_force.source)
     kind, space, name = (hides or "//").split("/")
+    route = _route(view, edge.host) if entry is not None else None
     asked = bare_host(edge.request.host).lower()
     asked = "" if asked == edge.host.lower() or is_address(asked) else asked
     return EdgeExternal(
@@ -170,7 +181,11 @@ def _facts(
         opaque=bare_protocol(entry, edge.port) if entry is not None else "",
         asked=clean(asked, 253),
         asked_known=bool(asked) and attempt(lambda: _asked_known(view, edge, asked)),
-        shaped_by=attempt(lambda: _shaped_by(view, edge.host)) if entry is not None else Ref(""),
+        route=Ref(route.ref if route is not None else ""),
+        route_name=route.name if route is not None else "",
+        route_namespace=route.namespace if route is not None else "",
+        misnamed=_misnamed(entry) if entry is not None else "",
+        shaped_by=_shaped_by(view, edge.host, route) if entry is not None else Ref(""),
         sidecar=Ref(in_force.source if found.why is Why.SIDECAR else ""),
         known_host=clean(known),
         mend_kind=kind.lower(),
@@ -221,19 +236,34 @@ def _asked_known(view: View, edge: EdgeSubject, asked: str) -> bool:
     return own is not None and view.object("Service", Service, *own) is not None
 
 
-def _shaped_by(view: View, host: str) -> Ref:
+def _route(view: View, host: str) -> VirtualService | None:
+    return next(
+        (
+            one
+            for one in view.objects("VirtualService", VirtualService)
+            if in_mesh(one) and any(host_matches(h, host) for h in one.spec.hosts)
+        ),
+        None,
+    )
+
+
+def _shaped_by(view: View, host: str, route: VirtualService | None) -> Ref:
     """What the mesh has for calls to the host, beside its entry."""
-    routes = [
-        one
-        for one in view.objects("VirtualService", VirtualService)
-        if in_mesh(one) and any(host_matches(h, host) for h in one.spec.hosts)
-    ]
-    rules = [
+    rules = (
         one
         for one in view.objects("DestinationRule", DestinationRule)
         if host_matches(one.spec.host, host)
-    ]
-    return Ref(next((one.ref for one in (*routes, *rules)), ""))
+    )
+    found = route or next(rules, None)
+    return Ref(found.ref if found is not None else "")
+
+
+def _misnamed(entry: ServiceEntry) -> str:
+    """A port of an endpoint counts by the name of the entry's port alone (serviceentry
+    conversion.go convertEndpoint); under another name the entry's own number is dialled."""
+    names = {p.name for p in entry.spec.ports}
+    found = (name for one in entry.spec.endpoints for name in one.ports if name not in names)
+    return clean(next(found, ""), 100)
 
 
 def _mend(found: Known, known: str, namespace: str, sidecar: str) -> tuple[str, str]:

@@ -33,6 +33,7 @@ INCIDENTS = {
 GAPS: dict[str, str] = {}
 OF_A_PAIR = {
     "denied-namespace-calls-by-address": "the call works, and only its policy's author misses a no",
+    "name-of-an-entry-alone": "no call comes as far as a proxy, only the application's log tells",
     "namespace-not-enabled": "a namespace may be outside the mesh on purpose",
     "second-gateway-that-nothing-selects": "a gateway may stand idle on purpose",
     "tcp-port-takes-other-hosts": "no proxy sees these calls fail, only the application's own log",
