@@ -40,6 +40,7 @@ class AgentLog(Struct, frozen=True, kw_only=True):
     ready_at: datetime | None
     out_of_memory: bool
     probe_failed: str
+    probe_failed_at: datetime | None
     unreached: str
 
 
@@ -127,6 +128,7 @@ def read(text: str, now: datetime | None = None) -> AgentLog:
         ready_at=ready_at,
         out_of_memory=memory,
         probe_failed=clean(probe),
+        probe_failed_at=_time(probe) if probe else None,
         unreached=clean(unreached),
     )
 

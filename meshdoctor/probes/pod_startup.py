@@ -1,6 +1,6 @@
 """How far did this workload's pods come, and what stopped the worst of them?"""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
 
@@ -194,6 +194,7 @@ class _Told(Struct, frozen=True, kw_only=True):
     app_probe: Fact[str] = ""
 
 
+EVER = datetime.min.replace(tzinfo=UTC)
 NOTHING_SAID, NOTHING_TOLD = _Said(), _Told()
 
 
@@ -311,14 +312,28 @@ def _app_probe(view: View, one: Startup, own: list[Event]) -> str:
     """The failure of a probe that the agent answers for the application.
 
     The event names 15020 when nothing answers; when the agent answers 500 it does not, and the
-    agent's own log tells that from an application that answers 500 itself.
+    agent's own log tells that from an application that answers 500 itself. What it told before the
+    last failed probe was of an application that had not started yet.
     """
-    direct = _events(own, ("Unhealthy",), (":15020/app-health",))[1]
-    if direct or one.stage is not Stage.APP or not _rewritten(one):
-        return direct
-    if not _events(own, ("Unhealthy",), ("statuscode: 500",))[1]:
+    direct = _newest(own, ":15020/app-health")
+    answered = _newest(own, "statuscode: 500")
+    if direct is not None and not _before(direct.last_seen, answered):
+        return clean(direct.message)
+    if answered is None or one.stage is not Stage.APP or not _rewritten(one):
         return ""
-    return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text).probe_failed
+    said = read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text)
+    return "" if _before(said.probe_failed_at, answered) else said.probe_failed
+
+
+def _newest(own: list[Event], fragment: str) -> Event | None:
+    found = [e for e in own if e.reason == "Unhealthy" and fragment in e.message]
+    return max(found, key=lambda e: e.last_seen or EVER, default=None)
+
+
+def _before(at: datetime | None, event: Event | None) -> bool:
+    """Whether this was surely before the event, whose time may be a little late."""
+    seen = event.last_seen if event is not None else None
+    return at is not None and seen is not None and at < seen - timedelta(seconds=3)
 
 
 def _rewritten(one: Startup) -> bool:

@@ -396,6 +396,19 @@ def test_a_rewritten_probe_is_told_by_the_agents_log() -> None:
 
     assert facts(said).app_probe == said
     assert facts("").app_probe == ""
+    assert facts(f"2026-11-18T09:24:59.9Z\t{said}").app_probe.endswith("refused")
+    assert facts(f"2026-11-18T09:24:30.0Z\t{said}").app_probe == ""
+
+
+@pytest.mark.parametrize(("at", "told"), [("09:24:00", False), ("09:25:30", True)])
+def test_an_agent_that_did_not_answer_before_it_did(at: str, told: bool) -> None:
+    live = pod(NEW, sidecar=True, ready="False").replace("ready: true", "ready: false")
+    get = "Get http://10.0.0.5:15020/app-health/cart/readyz: context deadline exceeded"
+    early = UNHEALTHY.replace("HTTP probe failed with statuscode: 500", get)
+    early = early.replace("name: e2", "name: e3").replace("09:25:00", at)
+    logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): ""}
+    found = pod_startup.run(world(MESH + SHOP + live + UNHEALTHY + early, logs=logs), CART)
+    assert bool(found.app_probe) is told
 
 
 @pytest.mark.parametrize(
