@@ -37,6 +37,7 @@ class IstiodHealth(Struct, frozen=True, kw_only=True):
     workload_name: Annotated[Fact[str], "its name"]
     namespace: Annotated[Fact[str], "istiod's namespace"]
     memory_limit: Annotated[Fact[str], "its memory limit; empty: none"]
+    limit_said: Annotated[Fact[str], "the same as the end of a clause; empty: there is none"]
     cpu_limit: Annotated[Fact[str], "its CPU limit; empty: none"]
 
 
@@ -57,5 +58,6 @@ def istiod_health(view: View, _: MeshSubject) -> IstiodHealth:
         workload_name=found.workload.rpartition("/")[2],
         namespace=view.istio_namespace,
         memory_limit=found.memory_limit,
+        limit_said=f"; memory limit {found.memory_limit}" if found.memory_limit else "",
         cpu_limit=found.cpu_limit,
     )

@@ -12,6 +12,7 @@ from meshdoctor.mesh.proxy_bootstrap import outdated
 from meshdoctor.mesh.sync_judgement import in_words, is_absent, proxy_not_ready
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import Answers
+from meshdoctor.mesh.workloads import owner_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Namespace, Pod, WebhookConfiguration, Workload
@@ -33,6 +34,14 @@ class WorkloadSync(Struct, frozen=True, kw_only=True):
     resource: Annotated[Fact[str], "its kind and name as kubectl rollout takes them"]
     namespace: Annotated[Fact[str], "its namespace"]
     absent: Annotated[Fact[int], "proxies that no istiod of their revision lists", OBSERVED]
+    blamed: Annotated[
+        Fact[Ref],
+        "its workload; istiod's, where of several workloads with a proxy of the same revision no "
+        "istiod lists any",
+    ]
+    all_absent: Annotated[
+        Fact[str], "the latter in words, as the end of a clause; empty: it is not"
+    ]
     wrong: Annotated[Fact[str], "types of that pod that are ERROR, STALE or NOT SENT", OBSERVED]
     wrong_proxies: Annotated[Fact[int], "proxies of this workload out of step", OBSERVED]
     others_wrong: Annotated[Fact[int], "proxies of other workloads out of step", OBSERVED]
@@ -79,6 +88,7 @@ def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
     running = shared.running_revisions(view)
     wanted = attempt(lambda: _wanted(view, pod, kind, workload.controller))
     outdated, mesh_config = _against_mesh(view, pod)
+    blamed, all_absent = _common(view, revision, seen.absent, sync)
     return WorkloadSync(
         proxies=len(pods),
         kind=kind,
@@ -87,6 +97,8 @@ def workload_sync(view: View, subject: WorkloadSubject) -> WorkloadSync:
         resource=f"{subject.owner.lower()}/{subject.name}",
         namespace=subject.namespace,
         absent=seen.absent,
+        blamed=blamed or Ref(subject.ref),
+        all_absent=all_absent,
         wrong=seen.wrong,
         wrong_proxies=seen.wrong_proxies,
         others_wrong=seen.others_wrong,
@@ -132,6 +144,32 @@ def _seen(view: View, pods: list[Pod], sync: shared.Sync | Unavailable) -> _Seen
         wrong_proxies=len(own),
         others_wrong=len(sync.wrong) - len(own),
     )
+
+
+def _common(
+    view: View, revision: str, absent: Fact[int], sync: shared.Sync | Unavailable
+) -> tuple[Ref, str]:
+    """The workload of the istiod that has lost all its proxies, and that in words; "" when it has
+    not, or this workload is not without it."""
+    if isinstance(absent, Unavailable) or not absent or isinstance(sync, Unavailable):
+        return Ref(""), ""
+    table = sync.table
+
+    def build(v: View) -> tuple[Ref, str]:
+        alone = 0
+        for found in reading.workloads(v).values():
+            clients = [p for p in found.proxies if shared.is_client(p) and shared.runs(p)]
+            mine = [p for p in clients if revisions.of_proxy(p) == revision]
+            if any(f"{p.metadata.name}.{p.metadata.namespace}" in table.proxies for p in mine):
+                return Ref(""), ""
+            alone += bool(mine)
+        istiods = [p for p in reading.istiod_pods(v) if revisions.of_istiod(p) == revision]
+        if alone < 2 or not istiods:
+            return Ref(""), ""
+        said = f"; nor has any other proxy of the {alone} workloads looked at, so look at istiod"
+        return Ref(owner_of(istiods[0]).ref), said
+
+    return view.memo(("lost-all", revision), build)
 
 
 def _state(seen: _Seen, seconds: Fact[int]) -> Fact[str]:

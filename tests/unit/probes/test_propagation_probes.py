@@ -536,6 +536,27 @@ def test_of_several_pods_the_first_out_of_step_is_in_question() -> None:
     assert (found.wrong_proxies, found.others_wrong, found.absent) == (1, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("listed", "others", "blamed"),
+    [
+        ("somebody-1.else", ("pay-1",), "Pod/istio-system/istiod-1"),
+        ("pay-1.shop", ("pay-1",), "Pod/shop/cart-1"),
+        ("somebody-1.else", (), "Pod/shop/cart-1"),
+    ],
+)
+def test_an_istiod_that_lists_no_proxy_is_at_fault_itself(
+    listed: str, others: tuple[str, ...], blamed: str
+) -> None:
+    pod = MESH[MESH.index("kind: Pod\napiVersion: v1\nmetadata: {name: cart-1") :]
+    pod = pod[: pod.index("---")]
+    objects = [MESH, *(pod.replace("cart", other.removesuffix("-1")) for other in others)]
+    table = STATUS.replace("cart-1.shop", listed).replace("STALE ", "SYNCED")
+    view = world("\n---\n".join(objects), istioctl={"proxy-status": table})
+    found = workload_sync.run(view, CART)
+    assert (found.absent, found.blamed) == (1, blamed)
+    assert bool(found.all_absent) is blamed.endswith("istiod-1")
+
+
 def test_a_lost_connection() -> None:
     gone = "2026-11-18T09:24:33Z\twarning\tenvoy config\tDeltaAggregatedResources gRPC config stream to xds-grpc closed since 234s ago: 14, connection error\n"
     back = "2026-11-18T09:25:00Z\tinfo\txdsproxy\tconnected to delta upstream XDS server: istiod:15012\n"
