@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from meshdoctor.mesh import route_targets, routes
 from meshdoctor.mesh.client_tls import rule_host
 from meshdoctor.mesh.delegates import dropped
+from meshdoctor.mesh.exports import audience
 from meshdoctor.mesh.hosts import Misread, misread
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean
@@ -154,7 +155,19 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
     rule, text = routes.starred(route)
     facts = replace(facts, starred_rule=rule, starred=clean(text, 200))
     facts = _delegates(view, route, facts, mesh.default_virtual_service_export_to)
+    if _unseen(view, route, mesh.default_virtual_service_export_to):
+        return facts
     return _targets(view, route, _subsets(view, route, facts))
+
+
+def _unseen(view: View, route: VirtualService, default: Sequence[str]) -> bool:
+    """Whether no namespace with a proxy sees it: no call takes its routes, whatever they say. Who
+    sees a delegate is a matter of what names it."""
+    if routes.delegate(route):
+        return False
+    seen_in = audience(route.spec.export_to, route.namespace, default)
+    clients = shared.client_namespaces(view)
+    return bool(clients) and "*" not in seen_in and seen_in.isdisjoint(clients)
 
 
 def _hosts(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:

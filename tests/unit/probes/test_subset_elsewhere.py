@@ -27,3 +27,30 @@ def test_subset_elsewhere(name: str, rule: str) -> None:
     found = config_virtual_service.run(view, ConfigSubject("VirtualService", "shop", "pay"))
     assert (found.subset, found.subset_rule) == ("v2", rule)
     assert found.subset_said.startswith(f" ({rule}") if rule else found.subset_said == ""
+
+
+PROXY = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: cart-1, namespace: shop}
+spec: {containers: [{name: cart}, {name: istio-proxy, args: [proxy, sidecar]}]}
+status: {phase: Running}
+"""
+
+
+@pytest.mark.parametrize(
+    ("export", "pods", "subset"),
+    [
+        ("[nobody-is-here]", PROXY, ""),
+        ("[nobody-is-here, shop]", PROXY, "v2"),
+        ("['*']", PROXY, "v2"),
+        ("[.]", PROXY, "v2"),
+        ("[nobody-is-here]", "", "v2"),
+    ],
+)
+def test_a_route_that_no_proxy_sees_spoils_no_call(export: str, pods: str, subset: str) -> None:
+    objects = OBJECTS.replace("spec:\n  hosts", f"spec:\n  exportTo: {export}\n  hosts", 1)
+    view = world(objects.replace("NAME", "v1") + pods)
+    found = config_virtual_service.run(view, ConfigSubject("VirtualService", "shop", "pay"))
+    assert found.subset == subset
