@@ -16,12 +16,13 @@ from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import named_by_client
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_sidecar, proxy_type, tls_mode_label
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, SubjectKind
 from meshdoctor.probes import edge_objects, proxy_logs, reading
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class EdgeEgressGateway(Struct, frozen=True, kw_only=True):
@@ -41,7 +42,7 @@ class EdgeEgressGateway(Struct, frozen=True, kw_only=True):
     gateway: Annotated[Fact[Ref], "the Gateway with that server"]
     mode: Annotated[Fact[str], "the server's tls mode"]
     hosts: Annotated[Fact[str], "the names that it takes"]
-    ok: Annotated[Fact[int], "calls of the host that came through that port", OBSERVED]
+    works: Annotated[Fact[bool], "calls came through that port; false: none seen"]
     failures: Annotated[Fact[int], "calls of the host that failed there", OBSERVED]
     client_namespace: Annotated[Fact[str], "namespace of the client"]
     client_target: Annotated[Fact[str], "the client as kubectl and istioctl take it, kind/name"]
@@ -60,7 +61,7 @@ NONE = EdgeEgressGateway(
     gateway=Ref(""),
     mode="",
     hosts="",
-    ok=0,
+    works=False,
     failures=0,
     client_namespace="",
     client_target="",
@@ -123,9 +124,11 @@ def _at(
         return NONE
     gateway, server = there[0]
     workload = reading.workload(view, edge.client)
-    logs = proxy_logs.read(view, workload, CLIENT)
+    logs = attempt(lambda: proxy_logs.read(view, workload, CLIENT))
     host = edge.host if edge.service is None else ""
-    lines = logs.lines(lambda log: _calls(log, host, found.host, port))
+    lines: tuple[Line, ...] = ()
+    if not isinstance(logs, Unavailable):
+        lines = logs.lines(lambda log: _calls(log, host, found.host, port))
     bad = sum(1 for line in lines if failed(line))
     return EdgeEgressGateway(
         sends=clean(sends, 300),
@@ -139,8 +142,8 @@ def _at(
         gateway=Ref(gateway.ref),
         mode=server.mode,
         hosts=clean(", ".join(sorted({h for _, s in there for h in s.hosts})), 200),
-        ok=logs.seen(len(lines) - bad),
-        failures=logs.seen(bad),
+        works=len(lines) > bad,
+        failures=logs if isinstance(logs, Unavailable) else logs.seen(bad),
         client_namespace=pod.namespace,
         client_target=workload.target,
         host=clean(found.host, 200),

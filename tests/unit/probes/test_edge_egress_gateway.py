@@ -2,6 +2,7 @@
 
 import pytest
 
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.probes.edge_egress_gateway import EdgeEgressGateway, edge_egress_gateway
 from tests.unit.world import world
@@ -73,17 +74,27 @@ def facts(objects: str = OBJECTS, log: str = BAD * 3, host: str = "www.x.com") -
 
 def test_no_subset_is_named() -> None:
     found = facts()
-    assert (found.sends, found.failures, found.ok) == ("plaintext", 3, 0)
+    assert (found.sends, found.failures, found.works) == ("plaintext", 3, False)
     assert (found.route, found.rule) == ("VirtualService/shop/via", "DestinationRule/shop/to-out")
     assert (found.gateway, found.port, found.hosts) == ("Gateway/shop/way", 443, "www.x.com")
     assert found.service == "Service/infra/out" and found.client_target == "pod/cart-1"
+
+
+def test_a_log_that_cannot_be_read() -> None:
+    edge = EdgeSubject(
+        client=WorkloadSubject("shop", "cart-1", "Pod"), server=None, host="www.x.com", port=80
+    )
+    found = edge_egress_gateway.run(world(OBJECTS), edge)
+    assert isinstance(found, EdgeEgressGateway)
+    assert (found.sends, found.works) == ("plaintext", False)
+    assert isinstance(found.failures, Unavailable)
 
 
 def test_calls_of_this_host_only() -> None:
     other = LINE.format(code=503, flags="UC", host="www.y.com")
     well = LINE.format(code=200, flags="-", host="www.x.com")
     found = facts(log=BAD + other + well)
-    assert (found.failures, found.ok) == (1, 1)
+    assert (found.failures, found.works) == (1, True)
 
 
 @pytest.mark.parametrize(
