@@ -83,8 +83,12 @@ def gateway(dice: Dice, name: str, space: str) -> Drawn:
     chosen = {"istio": {"istio": GATE}, "app": {"app": "ingress"}}
     labels = chosen.get(selector, {"istio": "ingressgateway"})
     found = Drawn(ask=outer)
-    found.objects.append(meta("Gateway", name, home, {"selector": labels, "servers": [server]}))
-    found.objects.append(_behind(dice, f"{name}-route", inner, f"{home}/{name}", secure, server))
+    found.objects.append(
+        meta("Gateway", f"{name}-gate", home, {"selector": labels, "servers": [server]})
+    )
+    found.objects.append(
+        _behind(dice, f"{name}-route", inner, f"{home}/{name}-gate", secure, server)
+    )
     if dice.chance(35):
         around = Drawn(ask=inner, objects=found.objects)
         whole_cases.mistake(dice, f"{name}-more", around)
@@ -151,7 +155,7 @@ def filters(dice: Dice, name: str, space: str) -> Drawn:
     if dice.chance(60):
         wrong = {"app": "srver"}
         spec["workloadSelector"] = {"labels": wrong if dice.chance(12) else labels}
-    found.objects.append(meta("EnvoyFilter", name, home, spec))
+    found.objects.append(meta("EnvoyFilter", f"{name}-filter", home, spec))
     if dice.chance(25):
         whole_cases.mistake(dice, f"{name}-more", found)
     return found
@@ -302,7 +306,7 @@ def _later(dice: Dice, space: str) -> Object:
         case "unready":
             container["readinessProbe"]["httpGet"]["path"] = "/status/503"
         case "answer":
-            container["args"].append(f"--answer={dice.one((500, 503, 404))}")
+            container["args"].append(f"--answer={dice.one((500, 503, 502))}")
             container.pop("readinessProbe")
         case "tls":
             container["args"] = [

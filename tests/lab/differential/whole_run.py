@@ -38,8 +38,11 @@ CALLS = 3
 QUIET = 15
 """Seconds between the making of a round's objects and its calls, so that no diagnosis, which reads
 logs since these calls, hears of earlier ones."""
-LETS_IN = frozenset({"MD2012", "MD2017", "MD2027", "MD2028", "MD2029", "MD2034"})
-"""Causes that may say no more than that calls come through which a policy was to refuse."""
+LETS_IN = frozenset(
+    {"MD2012", "MD2017", "MD2027", "MD2028", "MD2029", "MD2034", "MD3103", "MD3112", "MD4004"}
+)
+"""Causes that may say no more than that calls come through, which a policy was to refuse or a route
+to lead elsewhere."""
 PATIENCE = 25
 """Seconds until the pods of a round's cases are ready, or taken to be so never."""
 LOGGED = 3.0
