@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.authz_custom import BAD_SUFFIX
-from meshdoctor.mesh.edge_evidence import by_upstream
+from meshdoctor.mesh.edge_evidence import black_holed, by_upstream
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.patterns import pattern
 
@@ -28,6 +28,8 @@ _PROVIDER = pattern(r"^istio-ext-authz-(.*?)-?ns\[")
 DEFAULT, MATCHED, BAD_CUSTOM, SHADOW_CUSTOM = "default", "matched", "bad-custom", "custom-rbac"
 JWT, EXT_DENIED, EXT_ERROR, TOO_LARGE, OTHER = "jwt", "ext-denied", "ext-error", "size", "other"
 UNTOLD = "untold"
+DIRECT = "direct_response"
+"""Details of an answer that a route gives itself."""
 _OTHER_FLAGS = frozenset({"RL", "RLSE", "FI", "DI"})
 _OTHER_WORDS = ("wasm_fail_stream", "lua_response")
 _UPSTREAM = frozenset({"", "-", "via_upstream"})
@@ -73,7 +75,8 @@ def of_line(line: Line) -> Denial | None:
         return Denial(kind=JWT, text="") if line.code == 401 else Denial(kind=UNTOLD, text="403")
     if line.flags & _OTHER_FLAGS or line.details.startswith(_OTHER_WORDS):
         return Denial(kind=OTHER, text=clean(_words(line), 200))
-    if line.code in (401, 403, 429) and _local(line):
+    answered = line.details == DIRECT and line.code >= 400 and not black_holed(line)
+    if answered or (line.code in (401, 403, 429) and _local(line)):
         return Denial(kind=OTHER, text=clean(_words(line), 200))
     return None
 

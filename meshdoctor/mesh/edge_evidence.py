@@ -18,6 +18,7 @@ from meshdoctor.mesh.access_log import AccessLog, Line, address
 from meshdoctor.mesh.services import host_matches
 
 NOT_A_FAILURE = frozenset({"DC", "DI", "FI", "RFCF", "LR"})
+PATIENT_MS = 1000
 PASSTHROUGH, BLACK_HOLE = "PassthroughCluster", "BlackHoleCluster"
 
 
@@ -25,13 +26,19 @@ class Target(Struct, frozen=True, kw_only=True):
     """What the client calls. `hosts`: names of the service, lower-case; one that ends in `.svc`
     stands for it under every cluster domain. `addresses`: its cluster IPs and the server's pod
     IPs. `port` is the service port, `workload_port` the pod's; 0 is any. `named`: the host that
-    is asked of a gateway, which serves many; "" is any."""
+    is asked of a gateway, which serves many; "" is any. `dialled`: the port that callers of a
+    headless Service call at its pods, for it maps none to the workload's; 0 of other Services."""
 
     hosts: frozenset[str]
     addresses: frozenset[str] = frozenset()
     port: int = 0
     workload_port: int = 0
     named: str = ""
+    dialled: int = 0
+
+    def takes(self, port: int) -> bool:
+        """Whether calls to the server arrive at this port of its pod."""
+        return self.workload_port in (0, port) or (self.dialled != 0 and port == self.dialled)
 
     def is_host(self, host: str) -> bool:
         """Whether a cluster's host or an authority (without port) means this service."""
@@ -111,7 +118,7 @@ def of_server(log: AccessLog, target: Target) -> tuple[Line, ...]:
     return tuple(
         line
         for line in of_host(log.lines, target.named)
-        if (line.is_inbound or line.is_listener) and target.workload_port in (0, line.workload_port)
+        if (line.is_inbound or line.is_listener) and target.takes(line.workload_port)
     )
 
 
@@ -233,6 +240,13 @@ def by_upstream(line: Line) -> bool:
     if not line.details:
         return bool(line.upstream_host) and not line.flags
     return line.details == "via_upstream"
+
+
+def unconnected(line: Line) -> bool:
+    """Whether a caller waited for a second or more and hung up, while its proxy still had no
+    connection to the endpoint that it had chosen: nothing answers there at all."""
+    chosen = line.upstream_host and not line.upstream_local
+    return "DC" in line.flags and bool(chosen) and line.duration_ms >= PATIENT_MS
 
 
 def text_of(line: Line) -> str:

@@ -36,6 +36,7 @@ def target(edge: EdgeSubject, service: Service | None, pods: Iterable[Pod]) -> T
         port=edge.port,
         workload_port=workload_port,
         named=asked if gateway else "",
+        dialled=edge.port if service is not None and service.spec.cluster_ip == "None" else 0,
     )
 
 

@@ -153,9 +153,12 @@ def unrouted(
             found.append(replace(one, passing=passing))
         elif one is not None and (one.wide is not None or one.short is not None or concerns):
             found.append(one)
-    return max(
-        found, key=lambda one: (one.host == asked, one.wide is not None, one.count), default=None
-    )
+    return max(found, key=lambda one: weight(one, asked), default=None)
+
+
+def weight(one: Unrouted, asked: str) -> tuple[bool, bool, int]:
+    """Which of several tells most: the host asked about, one that a wider host's rules take."""
+    return (one.host == asked, one.wide is not None, one.count)
 
 
 def _virtual_hosts(routes: Iterable[VirtualService]) -> dict[str, list[VirtualService]]:

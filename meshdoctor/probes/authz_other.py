@@ -4,9 +4,9 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.authz_evidence import OTHER, TOO_LARGE, Denial, relevant, summarise
+from meshdoctor.mesh.authz_evidence import DIRECT, OTHER, TOO_LARGE, Denial, relevant, summarise
 from meshdoctor.mesh.authz_filters import adding
-from meshdoctor.mesh.filter_blame import of_proxy
+from meshdoctor.mesh.filter_blame import fields, of_proxy
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.mesh.services import fqdn, host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean
@@ -20,7 +20,6 @@ from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.view import View, probe
 
 _FAULTS = ("FI", "DI", "fault_filter")
-_DIRECT = "direct_response"
 _WASM = "wasm_fail_stream"
 _ADDED = (
     ("request_payload_too_large", ("filters.http.buffer", "envoy.buffer", "lua", "ext_authz")),
@@ -101,8 +100,10 @@ def _facts(
     count: Fact[int],
     denial: Denial | None,
 ) -> AuthzOther:
-    ref = by.subject.ref if by is not None else ""
     source = _source(view, found, by, denial) if by is not None and denial is not None else ""
+    if by is not None and not source:
+        return _facts(view, found, None, 0, None)
+    ref = by.subject.ref if by is not None else ""
     text = denial.text if denial is not None else ""
     fault = any(word in text for word in _FAULTS)
     return AuthzOther(
@@ -138,12 +139,12 @@ def _chooses(rule: HttpRoute) -> bool:
 
 
 def _source(view: View, found: Situation, by: WorkloadPods, denial: Denial) -> str:
+    """What refused; "" of an answer that no object gives: istiod has routes answer 500 itself
+    where what they lead to is not valid."""
     if any(word in denial.text for word in _FAULTS):
         return _rule(view, found, fault=True) or by.subject.ref
-    if _DIRECT in denial.text:
-        answered = _rule(view, found, fault=False)
-        if answered:
-            return answered
+    if DIRECT in denial.text:
+        return _rule(view, found, fault=False) or _answering(view, found, by)
     return (
         _added(view, found, by, denial.text) or _filter(view, found, by, denial) or by.subject.ref
     )
@@ -152,17 +153,38 @@ def _source(view: View, found: Situation, by: WorkloadPods, denial: Denial) -> s
 def _added(view: View, found: Situation, by: WorkloadPods, text: str) -> str:
     """The EnvoyFilter of that proxy that adds a filter of which these details tell."""
     words = next((adds for word, adds in _ADDED if word in text), ())
-    root = found.settings.root_namespace
-    spaces = dict.fromkeys((by.subject.namespace, root))
-    filters = [f for ns in spaces for f in view.objects("EnvoyFilter", EnvoyFilter, ns)]
-    own = of_proxy(filters, root, by.subject.namespace, by.labels)
-    one = adding(own, "gateway" if by.proxy_type == "router" else "sidecar", words)
+    kind = "gateway" if by.proxy_type == "router" else "sidecar"
+    one = adding(_filters(view, found, by), kind, words)
     return one.ref if one is not None else ""
 
 
+def _answering(view: View, found: Situation, by: WorkloadPods) -> str:
+    """The EnvoyFilter of that proxy that has a route answer itself."""
+    names = ("direct_response", "directResponse")
+    return next(
+        (
+            one.ref
+            for one in _filters(view, found, by)
+            for patch in one.spec.config_patches
+            if any(name in names for name, _ in fields(patch))
+        ),
+        "",
+    )
+
+
+def _filters(view: View, found: Situation, by: WorkloadPods) -> tuple[EnvoyFilter, ...]:
+    root = found.settings.root_namespace
+    spaces = dict.fromkeys((by.subject.namespace, root))
+    filters = [f for ns in spaces for f in view.objects("EnvoyFilter", EnvoyFilter, ns)]
+    return of_proxy(filters, root, by.subject.namespace, by.labels)
+
+
 def _rule(view: View, found: Situation, *, fault: bool) -> str:
-    """A VirtualService for this service with a fault, or with an answer of its own."""
+    """A VirtualService for this service, or for the host that is asked of a gateway, with a fault,
+    or with an answer of its own."""
     name = fqdn(found.service) if found.service is not None else found.edge.host
+    if found.server is not None and found.server.proxy_type == "router" and found.request.host:
+        name = found.request.host.lower().partition(":")[0]
     for rule in view.objects("VirtualService", VirtualService):
         hosts = (resolve_short_name(h, rule.namespace) for h in rule.spec.hosts)
         routed = any(

@@ -85,6 +85,9 @@ class ClientLog(Struct, frozen=True, kw_only=True):
         OBSERVED,
     ]
     client_gone: Annotated[Fact[int], "DC: the caller hung up", OBSERVED]
+    unconnected: Annotated[
+        Fact[int], "of them after a second or more, still without a connection upstream", OBSERVED
+    ]
     first: Annotated[Fact[datetime], "start of the first failure", OBSERVED]
     last: Annotated[Fact[datetime], "end of the last failure", OBSERVED]
     upstream: Annotated[Fact[str], "address of the endpoint that failed most", OBSERVED]
@@ -209,9 +212,14 @@ def _facts(logs: proxy_logs.ProxyLogs, of: Of, not_http: Of, handed_on: Of) -> C
         not_http=logs.seen(len(logs.lines(not_http))),
         handed_on=logs.seen(len(logs.lines(handed_on))),
         client_gone=flag("DC"),
+        unconnected=n(ev.unconnected),
         first=first or logs.missing or none,
         last=last or logs.missing or none,
-        upstream=text(ev.most_common(line.upstream_host for line in bad)),
+        upstream=text(
+            ev.most_common(
+                line.upstream_host for line in lines if ev.failed(line) or ev.unconnected(line)
+            )
+        ),
         failing_upstreams=logs.seen(len({ln.upstream_host for ln in bad if ln.upstream_host})),
         working_upstreams=logs.seen(
             len({ln.upstream_host for ln in lines if ln.upstream_host and not ev.failed(ln)})

@@ -38,6 +38,7 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
     unserved: Annotated[Fact[int], "refused: no server has the SNI that the client sent", OBSERVED]
     sni: Annotated[Fact[str], "that SNI, most frequent", OBSERVED]
     asked: Annotated[Fact[bool], "it is the host of the request asked about"]
+    other: Annotated[Fact[bool], "a host is asked about, and it is another one"]
     mesh_refused: Annotated[Fact[int], "refused: SNI of a mesh service (east-west)", OBSERVED]
     mesh_sni: Annotated[Fact[str], "that SNI", OBSERVED]
     mesh_service: Annotated[Fact[Ref], "the service it names"]
@@ -193,6 +194,7 @@ def _facts(
 ) -> GatewayLog:
     namespace, name, _ = mesh_service(seen.mesh_sni)
     asked = view.request.host.rsplit(":", 1)[0].lower()
+    refused = {line.server_name.lower() for line in seen.unserved}
     host = ev.most_common(line.authority for line in seen.reused)
     over = ev.most_common(line.server_name for line in seen.reused if line.authority == host)
     last = ev.span((*seen.unserved, *seen.mesh))[1]
@@ -200,7 +202,8 @@ def _facts(
     return GatewayLog(
         unserved=logs.seen(len(seen.unserved)),
         sni=logs.seen(clean(seen.sni)),
-        asked=bool(asked) and any(ln.server_name.lower() == asked for ln in seen.unserved),
+        asked=bool(asked) and asked in refused,
+        other=bool(asked) and asked not in refused,
         mesh_refused=logs.seen(len(seen.mesh)),
         mesh_sni=logs.seen(clean(seen.mesh_sni)),
         mesh_service=Ref(f"Service/{namespace}/{name}" if name else ""),

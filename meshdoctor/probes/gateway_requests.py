@@ -5,11 +5,14 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import gateway_requests as gr
+from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.gateway_front import behind
 from meshdoctor.mesh.hosts import service_of
-from meshdoctor.mesh.services import services_of
+from meshdoctor.mesh.routes import gateway_keys, hosts
+from meshdoctor.mesh.services import host_matches, services_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import Gateway, Server, VirtualService
@@ -59,6 +62,16 @@ class GatewayRequests(Struct, frozen=True, kw_only=True):
     passing: Annotated[Fact[Ref], "the VirtualService with tls or tcp rules only; empty: none"]
     passing_name: Annotated[Fact[str], "its name"]
     passing_namespace: Annotated[Fact[str], "its namespace"]
+    bound: Annotated[
+        Fact[bool], "a VirtualService bound there, or to a Gateway that is none, has the host asked"
+    ]
+    serving: Annotated[Fact[Ref], "the Gateway that serves the host on that port; empty: none"]
+    elsewhere: Annotated[
+        Fact[Ref], "a VirtualService of the host that is bound to none of that port's Gateways"
+    ]
+    elsewhere_name: Annotated[Fact[str], "its name"]
+    elsewhere_namespace: Annotated[Fact[str], "its namespace"]
+    elsewhere_bound: Annotated[Fact[str], "what it is bound to, in words; empty: there is none"]
     wide: Annotated[Fact[Ref], "the VirtualService of a wider host with a rule for the path"]
     wide_hosts: Annotated[Fact[str], "its hosts"]
 
@@ -91,7 +104,12 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
     circle, unread = gr.circle(lines, asked), gr.unread(lines)
     gateways = gateways_of(view, pod)
     routes = routes_of(view, gateways)
-    lost = gr.unrouted(lines, routes, asked, path.partition("?")[0])
+    lost, here = _lost(view, pod, gateways, lines, asked, path.partition("?")[0])
+    bare = lost is not None and not (lost.narrow or lost.short or lost.passing)
+    away = _elsewhere(view, here, lost.host) if lost is not None and bare else None
+    if away is not None and _dangles(view, away):
+        bare, away = False, None
+    serving = (one.ref for one in here if lost is not None and _serves(one, lost.host))
     listens = _listens(view, pod, gateways, unread.port) if unread is not None else None
     return GatewayRequests(
         circles=logs.seen(circle.count if circle else 0),
@@ -119,9 +137,71 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
         passing=Ref(lost.passing.ref if lost and lost.passing else ""),
         passing_name=lost.passing.name if lost and lost.passing else "",
         passing_namespace=lost.passing.namespace if lost and lost.passing else "",
+        bound=not bare,
+        serving=Ref(next(serving, "")),
+        elsewhere=Ref(away.ref if away else ""),
+        elsewhere_name=away.name if away else "",
+        elsewhere_namespace=away.namespace if away else "",
+        elsewhere_bound=_said(away) if away else "",
         wide=Ref(lost.wide.ref if lost and lost.wide else ""),
         wide_hosts=clean(", ".join(lost.wide.spec.hosts), 253) if lost and lost.wide else "",
     )
+
+
+def _lost(
+    view: View,
+    pod: Pod | None,
+    gateways: tuple[Gateway, ...],
+    lines: tuple[Line, ...],
+    asked: str,
+    path: str,
+) -> tuple[gr.Unrouted | None, tuple[Gateway, ...]]:
+    """The requests without a route, and the Gateways of the port that they came to: each port has
+    the routes of its own."""
+    found: list[tuple[gr.Unrouted, tuple[Gateway, ...]]] = []
+    services = view.objects("Service", Service, pod.namespace) if pod is not None else ()
+    mine = services_of(pod.labels, services) if pod is not None else ()
+    for port in sorted({line.local_port for line in lines if ev.unrouted(line)}):
+        here = gateways
+        if pod is not None:
+            here = tuple({g.ref: g for g, _ in behind(mine, gateways, pod, port)}.values())
+        here = here or gateways
+        came = [line for line in lines if line.local_port == port]
+        one = gr.unrouted(came, routes_of(view, here), asked, path)
+        if one is not None:
+            found.append((one, here))
+    return max(found, key=lambda pair: gr.weight(pair[0], asked), default=(None, ()))
+
+
+def _serves(gateway: Gateway, host: str) -> bool:
+    names = (own.rpartition("/")[2] for server in gateway.spec.servers for own in server.hosts)
+    return any(host_matches(name, host) for name in names)
+
+
+def _elsewhere(view: View, gateways: Iterable[Gateway], host: str) -> VirtualService | None:
+    """A VirtualService of the host that is bound to none of these Gateways: one that names just
+    this host before others."""
+    keys = {(one.namespace, one.name) for one in gateways}
+    found = [
+        (name.lower() != host, route.ref, route)
+        for route in view.objects("VirtualService", VirtualService)
+        if not keys.intersection(gateway_keys(route))
+        for name in hosts(route)
+        if name != "*" and host_matches(name, host)
+    ]
+    return min(found, default=(False, "", None))[2]
+
+
+def _dangles(view: View, route: VirtualService) -> bool:
+    """Whether it names a Gateway that does not exist: that is a fault of its own."""
+    known = {(one.namespace, one.name) for one in view.objects("Gateway", Gateway)}
+    return not known.issuperset(gateway_keys(route))
+
+
+def _said(route: VirtualService) -> str:
+    """`; VirtualService/shop/web has it, and is bound to mesh`."""
+    bound = ", ".join(route.spec.gateways) or "mesh"
+    return clean(f"; {route.ref} has it, and is bound to {bound}", 300)
 
 
 def _listens(

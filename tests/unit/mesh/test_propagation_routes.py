@@ -621,7 +621,10 @@ spec: {hosts: [alias.shop.svc.cluster.local], ports: [{number: 80, name: http, p
         ("{host: legacy.corp, port: {number: 443}}", ""),
         ("{host: legacy.corp, port: {number: 80}}", "legacy.corp 80 "),
         ("{host: alias}", ""),
-        ("{host: api.example.com, port: {number: 80}}", ""),
+        (
+            "{host: api.example.com, port: {number: 80}}",
+            "api.example.com 80 ",
+        ),  # a wildcard is no help
         ("{host: api.example.org}", "api.example.org 0 "),
     ],
 )

@@ -114,6 +114,7 @@ def test_log(host: str, asked: bool) -> None:
     found = gateway_log.run(view, GW)
     assert isinstance(found, GatewayLog)
     assert (found.unserved, found.sni, found.asked) == (1, "c.x.com", asked)
+    assert found.other is not asked
     off = OBJECTS.replace("/dev/stdout", "''''''")
     silent = gateway_log.run(world(off, logs=dict.fromkeys(logs, "")), GW)
     assert isinstance(silent.unserved, Unavailable)
@@ -401,6 +402,27 @@ def test_a_path_without_rule() -> None:
     found = requests(lost, "a.x.com")
     assert (found.unrouted, found.narrow) == (1, "VirtualService/shop/a")
     assert requests(lost).unrouted == 0
+
+
+@pytest.mark.parametrize("bound", ["mesh", "none"])
+def test_a_host_without_route_on_the_port_that_was_called(bound: str) -> None:
+    """Though a VirtualService bound to another port's Gateway, or to none here, has it."""
+    lost = REQUEST.format(i=0, **(DIRECT | {"code": 404, "flags": "NR"}))
+    here = requests(lost, "a.x.com")
+    assert here.bound is True and here.elsewhere == ""
+    view: Any = world(
+        ROUTED.replace("gateways: [plain]", f"gateways: [{bound}]"),
+        logs={("istio-system", "gw-1", "istio-proxy"): lost},
+        request=Request(host="a.x.com"),
+    )
+    found = gateway_requests.run(view, GW)
+    assert isinstance(found, GatewayRequests)
+    assert found.bound is (bound == "none"), "that it is none is a fault of its own"
+    if bound == "none":
+        return
+    assert (found.bound, found.unrouted, found.serving) == (False, 1, "Gateway/shop/a")
+    assert found.elsewhere == "VirtualService/shop/a"
+    assert found.elsewhere_bound == "; VirtualService/shop/a has it, and is bound to mesh"
 
 
 SOLVER = """
