@@ -1,6 +1,6 @@
 """How do calls end to the hosts that a route, a rule or a gateway is about, and who makes them?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from meshdoctor.mesh import routes, rules
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.hosts import service_of
 from meshdoctor.mesh.services import fqdn, host_matches
-from meshdoctor.mesh.workloads import WorkloadPods
+from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
 from meshdoctor.model.kubernetes import Service
@@ -85,6 +85,8 @@ def config_calls(view: View, subject: ConfigSubject) -> ConfigCalls:
         return ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0)
     hosts = _hosts(view, subject)
     logs, lines = _lines(view, hosts, (*_services(view, hosts), *_covered(view, hosts)))
+    if _at_gateways(view, subject):
+        lines = tuple(dict.fromkeys((*lines, *_of_wildcards(view, logs, hosts))))
     return ConfigCalls(
         no_cluster=logs.seen(ev.count(lines, lambda line: "NC" in line.flags)),
         no_route=logs.seen(ev.count(lines, lambda line: line.details == "route_not_found")),
@@ -120,6 +122,27 @@ def _hosts(view: View, subject: ConfigSubject) -> tuple[str, ...]:
         served = gateway.spec.servers if gateway is not None else ()
         return tuple(host.rpartition("/")[2] for server in served for host in server.hosts)
     return ()
+
+
+def _at_gateways(view: View, subject: ConfigSubject) -> bool:
+    """Whether it is a VirtualService of gateways, where a wildcard takes every such host."""
+    if subject.config_kind != "VirtualService":
+        return False
+    route = view.object("VirtualService", VirtualService, subject.namespace, subject.name)
+    return route is not None and bool(routes.gateway_keys(route))
+
+
+def _of_wildcards(view: View, logs: proxy_logs.ProxyLogs, hosts: Iterable[str]) -> Iterator[Line]:
+    """Requests that gateways could not hand on, of hosts that a wildcard covers."""
+    wide = [host for host in hosts if host.startswith("*")]
+    for one in logs.pods if wide else ():
+        if proxy_type(one.pod) != "router":
+            continue
+        for line in proxy_logs.asked(view, one.log):
+            name = line.authority.rpartition(":")[0] or line.authority
+            lost = line.method and not line.upstream_cluster
+            if lost and any(host_matches(host, name) for host in wide):
+                yield line
 
 
 def _services(view: View, hosts: Iterable[str]) -> tuple[Service, ...]:

@@ -41,6 +41,11 @@ class EdgeHttp(Struct, frozen=True, kw_only=True):
         "HTTP requests that the upstream answered 400, closed, or answered in no HTTP",
         OBSERVED,
     ]
+    bytes_only: Annotated[
+        Fact[bool],
+        "connections to that port went past as bytes, and no request of this edge was read",
+        OBSERVED,
+    ]
     plain_taken: Annotated[Fact[int], "HTTP requests that the upstream answered well", OBSERVED]
 
 
@@ -82,6 +87,7 @@ def edge_http(view: View, edge: EdgeSubject) -> EdgeHttp:
         app_broke=_seen((last,), _broke),
         app_good=_seen((last,), lambda line: bool(line.method) and _good(line) and new(line)),
         plain_refused=_seen((out,), _refused),
+        bytes_only=_bytes_only(out, edge.port),
         plain_taken=_seen((out,), lambda line: _is_request(line) and _good(line)),
     )
 
@@ -112,6 +118,18 @@ def _seen(sides: tuple[_Side | None, ...], test: Test) -> Fact[int]:
     count = sum(side.count(test) for side in known)
     missing = next((side.missing for side in known if side.missing is not None), None)
     return count if count or missing is None else missing
+
+
+def _bytes_only(side: _Side | None, port: int) -> bool:
+    """Only what was read shows it: false where the log cannot be read. What is TLS already misses
+    the HTTP rules of its port, and its line says nothing of the host."""
+    if side is None or side.logs is None or any(line.method for line in side.lines()):
+        return False
+    lines = side.logs.lines(lambda log: log.lines)
+    return any(
+        line.upstream_cluster == ev.PASSTHROUGH and not line.method and line.local_port == port
+        for line in lines
+    )
 
 
 def _side(

@@ -120,7 +120,7 @@ _NONE = EdgeScope(
 def edge_scope(view: View, edge: EdgeSubject) -> EdgeScope:
     """Does the client's proxy know the service, and which routes and rules apply to it there?"""
     service = reading.edge_service(view, edge)
-    if edge.client is None or service is None:
+    if edge.client is None or (service is None and not edge.host):
         return _NONE
     client = reading.workload(view, edge.client)
     pod = client.pod
@@ -128,6 +128,8 @@ def edge_scope(view: View, edge: EdgeSubject) -> EdgeScope:
         return _NONE
     mesh = reading.mesh_config(view)
     in_force = reading.sidecar_scope(view, pod)
+    if service is None:
+        return _outside(view, edge, client, in_force, mesh)
     facts = _visibility(service, in_force, mesh)
     facts = replace(facts, client_pod=pod.name, client_namespace=pod.namespace)
     port = port_of(service, edge.port)
@@ -137,6 +139,34 @@ def edge_scope(view: View, edge: EdgeSubject) -> EdgeScope:
     if proxy_type(pod) != "sidecar":
         return facts
     return _routing(view, edge, client, service, in_force, mesh, facts)
+
+
+def _outside(
+    view: View, edge: EdgeSubject, client: WorkloadPods, in_force: Scope, mesh: MeshConfig
+) -> EdgeScope:
+    """Of a host that is no Service only the route in force, and whether it takes the request."""
+    host, pod = edge.host.lower(), client.pod
+    bound = sorted(
+        (
+            r
+            for r in view.objects("VirtualService", VirtualService)
+            if routes.in_mesh(r) and any(host_matches(h, host) for h in routes.hosts(r))
+        ),
+        key=age_key,
+    )
+    seen = next((r for r in bound if not _route_hidden(r, in_force, mesh, host)), None)
+    if seen is None or not seen.spec.http or pod is None or proxy_type(pod) != "sidecar":
+        return _NONE
+    return replace(
+        _NONE,
+        host=host,
+        client_pod=pod.name,
+        client_namespace=pod.namespace,
+        route=Ref(seen.ref),
+        route_namespace=seen.namespace,
+        no_rule=edge.request.given and route_match.takes(seen, _asked(edge, client)) is False,
+        wants=route_match.wants(seen),
+    )
 
 
 def _visibility(service: Service, in_force: Scope, mesh: MeshConfig) -> EdgeScope:

@@ -18,6 +18,7 @@ from meshdoctor.mesh.metrics import parse as parse_metrics
 from meshdoctor.mesh.routes import destinations, hosts
 from meshdoctor.mesh.rules import host as rule_host
 from meshdoctor.mesh.rules import never_chosen
+from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.workloads import PROXY, proxy_type
@@ -287,7 +288,7 @@ class Rules(Struct, frozen=True, kw_only=True):
 
 
 def choosable_rules(view: View) -> Rules:
-    """Every DestinationRule but those that lie where no proxy looks."""
+    """Every DestinationRule but those that lie where no proxy looks, or select nobody there."""
     return view.memo("choosable-rules", _choosable_rules)
 
 
@@ -296,11 +297,21 @@ def _choosable_rules(view: View) -> Rules:
     exact: dict[str, list[DestinationRule]] = defaultdict(list)
     wild: list[DestinationRule] = []
     for rule in view.objects("DestinationRule", DestinationRule):
-        if never_chosen(rule, root, clients):
+        if never_chosen(rule, root, clients) or _selects_nobody(view, rule):
             continue
         name = rule_host(rule)
         (wild if "*" in name else exact[name.lower()]).append(rule)
     return Rules(exact={h: tuple(r) for h, r in exact.items()}, wildcards=tuple(wild))
+
+
+def _selects_nobody(view: View, rule: DestinationRule) -> bool:
+    """Whether its workloadSelector matches no workload of its own namespace, the only one where it
+    applies; not known of a namespace outside the scope."""
+    selector, scope = rule.spec.workload_selector, view.namespaces
+    if selector is None or (scope is not None and rule.namespace not in scope):
+        return False
+    here = reading.workloads_in(view, rule.namespace)
+    return not any(workload_selected(selector, one.labels) for one in here)
 
 
 def gateway_pods_known(view: View) -> tuple[Pod, ...]:

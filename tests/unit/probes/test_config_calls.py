@@ -78,3 +78,16 @@ def test_triage_knows_whom_a_call_without_a_cluster_meant() -> None:
     pod = view.objects("Pod", Pod, "shop")[0]
     (line,) = parse(NO_CLUSTER).lines
     assert [str(e) for e in edges_of(view, pod, line)] == ["shop/cart-1 -> shop/pay:8080"]
+
+
+def test_a_wildcard_at_a_gateway_covers_every_host_that_is_called() -> None:
+    wide = OBJECTS.replace("hosts: [pay]", 'hosts: ["*"]\n  gateways: [public]')
+    logs = {
+        key: text.replace("pay.shop", "a.org").replace("97.36:8080", "97.99:8080")
+        for key, text in LOGS.items()
+    }
+    gateway = wide.replace("[proxy, sidecar]", "[proxy, router]")
+    assert config_calls.run(world(gateway, logs=logs), ROUTE).no_cluster == 1
+    assert config_calls.run(world(wide, logs=logs), ROUTE).no_cluster == 0
+    narrow = gateway.replace('"*"', '"*.com"')
+    assert config_calls.run(world(narrow, logs=logs), ROUTE).no_cluster == 0

@@ -308,3 +308,22 @@ def test_a_gateway_works_for_the_host_that_is_asked_of_it() -> None:
 
     assert works("a.org") is True
     assert works("b.org") is False
+
+
+def test_bytes_to_a_port_of_which_no_request_was_read() -> None:
+    edge = EdgeSubject(client=EDGE.client, server=None, host="api.example.com", port=443)
+    passed = (
+        '[2026-11-18T09:24:00Z] "- - -" 0 - - - "-" 700 1400 9 - "-" "-" "-" "-" "192.0.2.1:443" '
+        "PassthroughCluster 10.0.0.1:5 192.0.2.1:443 10.0.0.1:6 - -\n"
+    )
+    read = passed.replace("- - -", "GET / HTTP/1.1", 1).replace(
+        '"-" "192', '"api.example.com" "192'
+    )
+
+    def only(text: str) -> Any:
+        return edge_http.run(mesh(text, ""), edge).bytes_only
+
+    assert only(passed) is True
+    assert only(passed + read) is False
+    assert only("") is False
+    assert only(passed.replace(":443", ":8443")) is False

@@ -767,6 +767,21 @@ def test_a_request_that_no_rule_takes() -> None:
     assert missed("/a/b") == missed("") == ("VirtualService/shop/web", False, wants)
 
 
+def test_a_request_that_no_rule_of_a_host_outside_takes() -> None:
+    rules = "http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: api.org}}]}]}"
+    text = ROUTED[: ROUTED.index("spec: {hosts:")] + f"spec: {{hosts: [api.org], {rules}"
+
+    def missed(host: str, path: str) -> tuple[Any, ...]:
+        request = Request(method="GET", path=path)
+        edge = EdgeSubject(client=CART, server=None, host=host, port=80, request=request)
+        found = edge_scope.run(world(MESH + text, logs=LOGS), edge)
+        return (found.route, found.no_rule, found.judged)
+
+    assert missed("api.org", "/b") == ("VirtualService/shop/web", True, False)
+    assert missed("api.org", "/a") == ("VirtualService/shop/web", False, False)
+    assert missed("other.org", "/b") == ("", False, False)
+
+
 def test_a_service_that_selects_nothing() -> None:
     found = service_endpoints.run(mesh(), WEB)
     assert (found.pods, found.ready, found.meant) == (0, 0, "")

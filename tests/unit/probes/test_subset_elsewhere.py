@@ -54,3 +54,25 @@ def test_a_route_that_no_proxy_sees_spoils_no_call(export: str, pods: str, subse
     view = world(objects.replace("NAME", "v1") + pods)
     found = config_virtual_service.run(view, ConfigSubject("VirtualService", "shop", "pay"))
     assert found.subset == subset
+
+
+def test_a_rule_that_selects_nobody_defines_no_subset() -> None:
+    """A workloadSelector chooses among the workloads of the rule's own namespace alone."""
+    selector = "spec: {workloadSelector: {matchLabels: {app: cart}}, host:"
+    text = OBJECTS.replace("spec: {host:", selector)
+    text = text.replace("namespace: team", "namespace: shop").replace("NAME", "v2")
+    cart = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: cart-1, namespace: SPACE, labels: {app: cart}}
+spec: {containers: [{name: cart}, {name: istio-proxy, args: [proxy, sidecar]}]}
+"""
+
+    def missing(space: str) -> object:
+        view = world(text + cart.replace("SPACE", space))
+        found = config_virtual_service.run(view, ConfigSubject("VirtualService", "shop", "pay"))
+        return found.subset
+
+    assert missing("shop") == ""
+    assert missing("team") == "v2"
