@@ -51,6 +51,7 @@ from meshdoctor.probes.edge_ends import edge_ends
 from meshdoctor.probes.edge_entry_identity import edge_entry_identity
 from meshdoctor.probes.edge_exposure import edge_exposure
 from meshdoctor.probes.edge_external import edge_external
+from meshdoctor.probes.edge_filters import edge_filters
 from meshdoctor.probes.edge_hairpin import edge_hairpin
 from meshdoctor.probes.edge_http import edge_http
 from meshdoctor.probes.edge_limits import edge_limits
@@ -161,6 +162,7 @@ PROBES: tuple[Probe, ...] = (
     edge_entry_identity,
     edge_exposure,
     edge_external,
+    edge_filters,
     edge_hairpin,
     edge_http,
     edge_limits,

@@ -8,8 +8,9 @@ import pytest
 from meshdoctor.mesh.filter_clusters import plaintext
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.istio import EnvoyFilter
-from meshdoctor.model.subjects import ConfigSubject
+from meshdoctor.model.subjects import ConfigSubject, EdgeSubject, WorkloadSubject
 from meshdoctor.probes.config_filter_cluster import config_filter_cluster, filter_cluster_seen
+from meshdoctor.probes.edge_filters import edge_filters
 from tests.unit.mesh.objects import one
 from tests.unit.world import world
 
@@ -103,3 +104,44 @@ def test_what_the_pods_refused() -> None:
     assert refused(LINE.replace(":8081", ":9")) == 0 or isinstance(
         refused(LINE.replace(":8081", ":9")), Unavailable
     )
+
+
+TAKER = """
+kind: EnvoyFilter
+apiVersion: networking.istio.io/v1alpha3
+metadata: {name: gone, namespace: web}
+spec:
+  configPatches: [PATCH]
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: cart, namespace: web, labels: {app: cart}}
+spec: {containers: [{name: istio-proxy, args: [proxy, sidecar]}]}
+"""
+REMOVE = "{applyTo: CLUSTER, match: {context: SIDECAR_OUTBOUND, cluster: {WHICH}}, patch: {operation: REMOVE}}"
+ROUTE = "{applyTo: HTTP_ROUTE, match: {routeConfiguration: {name: '80', vhost: {name: 'a.org:80'}}}, patch: {operation: MERGE, value: {route: {cluster: WHICH}}}}"
+
+
+@pytest.mark.parametrize(
+    ("patch", "which", "taker"),
+    [
+        (REMOVE, "service: a.org", True),
+        (REMOVE, "service: a.org, portNumber: 80", True),
+        (REMOVE, "name: outbound|80||a.org", True),
+        (REMOVE, "service: b.org", False),
+        (REMOVE, "portNumber: 81", False),
+        (REMOVE, "name: outbound|81||a.org", False),
+        (REMOVE.replace("OUTBOUND", "INBOUND"), "service: a.org", False),
+        (REMOVE.replace("REMOVE", "MERGE"), "service: a.org", False),
+        (ROUTE, "outbound|80||gone.org", True),
+        (ROUTE, "outbound|80|v1|a.org", False),
+        (ROUTE.replace("a.org:80", "b.org:80"), "outbound|80||gone.org", False),
+    ],
+)
+def test_who_takes_a_cluster_away(patch: str, which: str, taker: bool) -> None:
+    view = world(TAKER.replace("PATCH", patch.replace("WHICH", which)))
+    edge = EdgeSubject(
+        client=WorkloadSubject("web", "cart", "Pod"), server=None, host="a.org", port=80
+    )
+    found: Any = edge_filters.run(view, edge)
+    assert found.taker == ("EnvoyFilter/web/gone" if taker else "")
