@@ -192,9 +192,9 @@ def _about(
 def _served(
     view: View, config: Iterable[Subject], edges: Iterable[EdgeSubject]
 ) -> set[ConfigSubject]:
-    """Of a gateway that is asked for a host: the Gateways of all namespaces that serve it, and the
-    VirtualServices bound to those that name just this host. What the gateway serves under other
-    hosts does not meet the call."""
+    """Of a gateway that is asked for a host: the Gateways of all namespaces that serve it, the
+    VirtualServices of gateways that have it, and those bound to a Gateway that names just this
+    host. What the gateway serves under other hosts does not meet the call."""
     asked = {
         edge.request.host.lower().rsplit(":", 1)[0]
         for edge in edges
@@ -217,7 +217,9 @@ def _served(
         if hosts & asked:
             exact.add((gateway.namespace, gateway.name))
     for route in routes:
-        if exact & set(gateway_keys(route)):
+        keys = set(gateway_keys(route))
+        named = [host for host in route.spec.hosts if host != "*"] if keys else []
+        if exact & keys or any(host_matches(host, one) for host in named for one in asked):
             out.add(ConfigSubject("VirtualService", route.namespace, route.name))
     return out & set(config)
 

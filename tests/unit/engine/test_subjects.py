@@ -100,14 +100,20 @@ def test_of_a_gateway_what_serves_the_host_that_is_asked_of_it() -> None:
     gate = POD.format("gate", "edge").replace("name: app", "name: istio-proxy, args: [router]")
     text = gate + GATEWAY.format("mine", "far", "./shop.example.com")
     text += GATEWAY.format("wide", "far", "*.example.com") + GATEWAY.format("own", "edge", "b.org")
-    for name, host, bound in (("misses", "c.org", "far/mine"), ("other", "b.org", "edge/own")):
+    for name, host, bound in (
+        ("misses", "c.org", "far/mine"),
+        ("lost", "'*.example.com'", "far/nowhere"),
+        ("other", "b.org", "edge/own"),
+        ("all", "'*'", "edge/own"),
+    ):
         text += ROUTE.format(name, "third", f"{{hosts: [{host}], gateways: [{bound}]}}")
     evidence = Evidence(FakeSource(text), Request(), ("edge", "istio-system"))
     scope = Scope(
         from_=None, to=parse_target("edge/gate:80", ""), request=Request(host="Shop.example.com:80")
     )
     found = resolve(RecordingView(evidence), scope)
-    asked = {"Gateway/far/mine", "Gateway/far/wide", "VirtualService/third/misses"}
+    asked = {"Gateway/far/mine", "Gateway/far/wide"}
+    asked |= {"VirtualService/third/lost", "VirtualService/third/misses"}
     judged = set(map(str, found.subjects[SubjectKind.CONFIG]))
     assert judged == {*asked, "Gateway/edge/own"}
     assert found.called == {*asked, *map(str, found.edges)}
