@@ -13,7 +13,8 @@ from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
 from meshdoctor.mesh.peer_authentication import Policies
 from meshdoctor.mesh.services import PodsByLabels
 from meshdoctor.mesh.visibility import Scope, scope
-from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group, proxy_type
+from meshdoctor.mesh.webhook_call import ready_endpoints
+from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group, is_ready, proxy_type
 from meshdoctor.model.istio import MeshConfig, PeerAuthentication, Sidecar
 from meshdoctor.model.kubernetes import (
     ConfigMap,
@@ -139,6 +140,18 @@ def pods_of_service(view: View, found: Service) -> tuple[Pod, ...]:
         ("pods-by-labels", space), lambda v: PodsByLabels(v.objects("Pod", Pod, space), space)
     )
     return pods.of(found)
+
+
+def ready_behind(view: View, service: Service) -> int:
+    """Ready endpoints as the API server counts them for a webhook. No slice at all: not recorded,
+    ask the pods. Raises MissingError where nothing but slices could tell."""
+    mine = slices_of_service(view, service)
+    if mine:
+        return ready_endpoints(mine, service.namespace, service.name)
+    if not service.spec.selector:
+        what = f"endpoints of Service {service.namespace}/{service.name}"
+        raise MissingError(what, "it has no selector")
+    return sum(is_ready(p) for p in pods_of_service(view, service))
 
 
 def slices_of_service(view: View, found: Service) -> tuple[EndpointSlice, ...]:

@@ -76,7 +76,7 @@ def service_endpoints(view: View, subject: ServiceSubject) -> ServiceEndpoints:
     if not found.pods <= {p.metadata.name for p in selected}:
         orphans = ep.orphans(service, slices, view.objects("Pod", Pod, subject.namespace))
     lagging = None
-    if unready or not found.has(pods):
+    if slices and (unready or not found.has(pods)):
         lagging = ep.settled_disagreement(service, found, pods, view.now)
     miss = ep.port_miss(service, selected)
     return ServiceEndpoints(

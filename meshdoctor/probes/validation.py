@@ -7,8 +7,6 @@ from msgspec import Struct
 
 from meshdoctor.mesh.apply_errors import APPLIERS, Failure, apply_errors, failed_calls
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.webhook_call import ready_endpoints
-from meshdoctor.mesh.workloads import is_ready
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import (
@@ -19,7 +17,7 @@ from meshdoctor.model.kubernetes import (
     WebhookConfiguration,
 )
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
-from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, attempt, known, probe
@@ -144,11 +142,4 @@ def _ready(view: View, closed: Closed | None) -> int:
     if service is None:
         return -1
     found = view.object("Service", Service, service.namespace, service.name)
-    if found is None:
-        return 0
-    slices = reading.slices_of_service(view, found)
-    if slices:
-        return ready_endpoints(slices, service.namespace, service.name)
-    if not found.spec.selector:
-        raise MissingError(f"endpoints of {found.ref}", "it has no selector")
-    return sum(is_ready(p) for p in reading.pods_of_service(view, found))
+    return reading.ready_behind(view, found) if found is not None else 0

@@ -482,6 +482,26 @@ def test_of_several_validation_webhooks_the_one_that_fails(
     assert (found.config_name, found.endpoints) == (config, endpoints)
 
 
+UNLISTED = """
+---
+{kind: Service, apiVersion: v1, metadata: {name: a, namespace: istio-system}, spec: SPEC}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: a-1, namespace: istio-system, labels: {app: a}}
+spec: {containers: [{name: discovery}]}
+status: {conditions: [{type: Ready, status: "True"}]}
+"""
+
+
+def test_endpoints_that_no_slice_tells_of() -> None:
+    mesh = OWN + closed("a", "a")
+    selected = mesh + UNLISTED.replace("SPEC", "{selector: {app: a}}")
+    assert validation.run(world(selected), MeshSubject()).endpoints == 1
+    unselected = mesh + UNLISTED.replace("SPEC", "{}")
+    assert isinstance(validation.run(world(unselected), MeshSubject()).endpoints, Unavailable)
+
+
 def test_a_workloads_proxy() -> None:
     found = workload_sync.run(mesh(), CART)
     assert (found.wrong, found.wrong_proxies, found.lag_seen) == ("LDS STALE", 1, True)
