@@ -34,6 +34,7 @@ class Refusal(StrEnum):
     CALL_UNTRUSTED = "call-untrusted"
     CALL_BAD_CERTIFICATE = "call-bad-certificate"
     CALL_NO_SERVICE = "call-no-service"
+    CALL_ALIAS = "call-alias"
     CALL_OTHER = "call-other"
     TEMPLATE = "template"
     ANNOTATION = "annotation"
@@ -116,7 +117,9 @@ def read(text: str, at: datetime | None = None) -> Refused:
     denied = _DENIED.search(text)
     by = clean(denied.group(1), 100) if denied else ""
     if denied is not None and denied.group(1).endswith(INJECTOR_SUFFIX):
-        return Refused(kind=_injector(denied.group(2)), by=by, text=shown, at=at)
+        kind = _injector(denied.group(2))
+        own = kind is Refusal.RESOURCES
+        return Refused(kind=kind, by=by, names_mesh=own, text=shown, at=at)
     mesh = bool(_MESH.search(text) or _CAPABILITY.search(text))
     quota = _QUOTA.search(text)
     if quota is not None:
@@ -139,6 +142,8 @@ def _call(rest: str) -> Refusal:
         return Refusal.CALL_NO_ENDPOINTS
     if re.search(r'service "[^"]*" not found', rest):
         return Refusal.CALL_NO_SERVICE
+    if "unsupported service type" in rest:
+        return Refusal.CALL_ALIAS
     if _UNTRUSTED.search(rest):
         return Refusal.CALL_UNTRUSTED
     if "x509:" in rest or "tls: failed to verify" in rest:
@@ -153,6 +158,8 @@ def _injector(rest: str) -> Refusal:
         return Refusal.ANNOTATION
     if "requested template" in rest and "not found" in rest:
         return Refusal.TEMPLATE_UNKNOWN
+    if "quantities must match" in rest:
+        return Refusal.RESOURCES
     return Refusal.TEMPLATE
 
 

@@ -3,7 +3,8 @@
 Mirrors the arguments that the injection template gives istio-iptables (manifests/charts/
 istio-control/istio-discovery/files/injection-template.yaml; tools/istio-iptables, 1.18 to
 1.32-dev). What istio-init or istio-validation was really told wins over the annotations, which
-the CNI plugin reads. Traffic of the proxy's own user (1337) is never redirected.
+the CNI plugin reads. Traffic of the proxy's own user and group is never redirected: `-u`, 1337 or
+what OpenShift gave istio-proxy (1.20).
 """
 
 import ipaddress
@@ -14,6 +15,7 @@ from meshdoctor.mesh.workloads import app_containers, is_sidecar
 from meshdoctor.model.kubernetes import Pod
 
 PROXY_UID = 1337
+_UID = "-u"
 NEVER_INBOUND = frozenset({15090, 15021, 15020})
 _PREFIX = "traffic.sidecar.istio.io/"
 _REDIRECTORS = ("istio-init", "istio-validation")
@@ -26,6 +28,9 @@ _FLAGS = {
     "-q": "includeOutboundPorts",
     "-m": "interceptionMode",
 }
+
+
+_FIELDS = (("run_as_user", "runAsUser"), ("run_as_group", "runAsGroup"))
 
 
 class Bypass(Struct, frozen=True, kw_only=True):
@@ -60,6 +65,31 @@ def _told(args: tuple[str, ...]) -> dict[str, str]:
         if flag in _FLAGS and not (value.startswith("-") and value in _FLAGS):
             out[_FLAGS[flag]] = value
     return out
+
+
+def proxy_users(pod: Pod) -> frozenset[int]:
+    """Users, and by the same numbers groups, whose traffic is taken for the proxy's own."""
+    for container in pod.spec.init_containers:
+        if container.name in _REDIRECTORS:
+            args = container.args or container.command
+            told = dict(zip(args, args[1:], strict=False)).get(_UID, "")
+            return _ports(told) or frozenset({PROXY_UID})
+    return frozenset({PROXY_UID})
+
+
+def runs_as_proxy(pod: Pod) -> tuple[str, str, int]:
+    """(container, field, number) of an application container that runs as the proxy's user or
+    group; ("", "", 0): none does."""
+    users = proxy_users(pod)
+    whole = pod.spec.security_context
+    for container in app_containers(pod):
+        own = container.security_context
+        for field, name in _FIELDS:
+            told = getattr(own, field, None)
+            number = getattr(whole, field, None) if told is None else told
+            if number in users:
+                return container.name, name, number
+    return "", "", 0
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -134,13 +164,8 @@ def excludes_some(pod: Pod) -> bool:
 
 def _proxy_user(pod: Pod) -> Bypass:
     """An application that runs as the proxy's user is taken for the proxy."""
-    pod_user = pod.spec.security_context.run_as_user if pod.spec.security_context else None
-    for container in app_containers(pod):
-        own = container.security_context.run_as_user if container.security_context else None
-        user = pod_user if own is None else own
-        if user == PROXY_UID:
-            return Bypass(by="securityContext.runAsUser", value=str(PROXY_UID))
-    return Bypass()
+    container, field, number = runs_as_proxy(pod)
+    return Bypass(by=f"securityContext.{field}", value=str(number)) if container else Bypass()
 
 
 def inbound_bypass(pod: Pod, port: int) -> Bypass:

@@ -4,18 +4,23 @@ Texts of kubelet and containerd sandbox errors, of the istio-cni plugin (cni/pkg
 node agent (cni/pkg/install, cni/pkg/repair, cni/pkg/nodeagent; 1.18 to 1.32-dev).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready
-from meshdoctor.model.kubernetes import ConfigMap, Pod
+from meshdoctor.model.kubernetes import ConfigMap, EnvVar, Pod
 from meshdoctor.model.patterns import pattern
 
 ISTIO = "istio-cni"
 AGENT_LABELS = ({"k8s-app": "istio-cni-node"}, {"app.kubernetes.io/name": "istio-cni"})
 DEFAULT_EXCLUDED = ("kube-system",)
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+_CHAINED = "CHAINED_CNI_PLUGIN"
+_EXCLUDED = ("EXCLUDE_NAMESPACES", "EXCLUDED_NAMESPACES")
+_LISTED = pattern(r'"exclude_?[nN]amespaces":\s*\[([^\]]{0,4000})\]')
+_NAME = pattern(r'"([a-z0-9.-]{1,63})"')
 PRIMARY = {
     "aws-cni": "aws-node",
     "calico": "calico-node",
@@ -31,6 +36,10 @@ PRIMARY = {
 _TYPE = pattern(r'plugin type=\\?"([^"\\]{1,60})\\?"')
 _DELEGATE = pattern(r'error adding container to network "([^"]{1,60})"')
 """Which of its networks multus could not add: only that plugin is at fault, not multus."""
+_NO_DEFINITION = pattern(
+    r"cannot find a network-attachment-definition \(([\w.-]{1,253})\) "
+    r"in namespace \(([\w.-]{1,63})\)"
+)
 _MISSING = pattern(r'failed to find plugin \\?"([^"\\]{1,60})\\?"')
 _OWN = pattern(r"createNewK8sClient|unable to push CNI event|istio-cni|istio_cni|ambient.*redirect")
 _WORDS = {
@@ -61,6 +70,13 @@ def plugin_of(message: str) -> str:
     if not named:
         return next((name for name, words in _WORDS.items() if words.search(message)), "")
     return clean(named[-1], 60)
+
+
+def definition_missing(message: str) -> tuple[str, str]:
+    """(namespace, name) of the NetworkAttachmentDefinition that multus looked for in vain;
+    ("", ""): it says no such thing."""
+    found = _NO_DEFINITION.search(message)
+    return (found[2], found[1]) if found is not None else ("", "")
 
 
 def blame(message: str) -> str:
@@ -105,10 +121,29 @@ def ready_later_than(agent: Pod, pod: Pod) -> bool | None:
 
 
 def excluded_namespaces(config: ConfigMap | None) -> tuple[str, ...]:
-    """Namespaces that istio-cni leaves alone; its default when the ConfigMap does not say."""
-    text = config.data.get("EXCLUDE_NAMESPACES", "") if config is not None else ""
+    """Namespaces that istio-cni leaves alone; its default when the ConfigMap does not say.
+
+    A variable of the agent, or in the plugin's own configuration, which the ConfigMap held whole
+    before 1.14 (manifests/charts/istio-cni/templates/configmap-cni.yaml).
+    """
+    data = config.data if config is not None else {}
+    text = next((data[key] for key in _EXCLUDED if data.get(key)), "")
     found = tuple(one.strip() for one in text.split(",") if one.strip())
-    return found or DEFAULT_EXCLUDED
+    listed = _LISTED.search(data.get("cni_network_config", ""))
+    return found or tuple(_NAME.findall(listed[1]) if listed else ()) or DEFAULT_EXCLUDED
+
+
+def called_by_multus_only(config: ConfigMap | None, env: Iterable[EnvVar]) -> bool:
+    """Whether istio-cni is no link of the node's own chain of plugins: multus calls it for the
+    pods whose annotation names it (values cni.chained=false, cni.provider=multus)."""
+    told = [e.value or "" for e in env if e.name == _CHAINED]
+    data = config.data if config is not None else {}
+    return next(iter(told), data.get(_CHAINED, "")).strip().lower() == "false"
+
+
+def attached(annotations: Mapping[str, str]) -> bool:
+    """Whether the pod's annotation has multus call istio-cni."""
+    return ISTIO in annotations.get(NETWORKS, "")
 
 
 class CniLog(Struct, frozen=True, kw_only=True):

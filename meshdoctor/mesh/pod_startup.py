@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from meshdoctor.mesh.cni import blame, plugin_of
+from meshdoctor.mesh.cni import blame, definition_missing, plugin_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready
 from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod, Terminated
@@ -49,7 +49,8 @@ class Stage(IntEnum):
 class Startup(Struct, frozen=True, kw_only=True):
     """One pod's state. `container` blocks it; `reason` and `exit_code` are that container's
     waiting reason and last exit; `event` is the text of the event that tells why, `plugin` the
-    network plugin that its whole text blames."""
+    network plugin that its whole text blames, `definition` the NetworkAttachmentDefinition
+    (namespace, name) that it misses."""
 
     pod: Pod
     stage: Stage
@@ -59,6 +60,7 @@ class Startup(Struct, frozen=True, kw_only=True):
     restarts: int = 0
     event: str = ""
     plugin: str = ""
+    definition: tuple[str, str] = ("", "")
     at: datetime | None = None
 
     @property
@@ -141,6 +143,7 @@ def _with(pod: Pod, stage: Stage, event: Event) -> Startup:
         stage=stage,
         event=clean(blame(event.message)),
         plugin=plugin_of(event.message),
+        definition=definition_missing(event.message),
         at=event.last_seen,
     )
 

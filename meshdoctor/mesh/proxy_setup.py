@@ -16,10 +16,9 @@ from meshdoctor.mesh.workloads import (
     proxy_container,
 )
 from meshdoctor.model.istio import MeshConfig
-from meshdoctor.model.kubernetes import Container, Pod, PodSpec
+from meshdoctor.model.kubernetes import Container, Pod
 from meshdoctor.model.patterns import pattern
 
-PROXY_UID = 1337
 _CONFIG, _OUTPUT_CERTS = "proxy.istio.io/config", "OUTPUT_CERTS"
 RESERVED = frozenset({15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090})
 _DURATION = pattern(r"(\d+(?:\.\d+)?)(h|ms|s|m)")
@@ -33,24 +32,6 @@ _RELEASE = pattern(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$")
 EXIT_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
 DEFAULT_DRAIN = 5.0
 DEFAULT_GRACE = 30
-
-
-def runs_as_proxy(spec: PodSpec) -> str:
-    """An application container that runs as 1337, whose traffic is never redirected; "": none."""
-    whole = spec.security_context
-    for container in spec.containers:
-        own = container.security_context
-        if container.name == PROXY:
-            continue
-        user = own.run_as_user if own is not None and own.run_as_user is not None else None
-        group = own.run_as_group if own is not None and own.run_as_group is not None else None
-        if user is None and whole is not None:
-            user = whole.run_as_user
-        if group is None and whole is not None:
-            group = whole.run_as_group
-        if PROXY_UID in (user, group):
-            return container.name
-    return ""
 
 
 def reserved_port(containers: Iterable[Container]) -> tuple[str, int]:

@@ -16,7 +16,6 @@ from meshdoctor.mesh.webhook_call import (
     CaBundle,
     ca_bundle,
     closing_policy,
-    ready_endpoints,
     target_port,
 )
 from meshdoctor.mesh.webhooks import Injector
@@ -25,7 +24,6 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import (
     ConfigMap,
-    EndpointSlice,
     NetworkPolicy,
     Pod,
     Secret,
@@ -33,8 +31,9 @@ from meshdoctor.model.kubernetes import (
     WebhookService,
 )
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.injection_reads import all_injectors, decision
+from meshdoctor.probes.reading import ready_behind
 from meshdoctor.probes.startup_reads import pods_in, refusal
 from meshdoctor.probes.view import View, attempt, known, probe
 
@@ -54,6 +53,9 @@ class InjectionCall(Struct, frozen=True, kw_only=True):
     service_name: Annotated[Fact[str], "that Service's name"]
     service_namespace: Annotated[Fact[str], "that Service's namespace"]
     service_exists: Annotated[Fact[bool], "the Service exists (true when none is needed)"]
+    alias_of: Annotated[
+        Fact[str], "host that the Service stands for (ExternalName), where none is called; or empty"
+    ]
     ready_endpoints: Annotated[Fact[int], "ready istiod endpoints behind it"]
     istiod: Annotated[Fact[Ref], "the workload behind it"]
     istiod_name: Annotated[Fact[str], "that workload's name"]
@@ -153,6 +155,7 @@ def _facts(view: View, road: "_Road", namespace: str) -> InjectionCall:
         service_name=to.name if to else "",
         service_namespace=to.namespace if to else "",
         service_exists=road.exists,
+        alias_of=road.alias,
         ready_endpoints=road.ready,
         istiod=road.istiod,
         istiod_name=road.istiod_name,
@@ -187,6 +190,7 @@ class _Road(Struct, frozen=True, kw_only=True):
     config: Ref
     service: Ref
     exists: Fact[bool]
+    alias: Fact[str]
     closing: Fact[NetworkPolicy | None]
     ready: Fact[int]
     istiod: Ref
@@ -228,8 +232,9 @@ def _walk(view: View, called: tuple[Injector, ...]) -> _Road:
         config=Ref(f"MutatingWebhookConfiguration//{one.config.name}" if one else ""),
         service=Ref(one.service_ref if one else ""),
         exists=exists,
+        alias=attempt(lambda: _alias(view, to)),
         closing=closing,
-        ready=attempt(lambda: _ready(view, to, known(behind))),
+        ready=attempt(lambda: _ready(view, to)),
         istiod=Ref(owner.ref if owner is not None else ""),
         istiod_name=owner.name if owner is not None else "",
         node=Ref(f"Node//{first.spec.node_name}" if first and first.spec.node_name else ""),
@@ -271,6 +276,15 @@ def _service(view: View, to: WebhookService) -> Service | None:
     return view.object("Service", Service, to.namespace, to.name)
 
 
+def _alias(view: View, to: WebhookService | None) -> str:
+    """The API server calls no Service of type ExternalName (its resolver: "unsupported service
+    type"); "" for the others."""
+    service = _service(view, to) if to is not None else None
+    if service is None or service.spec.type != "ExternalName":
+        return ""
+    return clean(service.spec.external_name, 253) or "another host"
+
+
 def _istiod(view: View, to: WebhookService) -> tuple[Pod, ...]:
     service = _service(view, to)
     if service is None:
@@ -278,21 +292,11 @@ def _istiod(view: View, to: WebhookService) -> tuple[Pod, ...]:
     return selected_pods(service, view.objects("Pod", Pod, to.namespace))
 
 
-def _ready(view: View, to: WebhookService | None, pods: tuple[Pod, ...]) -> int:
-    """Endpoints as the API server counts them. No slice at all: not recorded, ask the pods."""
+def _ready(view: View, to: WebhookService | None) -> int:
     if to is None:
         return 1
-    slices = [
-        s
-        for s in view.objects("EndpointSlice", EndpointSlice, to.namespace)
-        if s.service_name == to.name
-    ]
-    if slices:
-        return ready_endpoints(slices, to.namespace, to.name)
     service = _service(view, to)
-    if service is not None and not service.spec.selector:
-        raise MissingError(f"endpoints of Service {to.namespace}/{to.name}", "it has no selector")
-    return sum(is_ready(p) for p in pods)
+    return ready_behind(view, service) if service is not None else 0
 
 
 def _state(pods: tuple[Pod, ...]) -> str:

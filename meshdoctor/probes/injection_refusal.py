@@ -18,7 +18,7 @@ from meshdoctor.mesh.annotations import (
     unknown_templates,
 )
 from meshdoctor.mesh.app_probes import STATUS_PORT, without_port
-from meshdoctor.mesh.injector_config import InjectorConfig
+from meshdoctor.mesh.injector_config import InjectorConfig, config_map_name
 from meshdoctor.mesh.pod_startup import INIT
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import Injector
@@ -38,6 +38,7 @@ from meshdoctor.probes.other_webhook_reads import holder, service_of, upsets
 from meshdoctor.probes.startup_reads import refusal
 from meshdoctor.probes.view import View, attempt, probe
 
+_ASKED = "sidecar.istio.io/proxy"
 UNTOLD = "neither its values nor the annotations show why"
 _TELLING = frozenset({*CHECKS, *PROXY_RESOURCES, TEMPLATES})
 _SAID = (
@@ -133,6 +134,10 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
         differs |= _others(view, coming, "may add it")
     if not _TELLING.isdisjoint(coming.pod.annotations):
         differs |= _annotated(view, coming, alike.injector, subject)
+    if isinstance(said, Refused) and said.kind is Refusal.RESOURCES:
+        differs |= _one_sided(said, coming, differs, subject.ref)
+    if said is not None and alike.facts.injector == "" and coming.decision.called:
+        differs |= _supposed(coming)
     return replace(alike.facts, **differs) if differs else alike.facts
 
 
@@ -258,6 +263,33 @@ def _annotated(
         "annotation": wrong if isinstance(wrong, Unavailable) else wrong.partition("=")[0],
         "annotation_said": wrong or "an annotation's value",
         "template": gone or _template(coming.found, annotations, its),
+    }
+
+
+def _one_sided(said: Refused, coming: Next, written: Mapping[str, Any], ref: str) -> dict[str, Any]:
+    """An empty quantity that istiod could not read, where the pod asks for CPU or memory alone:
+    templates of before 1.1 then write the other one without a value."""
+    asked = [name for name in ("CPU", "Memory") if f"{_ASKED}{name}" in coming.pod.annotations]
+    if not said.by or len(asked) != 1 or written.get("resources_problem") != UNTOLD:
+        return {}
+    other = "Memory" if asked == ["CPU"] else "CPU"
+    problem = f"{_ASKED}{asked[0]} without {_ASKED}{other}"
+    return {
+        "annotation_conflict": problem,
+        "resources_problem": problem,
+        "resources_at_fault": Ref(ref),
+    }
+
+
+def _supposed(coming: Next) -> dict[str, Any]:
+    """The injector's ConfigMap by the name that istiod reads it by, where it is not on record."""
+    one = coming.decision.called[-1]
+    space = one.service.namespace if one.service is not None else "istio-system"
+    name = config_map_name(one.revision)
+    return {
+        "injector": Ref(f"ConfigMap/{space}/{name}"),
+        "injector_name": name,
+        "injector_namespace": space,
     }
 
 

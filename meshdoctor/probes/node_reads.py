@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from meshdoctor.mesh.cni import agents_by_node, excluded_namespaces, is_agent
+from meshdoctor.mesh.cni import agents_by_node, called_by_multus_only, excluded_namespaces, is_agent
 from meshdoctor.mesh.workloads import has_proxy, is_ready, owner_of, proxy_type
 from meshdoctor.model.facts import Ref
 from meshdoctor.model.kubernetes import ConfigMap, Pod
@@ -34,10 +34,12 @@ class NodePods(Struct, frozen=True, kw_only=True):
 
 
 class CniConfig(Struct, frozen=True, kw_only=True):
-    """What istio-cni's ConfigMap says; `ref` is empty when it is not there."""
+    """What istio-cni was told; `ref` is empty when its ConfigMap is not there. `by_multus`: only
+    multus calls it, for pods whose annotation says so."""
 
     ref: Ref
     excluded: frozenset[str]
+    by_multus: bool
 
 
 def node_pods(view: View) -> NodePods:
@@ -79,6 +81,8 @@ def _cni_config(view: View) -> CniConfig:
     return CniConfig(
         ref=Ref(found.ref if found is not None else ""),
         excluded=frozenset(excluded_namespaces(found)),
+        by_multus=agent is not None
+        and called_by_multus_only(found, (e for c in agent.spec.containers for e in c.env)),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.capture import PROXY_UID, excludes_some
-from meshdoctor.mesh.cni import NOTHING_LOGGED, CniLog, read_log, ready_later_than
+from meshdoctor.mesh.cni import NOTHING_LOGGED, CniLog, attached, read_log, ready_later_than
 from meshdoctor.mesh.init_calls import exempt, targets
 from meshdoctor.mesh.pod_startup import INIT, VALIDATION, Stage, Startup
 from meshdoctor.mesh.text import clean
@@ -32,7 +32,7 @@ from meshdoctor.probes.view import View, attempt, known, probe
 UNTAINT = "PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS"
 COMPUTE = "eks.amazonaws.com/compute-type"
 NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
-NO_CONFIG = CniConfig(ref=Ref(""), excluded=frozenset())
+NO_CONFIG = CniConfig(ref=Ref(""), excluded=frozenset(), by_multus=False)
 _TELLING = pattern(r"unable|cannot|can't|[Pp]ermission denied|not permitted|xtables lock|failed")
 _RIGHTS = pattern(r"Operation not permitted|Permission denied \(you must be root\)")
 
@@ -57,6 +57,9 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     agent_owner: Annotated[Fact[Ref], "istio-cni's DaemonSet"]
     excluded: Annotated[Fact[bool], "istio-cni leaves the namespace alone"]
     cni_config: Annotated[Fact[Ref], "ConfigMap that says so"]
+    unattached: Annotated[
+        Fact[bool], "only multus calls istio-cni, and the pod's annotation does not name it"
+    ]
     overwritten: Annotated[Fact[str], "agent log: its CNI configuration was replaced", OBSERVED]
     mixed: Annotated[Fact[str], "agent log: the pod has istio-init already", OBSERVED]
     mixed_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
@@ -113,6 +116,7 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
         agent_owner=gone or Ref(_owner_ref(first)),
         excluded=unread or subject.namespace in says.excluded,
         cni_config=unread or says.ref,
+        unattached=unread or (says.by_multus and not attached(pod.annotations)),
         overwritten=held.overwritten,
         mixed=held.mixed,
         mixed_said=held.mixed_said,

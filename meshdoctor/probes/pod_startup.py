@@ -67,12 +67,17 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     has_proxy: Annotated[Fact[bool], "the pod has istio-proxy"]
     native: Annotated[Fact[bool], "istio-proxy is a native sidecar"]
     proxy_started: Annotated[Fact[bool], "istio-proxy has started, ready or not"]
+    proxy_runs: Annotated[Fact[bool], "istio-proxy runs, started or not"]
     plugin: Annotated[Fact[str], "network plugin that a sandbox failure blames", OBSERVED]
     plugin_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     plugin_refused: Annotated[
         Fact[bool], "the API server refused a plugin that is not named", OBSERVED
     ]
     plugin_owner: Annotated[Fact[Ref], "DaemonSet of that plugin; empty: not found"]
+    definition: Annotated[
+        Fact[Ref], "NetworkAttachmentDefinition that multus looked for in vain; or empty", OBSERVED
+    ]
+    definition_space: Annotated[Fact[Ref], "the Namespace that lacks it", OBSERVED]
     mesh_mount: Annotated[Fact[bool], "the volume that fails is Istio's", OBSERVED]
     mount_at_fault: Annotated[Fact[Ref], "its Namespace lacks a ConfigMap; else the workload"]
     short_of: Annotated[Fact[str], "cpu or memory that no node has left", OBSERVED]
@@ -144,10 +149,13 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         has_proxy=proxy is not None,
         native=is_native_sidecar(pod),
         proxy_started=_has_started(pod),
+        proxy_runs=_runs(pod),
         plugin=plugin,
         plugin_said=f", but {plugin}" if plugin else "",
         plugin_refused=one.stage is Stage.SANDBOX and refused_unnamed(one.event),
         plugin_owner=attempt(lambda: Ref(_plugin_owner(view, plugin))) if plugin else Ref(""),
+        definition=Ref(_definition(one)),
+        definition_space=Ref(f"Namespace//{one.definition[0]}" if one.definition[0] else ""),
         mesh_mount=one.stage is Stage.MOUNT and bool(_MESH_MOUNT.search(one.event)),
         mount_at_fault=Ref(
             subject.ref if _TOKEN.search(one.event) else f"Namespace//{subject.namespace}"
@@ -232,6 +240,11 @@ def _has_started(pod: Pod) -> bool:
     return status is not None and (status.started or status.ready)
 
 
+def _runs(pod: Pod) -> bool:
+    status = pod.container_status(PROXY)
+    return status is not None and status.state.running is not None
+
+
 def _agent(view: View, one: Startup) -> AgentLog:
     """istio-proxy's log, read only for a pod that is short of Ready because of its proxy."""
     status = one.pod.container_status(PROXY)
@@ -262,6 +275,11 @@ def _plugin_owner(view: View, plugin: str) -> str:
             if one.name == wanted:
                 return one.ref
     return ""
+
+
+def _definition(one: Startup) -> str:
+    namespace, name = one.definition
+    return f"NetworkAttachmentDefinition/{namespace}/{name}" if name else ""
 
 
 def _short_of(one: Startup) -> str:

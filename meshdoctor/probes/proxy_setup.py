@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.annotations import PROXY_CONFIG, quantity
+from meshdoctor.mesh.capture import runs_as_proxy
 from meshdoctor.mesh.proxy_setup import (
     EXIT_ON_ZERO,
     ProxyConfig,
@@ -14,7 +15,6 @@ from meshdoctor.mesh.proxy_setup import (
     proxy_config,
     release,
     reserved_port,
-    runs_as_proxy,
     skewed,
 )
 from meshdoctor.mesh.template_patch import image_pin, proxy_config_patch, template_of
@@ -39,7 +39,10 @@ class ProxySetup(Struct, frozen=True, kw_only=True):
     pod: Annotated[Fact[str], "a pod with a sidecar; empty: none has one"]
     sidecar: Annotated[Fact[bool], "its pods have a sidecar"]
     native: Annotated[Fact[bool], "the sidecar is a native one"]
-    as_proxy: Annotated[Fact[str], "application container that runs as 1337; empty: none"]
+    as_proxy: Annotated[
+        Fact[str], "application container that runs as the proxy's user or group; empty: none"
+    ]
+    as_proxy_said: Annotated[Fact[str], "as which user or group; empty: none"]
     reserved_port: Annotated[Fact[int], "port of the application that the proxy needs; 0: none"]
     reserved_said: Annotated[Fact[str], "who declares it, in words; empty: nobody"]
     dns_policy: Annotated[Fact[str], "dnsPolicy of the pod"]
@@ -88,13 +91,15 @@ def proxy_setup(view: View, subject: WorkloadSubject) -> ProxySetup:
     template = template_of(found.controller, pod)
     pinned, unpin = image_pin(template) if own is not None else ("", "")
     same = release(pinned) == own
+    spared, field, number = runs_as_proxy(pod) if pods else ("", "", 0)
     limit = proxy.resources.limits.get("cpu") if proxy is not None else None
     return ProxySetup(
         workload=Ref(subject.ref),
         pod=pod.name,
         sidecar=bool(pods),
         native=is_native_sidecar(pod),
-        as_proxy=runs_as_proxy(pod.spec) if pods else "",
+        as_proxy=spared,
+        as_proxy_said=f"{field} {number}" if spared else "",
         reserved_port=port,
         reserved_said=f" (container {port_by} declares {port})" if port else "",
         dns_policy=pod.spec.dns_policy,

@@ -87,6 +87,10 @@ ROWS = [
     ("Timeout: request did not complete within requested timeout - context deadline exceeded",
      Refusal.TIMED_OUT),
     ("", Refusal.OTHER),
+    (CALL + 'unsupported service type "ExternalName"', Refusal.CALL_ALIAS),
+    (DENY + "failed to run injection template: failed parsing generated injected YAML: unmarshal "
+     "patched pod: quantities must match the regular expression '^([+-]?[0-9.]+)$'",
+     Refusal.RESOURCES),
 ]  # fmt: skip
 
 

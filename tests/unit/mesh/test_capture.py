@@ -13,10 +13,13 @@ def pod(
     args: tuple[str, ...] | None = None,
     *,
     user: int | None = None,
+    group: int | None = None,
     proxy: bool = True,
     host: bool = False,
 ) -> Pod:
-    app = Container(name="app", security_context=SecurityContext(run_as_user=user))
+    app = Container(
+        name="app", security_context=SecurityContext(run_as_user=user, run_as_group=group)
+    )
     sidecar = Container(name="istio-proxy", args=("proxy", "sidecar"))
     init = () if args is None else (Container(name="istio-init", args=args),)
     return Pod(
@@ -28,6 +31,7 @@ def pod(
 
 
 DEFAULT = ("istio-iptables", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021")
+OPENSHIFT = (*DEFAULT, "-u", "1000700001")
 OUT = [
     ("nothing said", pod(), ""),
     ("defaults", pod(args=DEFAULT), ""),
@@ -46,6 +50,10 @@ OUT = [
     ("NONE", pod({"sidecar.istio.io/interceptionMode": "NONE"}), "interceptionMode"),
     ("proxy's user", pod(user=1337), "runAsUser"),
     ("other user", pod(user=1000), ""),
+    ("proxy's group", pod(user=1000, group=1337), "runAsGroup"),
+    ("OpenShift's user of the proxy", pod(user=1000700001, args=OPENSHIFT), "runAsUser"),
+    ("OpenShift's user of the application", pod(user=1000700000, args=OPENSHIFT), ""),
+    ("1337 where the proxy is another", pod(user=1337, args=OPENSHIFT), ""),
     ("host network", pod(host=True), "hostNetwork"),
     ("no proxy", pod({T + "excludeOutboundPorts": "8080"}, proxy=False), ""),
     (
@@ -86,3 +94,11 @@ def test_redirect_missing() -> None:
     assert not capture.redirect_missing(pod(args=DEFAULT))
     assert not capture.redirect_missing(pod(proxy=False))
     assert not capture.redirect_missing(pod({"sidecar.istio.io/interceptionMode": "NONE"}))
+
+
+def test_the_pods_own_security_context_holds_for_its_containers() -> None:
+    as_proxy = SecurityContext(run_as_user=1337)
+    whole = PodSpec(containers=(Container(name="a"),), security_context=as_proxy)
+    assert capture.runs_as_proxy(Pod(spec=whole)) == ("a", "runAsUser", 1337)
+    proxy = Container(name="istio-proxy", security_context=as_proxy)
+    assert capture.runs_as_proxy(Pod(spec=PodSpec(containers=(proxy,)))) == ("", "", 0)

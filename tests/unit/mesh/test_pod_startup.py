@@ -429,6 +429,31 @@ def test_namespaces_that_istio_cni_leaves_alone() -> None:
     assert cni.excluded_namespaces(None) == ("kube-system",)
     config = ConfigMap(data={"EXCLUDE_NAMESPACES": "istio-system, shop"})
     assert cni.excluded_namespaces(config) == ("istio-system", "shop")
+    plugin = '{"type": "istio-cni", "kubernetes": {"exclude_namespaces": ["istio-system", "shop"]}}'
+    config = ConfigMap(data={"cni_network_config": plugin})
+    assert cni.excluded_namespaces(config) == ("istio-system", "shop")
+    config = ConfigMap(data={"cni_network_config": '{"exclude_namespaces": []}'})
+    assert cni.excluded_namespaces(config) == ("kube-system",)
+
+
+def test_who_calls_istio_cni() -> None:
+    unchained = EnvVar(name="CHAINED_CNI_PLUGIN", value="false")
+    assert cni.called_by_multus_only(None, [unchained])
+    assert cni.called_by_multus_only(ConfigMap(data={"CHAINED_CNI_PLUGIN": "false"}), [])
+    assert not cni.called_by_multus_only(ConfigMap(data={"CHAINED_CNI_PLUGIN": "true"}), [])
+    assert not cni.called_by_multus_only(None, [])
+    assert cni.attached({"k8s.v1.cni.cncf.io/networks": "br-net, default/istio-cni"})
+    assert not cni.attached({"k8s.v1.cni.cncf.io/networks": "br-net"})
+
+
+def test_the_definition_that_multus_misses() -> None:
+    text = (
+        'plugin type="multus" name="multus-cni-network" failed (add): Multus: [test/pod1]: '
+        "getKubernetesDelegate: cannot find a network-attachment-definition (istio-cni) in "
+        "namespace (default): not found"
+    )
+    assert cni.definition_missing(text) == ("default", "istio-cni")
+    assert cni.definition_missing("Multus: [test/pod1]: not found") == ("", "")
 
 
 def test_the_agent_of_each_node_is_a_ready_one() -> None:

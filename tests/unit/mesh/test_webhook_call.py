@@ -178,14 +178,8 @@ def test_kubelet_probes_of_ambient_pods() -> None:
     assert ambient.probe_blocking_policy([], one) is None
 
 
-def test_users_and_ports_of_the_proxy() -> None:
-    as_proxy = SecurityContext(run_as_user=1337)
-    app = Container(name="a", security_context=as_proxy)
-    assert proxy_setup.runs_as_proxy(PodSpec(containers=(app,))) == "a"
-    whole = PodSpec(containers=(Container(name="a"),), security_context=as_proxy)
-    assert proxy_setup.runs_as_proxy(whole) == "a"
-    proxy = Container(name="istio-proxy", security_context=as_proxy)
-    assert proxy_setup.runs_as_proxy(PodSpec(containers=(proxy,))) == ""
+def test_ports_of_the_proxy() -> None:
+    proxy = Container(name="istio-proxy", security_context=SecurityContext(run_as_user=1337))
     taken = Container(name="a", ports=(ContainerPort(container_port=15090),))
     assert proxy_setup.reserved_port([proxy, taken]) == ("a", 15090)
     assert proxy_setup.reserved_port([proxy]) == ("", 0)

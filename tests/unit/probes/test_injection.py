@@ -249,6 +249,15 @@ def test_endpoints_without_any_slice_are_counted_from_pods() -> None:
     assert call(mesh + SHOP).ready_endpoints == 1
 
 
+def test_a_service_that_is_an_alias_is_not_called() -> None:
+    plain = "spec: {selector: {app: istiod}, ports: [{name: https-webhook, port: 443"
+    assert plain in MESH
+    alias = plain.replace("selector: {app: istiod}", "type: ExternalName, externalName: lb.example")
+    facts = call(MESH.replace(plain, alias) + SHOP)
+    assert (facts.alias_of, facts.service_exists) == ("lb.example", True)
+    assert call(MESH + SHOP).alias_of == ""
+
+
 def test_forbidden_slices_stay_unknown() -> None:
     facts = call(MESH + SHOP, failing={"EndpointSlice": ForbiddenError("EndpointSlice")})
     assert isinstance(facts.ready_endpoints, Unavailable)
@@ -288,6 +297,39 @@ def test_null_limits_in_the_values() -> None:
     facts = refused(mesh + SHOP)
     assert facts.resources_conflict == "limits.cpu is null"
     assert facts.resources_at_fault == "ConfigMap/istio-system/istio-sidecar-injector"
+
+
+UNREAD = (
+    "admission webhook 'namespace.sidecar-injector.istio.io' denied the request: failed to run "
+    "injection template: quantities must match the regular expression"
+).replace("'", '\\"')
+
+
+@pytest.mark.parametrize(
+    ("notes", "problem", "fault"),
+    [
+        ("proxyCPU: 200m", "proxyCPU without sidecar.istio.io/proxyMemory", "Deployment/shop/cart"),
+        ("proxyMemory: 1Gi", "proxyMemory without", "Deployment/shop/cart"),
+        ("proxyCPU: 2 cores", "proxyCPU is no quantity", "Deployment/shop/cart"),
+        ("logLevel: debug", "", "ConfigMap/istio-system/istio-sidecar-injector"),
+    ],
+)
+def test_a_quantity_that_istiod_cannot_read(notes: str, problem: str, fault: str) -> None:
+    shop = SHOP.replace(
+        "{labels: {app: cart}}",
+        f"{{labels: {{app: cart}}, annotations: {{sidecar.istio.io/{notes}}}}}",
+    )
+    facts = refused(MESH + shop + FAILED % UNREAD)
+    assert (facts.kind, facts.names_mesh) == ("resources", True)
+    assert problem in facts.annotation_conflict
+    assert facts.resources_at_fault == fault
+
+
+def test_an_injector_that_is_not_on_record_has_a_name_all_the_same() -> None:
+    mesh = MESH.replace("name: istio-sidecar-injector, namespace", "name: other, namespace")
+    facts = refused(mesh + SHOP + FAILED % UNREAD)
+    assert facts.injector == "ConfigMap/istio-system/istio-sidecar-injector"
+    assert refused(mesh + SHOP).injector == ""
 
 
 def test_an_annotation_that_a_live_pod_carries_is_accepted() -> None:

@@ -116,3 +116,16 @@ def test_pilot_is_istiod_where_there_is_none(apps: str, found: int) -> None:
     pod = f"kind: Pod\napiVersion: v1\n{meta}\nspec: {{{{containers: []}}}}"
     pods = istiod_pods(world("\n---\n".join(pod.format(app) for app in apps.split(", "))))
     assert len(pods) == found and (not pods or pods[-1].name == f"{apps.split(', ')[-1]}-1")
+
+
+def test_istio_cni_that_only_multus_calls() -> None:
+    unchained = MESH.replace(
+        "EXCLUDE_NAMESPACES:", "CHAINED_CNI_PLUGIN: 'false', EXCLUDE_NAMESPACES:"
+    )
+    assert pod_redirect.run(world(MESH), CART).unattached is False
+    assert pod_redirect.run(world(unchained), CART).unattached is True
+    notes = (
+        "{ambient.istio.io/redirection: enabled, k8s.v1.cni.cncf.io/networks: default/istio-cni}"
+    )
+    asked = unchained.replace("{ambient.istio.io/redirection: enabled}", notes)
+    assert pod_redirect.run(world(asked), CART).unattached is False
