@@ -11,6 +11,7 @@ from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_eks import POSTED_EKS
 from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
 from tests.incidents.make.scenes_posted_identities import POSTED_IDENTITIES
+from tests.incidents.make.scenes_posted_injection import POSTED_INJECTION
 from tests.incidents.make.scenes_posted_names import POSTED_NAMES
 from tests.incidents.make.scenes_posted_outside import POSTED_OUTSIDE
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
@@ -255,6 +256,7 @@ SCENES = (
     *POSTED_NAMES,
     *POSTED_CONTROL,
     *POSTED_GATEWAYS,
+    *POSTED_INJECTION,
     *POSTED_EKS,
     *POSTED_OUTSIDE,
     *POSTED_PODS,
