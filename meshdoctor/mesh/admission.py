@@ -89,6 +89,7 @@ _SECURITY = pattern(
     r'violates PodSecurity "|security context constraint|PodSecurityPolicy|pod security policy|'
     r"Pod not supported on Fargate: invalid SecurityContext|ValidatingAdmissionPolicy"
 )
+_PROFILE = "must set securityContext.seccompProfile.type"
 _CAPABILITY = pattern(r"NET_ADMIN|NET_RAW|\b1337\b")
 _UNREACHABLE = pattern(
     r"context deadline exceeded|i/o timeout|Client\.Timeout|Address is not allowed|"
@@ -128,6 +129,12 @@ def read(text: str, at: datetime | None = None) -> Refused:
     if kind is Refusal.DUPLICATE and AWS_TOKEN in text:
         by = AWS_TOKEN_WEBHOOK
     return Refused(kind=kind, by=by, names_mesh=mesh, text=shown, at=at)
+
+
+def wants_profile(text: str) -> bool:
+    """Whether Pod Security refuses for want of a seccomp profile, and for nothing that istio-init
+    is or may do."""
+    return _PROFILE in text and "istio-init" not in text
 
 
 def not_yet_valid(text: str) -> tuple[str, str]:

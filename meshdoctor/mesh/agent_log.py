@@ -27,6 +27,7 @@ class Complaint(StrEnum):
     NO_CERTIFICATE = "no-certificate"
     NO_RESOLVER = "no-resolver"
     PORT_TAKEN = "port-taken"
+    SETTINGS = "settings"
     NOT_LIVE = "not-live"
 
 
@@ -52,6 +53,13 @@ _CERTIFICATE = pattern(
     r"failed to fetch token from file|Failed to load token"
 )
 _PORT = pattern(r"[Aa]ddress already in use|EADDRINUSE")
+_SETTINGS = pattern(
+    r"^Error: (?:unknown (?:scope|flag|shorthand|command)|invalid |could not parse|"
+    r"failed to (?:parse|unmarshal|get proxy config)|"
+    r".{0,200}(?:error converting YAML|cannot unmarshal|unknown field))"
+)
+"""Last words of an agent (cobra prints them) that ends over an argument, an environment variable
+or a proxy config."""
 _RESOLVER = pattern(
     r"no such host|server misbehaving|Temporary failure in name resolution|"
     r"\blookup [\w.-]{1,253}(?: on \S{1,60})?: "
@@ -81,13 +89,14 @@ def read(text: str, now: datetime | None = None) -> AgentLog:
     """The state of a proxy as its own log tells it. An empty log tells nothing; `now` tells how
     long an agent has tried to connect."""
     not_ready = certificate = port = resolver = probe = rejected = unreached = ""
-    stream = begun = ""
+    stream = begun = settings = ""
     ready = memory = connected = False
     ready_at: datetime | None = None
     for line in text.splitlines()[-_LAST_LINES:]:
         if _READY in line:
             ready, ready_at = True, ready_at or _time(line)
             not_ready = certificate = port = resolver = rejected = unreached = stream = begun = ""
+            settings = ""
         elif "was rejected" in line and "received from XDS server" in line:
             rejected = not_ready = line
         elif "Envoy proxy is NOT ready" in line or "config not received from " in line:
@@ -96,6 +105,8 @@ def read(text: str, now: datetime | None = None) -> AgentLog:
             certificate = line
         elif _PORT.search(line):
             port = line
+        elif _SETTINGS.search(line):
+            settings = line
         elif "Request to probe app failed" in line:
             probe = line
         elif "Envoy may have been out of memory killed" in line:
@@ -115,6 +126,7 @@ def read(text: str, now: datetime | None = None) -> AgentLog:
         rejected=rejected,
         certificate=certificate,
         port=port,
+        settings=settings,
         resolver=resolver,
         stream=stream,
         waits="" if connected or not _lasts(begun, now) else begun,
@@ -141,6 +153,7 @@ class Words(Struct, frozen=True, kw_only=True):
     rejected: str
     certificate: str
     port: str
+    settings: str
     resolver: str
     stream: str
     waits: str
@@ -170,6 +183,8 @@ def _judge(said: Words) -> tuple[Complaint, str]:
     """
     if said.port:
         return Complaint.PORT_TAKEN, said.port
+    if said.settings:
+        return Complaint.SETTINGS, said.settings
     refuses = said.rejected or (said.not_ready if "config not received" in said.not_ready else "")
     if any(int(n) for n in _COUNTS.findall(refuses)):
         return Complaint.REJECTED, refuses

@@ -154,9 +154,12 @@ class CniLog(Struct, frozen=True, kw_only=True):
     excluded: str
     partly_added: str
     health_checks: str
+    repair_failed: str
 
 
-NOTHING_LOGGED = CniLog(overwritten="", mixed="", excluded="", partly_added="", health_checks="")
+NOTHING_LOGGED = CniLog(
+    overwritten="", mixed="", excluded="", partly_added="", health_checks="", repair_failed=""
+)
 _LINES = {
     "overwritten": pattern(
         r"CNI config(?:uration)? file .*(?:preempted|removed|modified|deleted)|"
@@ -165,6 +168,7 @@ _LINES = {
     "mixed": pattern(r"already injected with istio-init"),
     "excluded": pattern(r"pod namespace \S+ excluded|is labeled for ambient mesh but is excluded"),
     "partly_added": pattern(r"pod partially added|failed to add pod to ztunnel"),
+    "repair_failed": pattern(r"failed to setup redirection|[Rr]epair(?:ing)? .*failed"),
     "health_checks": pattern(r"pod will fail healthchecks|collides? with (?:the )?host"),
 }
 

@@ -6,7 +6,7 @@ native sidecar is an init container with restartPolicy Always: it is started, th
 ends. Exit 137 is out-of-memory only when the reason says so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -16,6 +16,7 @@ from meshdoctor.mesh.cni import blame, definition_missing, plugin_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready
 from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod, Terminated
+from meshdoctor.model.patterns import pattern
 
 RECENT = timedelta(hours=1)
 OOM_RECENT = timedelta(hours=6)
@@ -24,6 +25,7 @@ VALIDATION = "istio-validation"
 INIT = "istio-init"
 MESH_CONTAINERS = frozenset({PROXY, INIT, VALIDATION, "enable-core-dump"})
 RACE_EXIT = 126
+EventsByPod = Mapping[str, Iterable[Event]]
 
 
 class Stage(IntEnum):
@@ -249,6 +251,39 @@ def out_of_memory(pod: Pod, container: str, now: datetime) -> Terminated | None:
     if ended.finished_at is not None and now - ended.finished_at > OOM_RECENT:
         return None
     return ended
+
+
+class Eviction(Struct, frozen=True, kw_only=True):
+    """A pod that the kubelet took off its node, and whether istio-proxy took most of what ran out
+    there."""
+
+    pod: Pod
+    text: str
+    over_proxy: bool
+
+
+_USED = pattern(r"Container (\S{1,63}) was using (\d{1,15})(Ki)?")
+
+
+def eviction(pods: Iterable[Pod], events: EventsByPod, now: datetime) -> Eviction | None:
+    """The last eviction of late, by its event; where events are gone, only of a workload that has
+    no other pod."""
+    mine = list(pods)
+    alone = all(p.status.phase == "Failed" for p in mine)
+    for pod in reversed(mine):
+        if pod.status.phase != "Failed" or pod.status.reason != "Evicted":
+            continue
+        told = [e for e in events.get(pod.name, ()) if e.reason == "Evicted" and e.last_seen]
+        at = max((e.last_seen for e in told if e.last_seen), default=None)
+        if (at is not None and now - at <= OOM_RECENT) or (at is None and alone):
+            text = pod.status.message or (told[0].message if told else "")
+            used = [(int(n), name) for name, n, _ in _USED.findall(text)]
+            return Eviction(
+                pod=pod,
+                text=clean(text).rstrip("."),
+                over_proxy=bool(used) and max(used)[1] == PROXY,
+            )
+    return None
 
 
 def probe_kills(pod: Pod, events: Iterable[Event], now: datetime) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meshdoctor.mesh.admission import Refusal, Refused
+from meshdoctor.mesh.admission import Refusal, Refused, wants_profile
 from meshdoctor.mesh.annotations import (
     CHECKS,
     PROXY_RESOURCES,
@@ -51,6 +51,7 @@ _SAID = (
     "quota_wants",
     "names_mesh",
     "names_init",
+    "wants_profile",
     "other_webhook",
     "other_service",
     "other_said",
@@ -71,6 +72,9 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
     limit_range: Annotated[Fact[Ref], "the namespace's LimitRange; empty: none"]
     names_mesh: Annotated[Fact[bool], "the text names a container or volume of Istio's", OBSERVED]
     names_init: Annotated[Fact[bool], "the text names istio-init", OBSERVED]
+    wants_profile: Annotated[
+        Fact[bool], "for want of a seccomp profile of what is injected", OBSERVED
+    ]
     other_webhook: Annotated[
         Fact[Ref],
         "webhook of somebody else: named by the text, or given a native sidecar's pod after the "
@@ -173,6 +177,7 @@ def _nothing_told(view: View, coming: Next, last: Injector | None) -> _Alike:
         limit_range=attempt(lambda: _limit_range(view, coming.pod.namespace)),
         names_mesh=False,
         names_init=False,
+        wants_profile=False,
         other_webhook=Ref(""),
         other_service=Ref(""),
         other_said="",
@@ -219,6 +224,7 @@ def _refused(
         "quota_wants": Ref(subject.ref if "must specify" in said.text else ""),
         "names_mesh": said.names_mesh,
         "names_init": INIT in said.text,
+        "wants_profile": wants_profile(said.text),
         "policy_said": said.text if said.kind is Refusal.SECURITY else policy,
     }
 

@@ -63,6 +63,9 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     overwritten: Annotated[Fact[str], "agent log: its CNI configuration was replaced", OBSERVED]
     mixed: Annotated[Fact[str], "agent log: the pod has istio-init already", OBSERVED]
     mixed_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
+    repair_said: Annotated[
+        Fact[str], "agent log: it could not mend the pod's redirection, as the end of a sentence"
+    ]
     kernel: Annotated[Fact[str], "kernel of the pod's node"]
     image: Annotated[Fact[str], "operating system image of the node"]
     untainter: Annotated[
@@ -120,6 +123,7 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
         overwritten=held.overwritten,
         mixed=held.mixed,
         mixed_said=held.mixed_said,
+        repair_said=held.repair_said,
         kernel=held.kernel,
         image=held.image,
         untainter=attempt(lambda: _untainter(view)),
@@ -148,6 +152,7 @@ class _Held(Struct, frozen=True, kw_only=True):
     overwritten: Fact[str] = ""
     mixed: Fact[str] = ""
     mixed_said: Fact[str] = ""
+    repair_said: Fact[str] = ""
     kernel: Fact[str] = ""
     image: Fact[str] = ""
     fargate: Fact[bool] = False
@@ -169,10 +174,15 @@ def _held(view: View, one: Startup, agent: NodePod | None, gone: Unavailable | N
         overwritten=log if isinstance(log, Unavailable) else log.overwritten,
         mixed=mixed,
         mixed_said=f". Its agent says: {mixed}" if isinstance(mixed, str) and mixed else mixed,
+        repair_said=log if isinstance(log, Unavailable) else _ending(log.repair_failed),
         kernel=off or info.kernel_version,
         image=off or info.os_image,
         fargate=off or (isinstance(node, Node) and node.labels.get(COMPUTE) == "fargate"),
     )
+
+
+def _ending(said: str) -> str:
+    return f". Its agent says: {said}" if said else ""
 
 
 def _owner_ref(agent: Pod | None) -> str:

@@ -11,10 +11,13 @@ from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.annotations import quantity
 from meshdoctor.mesh.cni import PRIMARY, refused_unnamed
 from meshdoctor.mesh.pod_startup import (
+    INIT,
     MESH_CONTAINERS,
+    Eviction,
     Stage,
     Startup,
     app_died_early,
+    eviction,
     job_held_by_proxy,
     out_of_memory,
     probe_kills,
@@ -29,8 +32,9 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Container, ContainerStatus, Event, Pod, Workload
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes.reading import workload
 from meshdoctor.probes.startup_reads import events_of, startups
-from meshdoctor.probes.view import View, attempt, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 CNI_TAINT = "cni.istio.io/not-ready"
 _SHORT = pattern(r"Insufficient (cpu|memory|ephemeral-storage)")
@@ -39,6 +43,7 @@ _TOKEN = pattern(r'failed to fetch token|volume "istio-token"')
 _SYSTEM = ("kube-system", "calico-system", "kube-flannel")
 _WAITS = (Stage.PROXY, Stage.APP, Stage.STARTING)
 _HOOK = ("pilot-agent", "istio-proxy", "PostStartHook failed")
+_ROOT = pattern(r"breaks non-root policy|runAsNonRoot and image will run as root")
 _TIMEOUT = pattern(r"timeout|deadline exceeded|Client\.Timeout")
 
 
@@ -101,6 +106,15 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     hook_failed: Annotated[Fact[str], "event: the hook that waits for the proxy failed", OBSERVED]
     app_probe: Annotated[Fact[str], "event: rewritten probe on 15020 fails", OBSERVED]
     app_died_early: Annotated[Fact[str], "container that died before the proxy ran", OBSERVED]
+    probe_late: Annotated[Fact[bool], "that probe ran out of time", OBSERVED]
+    evicted: Annotated[Fact[str], "why the kubelet evicted a pod of late; empty: none", OBSERVED]
+    evicted_pod: Annotated[Fact[Ref], "that pod"]
+    evicted_over_proxy: Annotated[Fact[bool], "istio-proxy took most of what ran out", OBSERVED]
+    may_not_be_root: Annotated[
+        Fact[bool],
+        "the kubelet does not make istio-init, which is root, as the pod forbids",
+        OBSERVED,
+    ]
     job_held: Annotated[Fact[bool], "only istio-proxy still runs in a finished job", OBSERVED]
     proxy_ended: Annotated[
         Fact[bool], "its proxy ended for good, and the application still runs", OBSERVED
@@ -126,6 +140,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
     plugin = one.plugin
     said = _said(view, one) if one.stage in _WAITS else NOTHING_SAID
     told = _told(view, one) if one.stage < Stage.STARTING else NOTHING_TOLD
+    evicted = _evicted(view, subject)
     return PodStartup(
         workload=Ref(subject.ref),
         workload_name=subject.name,
@@ -177,6 +192,13 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         hook_failed=told.hook_failed,
         app_probe=told.app_probe,
         app_died_early=attempt(lambda: _died_early(view, ended)) if ended else "",
+        probe_late=attempt(lambda: bool(_TIMEOUT.search(known(told.app_probe)))),
+        evicted=evicted.text if evicted is not None else "",
+        evicted_pod=Ref(evicted.pod.ref if evicted is not None else ""),
+        evicted_over_proxy=evicted is not None and evicted.over_proxy,
+        may_not_be_root=one.stage is Stage.CONFIG
+        and one.container == INIT
+        and bool(_ROOT.search(one.event)),
         job_held=held is not None,
         proxy_ended=proxy_ended(pod),
         restart_policy=pod.spec.restart_policy,
@@ -280,6 +302,14 @@ def _plugin_owner(view: View, plugin: str) -> str:
 def _definition(one: Startup) -> str:
     namespace, name = one.definition
     return f"NetworkAttachmentDefinition/{namespace}/{name}" if name else ""
+
+
+def _evicted(view: View, subject: WorkloadSubject) -> Eviction | None:
+    pods = workload(view, subject).pods
+    if not any(p.status.reason == "Evicted" for p in pods):
+        return None
+    about = events_of(view, subject.namespace)
+    return eviction(pods, {p.name: about.get(("Pod", p.name), ()) for p in pods}, view.now)
 
 
 def _short_of(one: Startup) -> str:

@@ -1,6 +1,7 @@
 """Which probes are there? One sorted tuple, registered by hand."""
 
 from meshdoctor.probes.ambient_enrolment import ambient_enrolment
+from meshdoctor.probes.app_boot import app_boot
 from meshdoctor.probes.authz_app import authz_app
 from meshdoctor.probes.authz_attach import authz_attach, authz_sync
 from meshdoctor.probes.authz_custom import authz_custom
@@ -124,6 +125,7 @@ PROBES: tuple[Probe, ...] = (
     authz_probes,
     authz_sync,
     authz_verdict,
+    app_boot,
     aws_role,
     branch_interface,
     caller,

@@ -13,6 +13,7 @@ from meshdoctor.mesh.admission import (
     Refusal,
     read,
     standing,
+    wants_profile,
 )
 from meshdoctor.model.kubernetes import (
     Condition,
@@ -97,6 +98,16 @@ ROWS = [
 @pytest.mark.parametrize(("text", "kind"), ROWS)
 def test_texts(text: Any, kind: Any) -> None:
     assert read(text).kind is kind
+
+
+def test_a_seccomp_profile_that_is_wanted() -> None:
+    wants = (
+        'violates PodSecurity "restricted:latest": seccompProfile (pod or containers "istio-proxy" '
+        "must set securityContext.seccompProfile.type to RuntimeDefault)"
+    )
+    assert wants_profile(wants)
+    assert not wants_profile(f'{wants}, runAsUser=0 (container "istio-init" must not)')
+    assert not wants_profile(ROWS[14][0])
 
 
 def test_names() -> None:

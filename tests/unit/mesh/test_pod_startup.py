@@ -13,6 +13,7 @@ from meshdoctor.mesh.agent_log import Complaint
 from meshdoctor.mesh.pod_startup import (
     Stage,
     app_died_early,
+    eviction,
     glance,
     job_held_by_proxy,
     judge,
@@ -295,6 +296,13 @@ def test_an_agent_that_nobody_asks_whether_it_is_ready(
     ("text", "complaint"),
     [
         ("", Complaint.NONE),
+        ("error unknown scope 'dns' specified\nError: unknown scope 'dns' specified",
+         Complaint.SETTINGS),
+        ("Error: invalid prometheus scrape configuration: application port is the same as agent "
+         "port, which may lead to a recursive loop", Complaint.SETTINGS),
+        ("Error: unknown flag: --serviceCluster\ninfo Envoy proxy is ready", Complaint.NONE),
+        ("Error: listen tcp :15020: bind: address already in use", Complaint.PORT_TAKEN),
+        ("2026-11-18T09:00:00Z error Error: invalid state", Complaint.NONE),
         (NOT, Complaint.NO_CONFIG),
         (f"{NOT}\ninfo Envoy proxy is ready", Complaint.NONE),
         (f"info Envoy proxy is ready\n{NOT}", Complaint.NO_CONFIG),
@@ -434,6 +442,39 @@ def test_namespaces_that_istio_cni_leaves_alone() -> None:
     assert cni.excluded_namespaces(config) == ("istio-system", "shop")
     config = ConfigMap(data={"cni_network_config": '{"exclude_namespaces": []}'})
     assert cni.excluded_namespaces(config) == ("kube-system",)
+
+
+SHORT = (
+    "The node was low on resource: ephemeral-storage. Container cart was using 100Ki, which "
+    "exceeds its request of 0. Container istio-proxy was using {}Ki, which exceeds its request. "
+)
+
+
+def evicted(used: int, reason: str = "Evicted") -> Pod:
+    status = PodStatus(phase="Failed", reason=reason, message=SHORT.format(used))
+    return Pod(metadata=Meta(name="cart-1", namespace="shop"), status=status)
+
+
+def test_a_pod_that_was_evicted() -> None:
+    def told(pods: list[Pod], minutes: int | None = 5) -> tuple[str, bool]:
+        event = Event(reason="Evicted", last_timestamp=NOW - timedelta(minutes=minutes or 0))
+        events = {"cart-1": [event]} if minutes is not None else {}
+        found = eviction(pods, events, NOW)
+        return (found.pod.name, found.over_proxy) if found is not None else ("", False)
+
+    other = Pod(metadata=Meta(name="cart-2"), status=PodStatus(phase="Running"))
+    assert told([evicted(942888)]) == ("cart-1", True)
+    assert told([evicted(10), other]) == ("cart-1", False)
+    assert told([evicted(942888), other], 60 * 24) == ("", False)
+    assert told([evicted(942888)], None) == ("cart-1", True)
+    assert told([evicted(942888), other], None) == ("", False)
+    assert told([evicted(942888, "Shutdown")]) == ("", False)
+
+
+def test_a_repair_that_fails() -> None:
+    line = 'error repair failed to setup redirection: exec: "iptables": not found pod=shop/cart-1'
+    assert cni.read_log(line, "shop/cart-1").repair_failed == line
+    assert cni.read_log(line, "shop/till-1").repair_failed == ""
 
 
 def test_who_calls_istio_cni() -> None:

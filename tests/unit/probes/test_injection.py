@@ -8,6 +8,7 @@ from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.subjects import NamespaceSubject, WorkloadSubject
 from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.ambient_enrolment import ambient_enrolment
+from meshdoctor.probes.app_boot import app_boot
 from meshdoctor.probes.container_end import container_end
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
@@ -957,3 +958,51 @@ def test_the_revision_of_a_webhook_that_was_deactivated(mesh: str, revision: str
     """What `istioctl tag remove default` leaves: the default webhook, and no tag."""
     facts = decided(mesh + SHOP + pod(NEW, sidecar=False))
     assert (facts.deactivated_revision, bool(facts.deactivated)) == (revision, bool(revision))
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("container's runAsUser breaks non-root policy", True),
+        ("container has runAsNonRoot and image will run as root", True),
+        ("configmap istio-init not found", False),
+    ],
+)
+def test_an_istio_init_that_may_not_be_root(message: str, told: bool) -> None:
+    text = pod(NEW, sidecar=True, ready="False")
+    waiting = f'waiting: {{reason: CreateContainerConfigError, message: "{message}"}}'
+    init = f"  initContainerStatuses: [{{name: istio-init, state: {{{waiting}}}}}]\n"
+    text = text[: text.index("  containerStatuses")] + init
+    facts = pod_startup.run(world(MESH + SHOP + text), CART)
+    assert (facts.stage, facts.container) == ("config", "istio-init")
+    assert facts.may_not_be_root is told
+
+
+BOOTED = """  containerStatuses:
+  - {name: cart, ready: true, state: {running: {}}}
+  - {name: istio-proxy, ready: true, restartCount: RESTARTS, state: {running: {}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("restarts", "proxy", "container"),
+    [
+        (0, "2026-11-18T09:20:02Z info Envoy proxy is ready", "cart"),
+        (0, "2026-11-18T01:20:02Z info Envoy proxy is ready", ""),
+        (1, "2026-11-18T09:20:02Z info Envoy proxy is ready", ""),
+        (0, None, ""),
+    ],
+)
+def test_an_application_that_was_refused_at_its_boot(
+    restarts: int, proxy: str | None, container: str
+) -> None:
+    text = pod(NEW, sidecar=True)
+    text = text[: text.index("  containerStatuses")] + BOOTED.replace("RESTARTS", str(restarts))
+    name = "cart-7c9d8b6f5-xxxxx"
+    logs = {("shop", name, "cart"): "2026-11-18T09:20:01Z connect ECONNREFUSED 10.0.0.7:80"}
+    if proxy is not None:
+        logs["shop", name, "istio-proxy"] = proxy
+    spaces = ("istio-system", "shop")
+    facts = app_boot.run(world(MESH + SHOP + text, logs=logs, namespaces=spaces), CART)
+    assert facts.container == container
+    assert app_boot.run(world(MESH + SHOP + text, logs=logs), CART).container == ""
