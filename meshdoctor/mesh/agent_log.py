@@ -46,6 +46,8 @@ class AgentLog(Struct, frozen=True, kw_only=True):
 
 
 _READY = "Envoy proxy is ready"
+NO_PROBER = "Prober does not exist"
+"""The agent is asked for a probe that it was not told of, and answers 404 (1.22: "exists url")."""
 _COUNTS = pattern(r"(\d+) rejected")
 _CERTIFICATE = pattern(
     r"failed to warm (?:root )?certificate|failed to sign|"
@@ -107,7 +109,7 @@ def read(text: str, now: datetime | None = None) -> AgentLog:
             port = line
         elif _SETTINGS.search(line):
             settings = line
-        elif "Request to probe app failed" in line:
+        elif "Request to probe app failed" in line or NO_PROBER in line:
             probe = line
         elif "Envoy may have been out of memory killed" in line:
             memory = True

@@ -4,7 +4,7 @@ No label is no fault by itself: most clusters hold namespaces that are meant to 
 somebody wrote for a sidecar that is not there shows that one was expected.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
@@ -24,6 +24,9 @@ _SIDECAR_KEYS = (
     "status.sidecar.istio.io/",
     "readiness.status.sidecar.istio.io/",
 )
+
+
+_NO_SETTING = frozenset({INJECT, "sidecar.istio.io/status"})
 
 
 class Injected(Struct, frozen=True, kw_only=True):
@@ -54,6 +57,17 @@ def expected_by(pod: NewPod, here: str) -> str:
         if key.startswith(_SIDECAR_KEYS) and pod.annotations[key] != "false":
             return f"its template carries the annotation {clean(key, 100)}"
     return here
+
+
+def unread_settings(controller: Mapping[str, str], template: Mapping[str, str]) -> tuple[str, ...]:
+    """Annotations for the sidecar that a controller carries and its pods do not, fit to be shown:
+    nothing reads them there (Deployments, StatefulSets, DaemonSets and Jobs make pods from the
+    template alone). Which say whether to inject at all are left out."""
+    return tuple(
+        clean(key, 100)
+        for key in sorted(controller)
+        if key.startswith(_SIDECAR_KEYS) and key not in _NO_SETTING and key not in template
+    )
 
 
 def expected_in(namespace: Namespace, siblings: Injected, policies: Iterable[Object]) -> str:

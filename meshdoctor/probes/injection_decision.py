@@ -13,6 +13,7 @@ from meshdoctor.mesh.enablement import (
     expecting_policy,
     injected,
     older_than_enablement,
+    unread_settings,
 )
 from meshdoctor.mesh.injection import (
     IGNORED_NAMESPACES,
@@ -46,6 +47,7 @@ from meshdoctor.probes.injection_reads import (
     injector_config,
     istiod_release,
     next_on_record,
+    webhooks,
 )
 from meshdoctor.probes.reading import root_namespace
 from meshdoctor.probes.startup_reads import pods_in
@@ -98,6 +100,12 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     choices: Annotated[Fact[str], "revisions and tags that a label may name"]
     first_choice: Annotated[Fact[str], "the first of them"]
     misplaced: Annotated[Fact[str], "injection label on the controller, not on its template"]
+    unread: Annotated[
+        Fact[str], "annotations for the sidecar on the controller, not on its template"
+    ]
+    left_out_by: Annotated[
+        Fact[Ref], "whose change lets a webhook's selectors take in a pod that is to be injected"
+    ]
     expected: Annotated[Fact[bool], "something shows that a sidecar is expected"]
     expected_by: Annotated[Fact[str], "what shows it"]
     expected_policy: Annotated[Fact[Ref], "the policy that shows it; empty: none does"]
@@ -191,6 +199,8 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         choices=hooks.choices,
         first_choice=hooks.first_choice,
         misplaced=_misplaced(found, next_pod),
+        unread=_unread(found, next_pod),
+        left_out_by=Ref(_left_out_by(space, hooks.all)),
         expected=bool(expecting) if isinstance(expecting, str) else expecting,
         expected_by=expecting,
         expected_policy=Ref(expecting_policy(expecting))
@@ -288,11 +298,39 @@ def _misplaced(found: WorkloadPods, pod: NewPod) -> str:
     return ""
 
 
+def _unread(found: WorkloadPods, pod: NewPod) -> str:
+    controller = found.controller
+    if controller is None or not controller.annotations:
+        return ""
+    return ", ".join(unread_settings(controller.annotations, pod.annotations))
+
+
+def _left_out_by(space: Space, hooks: tuple[Injector, ...]) -> str:
+    """The namespace when it has no label for injection (webhooks of old look at nothing else);
+    else a webhook configuration, whose selectors somebody changed."""
+    if not space.injection and not space.revision:
+        return space.ref
+    return _ref(next((one for one in hooks if not one.deactivated), None))
+
+
 def _expected(view: View, pod: NewPod, space: Namespace) -> str:
     if pod.namespace in IGNORED_NAMESPACES:
         return ""
     key = ("sidecars-expected", pod.namespace)
     return expected_by(pod, known(view.memo(key, lambda v: _here(v, space, pod.namespace))))
+
+
+def _by_default(view: View) -> str:
+    """The default injector's ConfigMap where it says that unlabelled namespaces are injected too;
+    that takes a webhook of its own, which charts and istioctl make. Not read: it says nothing."""
+    for one in webhooks(view).all:
+        if one.revision == "default" and not one.deactivated:
+            config = attempt(partial(injector_config, view, one))
+            if config is None or isinstance(config, Unavailable):
+                return ""
+            said = config.value("sidecarInjectorWebhook", "enableNamespacesByDefault")
+            return config.ref if said is True else ""
+    return ""
 
 
 def _here(view: View, space: Namespace, namespace: str) -> Fact[str]:
@@ -303,6 +341,9 @@ def _here(view: View, space: Namespace, namespace: str) -> Fact[str]:
     read = [one for found in kinds if not isinstance(found, Unavailable) for one in found]
     known_ones = injected(()) if isinstance(siblings, Unavailable) else siblings
     missing = [one for one in (siblings, *kinds) if isinstance(one, Unavailable)]
+    asks = _by_default(view)
+    if asks:
+        return f"{asks} says enableNamespacesByDefault, for which no webhook has an entry"
     return expected_in(space, known_ones, read) or (missing[0] if missing else "")
 
 

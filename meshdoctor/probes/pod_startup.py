@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.agent_log import AgentLog, Complaint
+from meshdoctor.mesh.agent_log import NO_PROBER, AgentLog, Complaint
 from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.annotations import quantity
 from meshdoctor.mesh.cni import PRIMARY, refused_unnamed
@@ -139,7 +139,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
     held = next((p for p in ended if job_held_by_proxy(p)), None)
     plugin = one.plugin
     said = _said(view, one) if one.stage in _WAITS else NOTHING_SAID
-    told = _told(view, one) if one.stage < Stage.STARTING else NOTHING_TOLD
+    told = _told(view, one) if one.stage < Stage.STARTING else _at_its_end(view, one)
     evicted = _evicted(view, subject)
     return PodStartup(
         workload=Ref(subject.ref),
@@ -220,10 +220,11 @@ class _Told(Struct, frozen=True, kw_only=True):
     """What recent events tell of a pod that something keeps from Ready."""
 
     probe_timeouts: int = 0
-    hook_failed: str = ""
+    hook_failed: Fact[str] = ""
     app_probe: Fact[str] = ""
 
 
+UNKNOWN = "statuscode: 404"
 EVER = datetime.min.replace(tzinfo=UTC)
 NOTHING_SAID, NOTHING_TOLD = _Said(), _Told()
 
@@ -254,6 +255,19 @@ def _told(view: View, one: Startup) -> _Told:
         probe_timeouts=_events(own, ("Unhealthy",), ("15021",), timeout=True)[0],
         hook_failed=_events(own, ("FailedPostStartHook",), _HOOK)[1],
         app_probe=attempt(lambda: _app_probe(view, one, own)),
+    )
+
+
+def _at_its_end(view: View, one: Startup) -> _Told:
+    """What is told of a pod that failed: a hook that gave up started the application too early."""
+    if one.pod.status.phase != "Failed" or one.pod.container(PROXY) is None:
+        return NOTHING_TOLD
+    return _Told(
+        hook_failed=attempt(
+            lambda: _events(
+                recent(one.pod, _own(view, one), view.now), ("FailedPostStartHook",), _HOOK
+            )[1]
+        )
     )
 
 
@@ -360,21 +374,30 @@ def _app_probe(view: View, one: Startup, own: list[Event]) -> str:
     """The failure of a probe that the agent answers for the application.
 
     The event names 15020 when nothing answers; when the agent answers 500 it does not, and the
-    agent's own log tells that from an application that answers 500 itself. What it told before the
-    last failed probe was of an application that had not started yet.
+    agent's own log tells that from an application that answers 500 itself. An agent that was not
+    told of the probe answers 404. What it told before the last failed probe was of an application
+    that had not started yet.
     """
     direct = _newest(own, ":15020/app-health")
-    answered = _newest(own, "statuscode: 500")
+    answered = _newest(own, "statuscode: 500", UNKNOWN)
     if direct is not None and not _before(direct.last_seen, answered):
         return clean(direct.message)
     if answered is None or one.stage is not Stage.APP or not _rewritten(one):
         return ""
     said = read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text)
-    return "" if _before(said.probe_failed_at, answered) else said.probe_failed
+    if _before(said.probe_failed_at, answered):
+        return ""
+    return (
+        said.probe_failed
+        if UNKNOWN not in answered.message or NO_PROBER in said.probe_failed
+        else ""
+    )
 
 
-def _newest(own: list[Event], fragment: str) -> Event | None:
-    found = [e for e in own if e.reason == "Unhealthy" and fragment in e.message]
+def _newest(own: list[Event], *fragments: str) -> Event | None:
+    found = [
+        e for e in own if e.reason == "Unhealthy" and any(one in e.message for one in fragments)
+    ]
     return max(found, key=lambda e: e.last_seen or EVER, default=None)
 
 

@@ -179,6 +179,47 @@ def test_a_sidecar_that_was_taken_out_again(status: str, stripped: bool) -> None
     assert decided(MESH + copied + bare).stripped == ""
 
 
+def test_settings_on_the_deployment_only() -> None:
+    note = "traffic.sidecar.istio.io/excludeOutboundPorts"
+    noted = f"annotations: {{{note}: '5432', deployment.kubernetes.io/revision: '8'}}"
+    shop = SHOP.replace(
+        "{name: cart, namespace: shop}", f"{{name: cart, namespace: shop, {noted}}}"
+    )
+    live = MESH + shop + pod(NEW, sidecar=True)
+    assert decided(live).unread == note
+    both = live.replace("{labels: {app: cart}}", f"{{labels: {{app: cart}}, {noted}}}")
+    assert decided(both).unread == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"), [("true", True), ("false", False), ("'true'", False)]
+)
+def test_namespaces_that_are_injected_by_default_in_words_only(config: str, expected: bool) -> None:
+    shop = SHOP.replace("istio-injection: enabled", "a: b") + pod(NEW, sidecar=False)
+    said = f"{{sidecarInjectorWebhook: {{enableNamespacesByDefault: {config}}}, "
+    mesh = MESH.replace('{"global"', f'{said}"global"')
+    assert mesh != MESH
+    facts = decided(mesh + shop)
+    assert facts.clause == "no-label"
+    assert facts.expected is expected
+    assert ("enableNamespacesByDefault" in facts.expected_by) is expected
+
+
+@pytest.mark.parametrize(
+    ("label", "left_out_by"),
+    [
+        ("a: b", "Namespace//shop"),
+        ("istio-injection: enabled", "MutatingWebhookConfiguration//istio-sidecar-injector"),
+    ],
+)
+def test_a_pod_that_opts_in_and_that_selectors_leave_out(label: str, left_out_by: str) -> None:
+    shop = SHOP.replace("istio-injection: enabled", label)
+    shop = shop.replace("{labels: {app: cart}}", f"{{labels: {SAYS % 'true'}}}")
+    mesh = MESH.replace("values: ['false']", "values: ['true']")
+    facts = decided(mesh + shop + pod(NEW, sidecar=False))
+    assert (facts.clause, facts.left_out_by) == ("selector", left_out_by)
+
+
 def test_a_misspelt_namespace_label_shows_that_a_sidecar_is_expected() -> None:
     shop = SHOP.replace("istio-injection: enabled", "istio-inject: enabled")
     facts = decided(MESH + shop + pod(NEW, sidecar=False))
@@ -432,15 +473,21 @@ def test_a_rewritten_probe_is_told_by_the_agents_log() -> None:
         "containerStatuses: [", "containerStatuses: [{name: istio-proxy, ready: true}, "
     )
     said = "error Request to probe app failed: dial tcp 10.0.0.5:8080: connection refused"
+    event = UNHEALTHY
 
     def facts(log: str) -> Any:
         logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): log}
-        return pod_startup.run(world(MESH + SHOP + live + UNHEALTHY, logs=logs), CART)
+        return pod_startup.run(world(MESH + SHOP + live + event, logs=logs), CART)
 
     assert facts(said).app_probe == said
     assert facts("").app_probe == ""
     assert facts(f"2026-11-18T09:24:59.9Z\t{said}").app_probe.endswith("refused")
     assert facts(f"2026-11-18T09:24:30.0Z\t{said}").app_probe == ""
+    unknown = "error Prober does not exists url /app-health/cart/readyz"
+    assert facts(unknown).app_probe == unknown
+    event = UNHEALTHY.replace("500", "404")
+    assert facts(unknown).app_probe == unknown
+    assert facts(said).app_probe == ""
 
 
 @pytest.mark.parametrize(("at", "told"), [("09:24:00", False), ("09:25:30", True)])
@@ -452,6 +499,25 @@ def test_an_agent_that_did_not_answer_before_it_did(at: str, told: bool) -> None
     logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): ""}
     found = pod_startup.run(world(MESH + SHOP + live + UNHEALTHY + early, logs=logs), CART)
     assert bool(found.app_probe) is told
+
+
+@pytest.mark.parametrize(
+    ("phase", "proxy", "told"),
+    [("Failed", True, True), ("Succeeded", True, False), ("Failed", False, False)],
+)
+def test_the_hook_of_a_pod_that_has_ended(phase: str, proxy: bool, told: bool) -> None:
+    said = (
+        "Exec lifecycle hook ([pilot-agent wait]) for Container istio-proxy failed: "
+        "Error: timeout waiting for Envoy proxy to become ready"
+    )
+    event = UNHEALTHY[: UNHEALTHY.index("message:")] + f'message: "{said}"\n'
+    event = event.replace("Unhealthy", "FailedPostStartHook")
+    event += "lastTimestamp: '2026-11-18T09:25:00Z'\n"
+    live = pod(NEW, sidecar=proxy, ready="False").replace("phase: Running", f"phase: {phase}")
+    live = live.replace("ready: true", "ready: false")
+    facts: Any = pod_startup.run(world(MESH + SHOP + live + event), CART)
+    assert facts.stage == "ended"
+    assert bool(facts.hook_failed) is told
 
 
 @pytest.mark.parametrize(
