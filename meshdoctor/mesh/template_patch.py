@@ -37,7 +37,12 @@ def template_of(controller: Workload | None, pod: Pod) -> PodTemplate:
 def proxy_config_patch(template: PodTemplate, wanted: str, **spec: int) -> str:
     """A merge patch that adds a line to the annotation proxy.istio.io/config, and fields to the
     pod's `spec`; "" where the annotation is no ProxyConfig or holds what must not be shown."""
-    text = _merged(template.metadata.annotations.get(PROXY_CONFIG, ""), wanted)
+    return _config_patch(template.metadata.annotations.get(PROXY_CONFIG, ""), wanted, **spec)
+
+
+@lru_cache(maxsize=256)
+def _config_patch(said: str, wanted: str, **spec: int) -> str:
+    text = _merged(said, wanted)
     made = {"metadata": {"annotations": {PROXY_CONFIG: text}}}
     return _patch({**made, "spec": spec} if spec else made) if text else ""
 
@@ -60,7 +65,6 @@ def _patch(template: Mapping[str, Any]) -> str:
     return text.replace("'", "\\u0027")
 
 
-@lru_cache(maxsize=256)
 def _merged(text: str, wanted: str) -> str:
     """The annotation's text with one line more; as JSON where a line does not do."""
     if not text.strip():

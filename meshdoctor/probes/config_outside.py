@@ -6,15 +6,13 @@ from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.edge_evidence import most_common
-from meshdoctor.mesh.hosts import service_of
-from meshdoctor.mesh.outside_names import Outside, kept, turned_down
+from meshdoctor.mesh.outside_names import Outside, turned_down
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import ServiceEntry, VirtualService
-from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.istio import VirtualService
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
-from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import proxy_logs
+from meshdoctor.probes.outside_reading import kept_of
 from meshdoctor.probes.view import View, probe
 
 
@@ -52,7 +50,7 @@ def config_outside(view: View, config: ConfigSubject) -> ConfigOutside:
     if config.config_kind != "VirtualService":
         return _NONE
     route = view.object("VirtualService", VirtualService, config.namespace, config.name)
-    found = kept(route, lambda host: _known(view, host)) if route is not None else ()
+    found = kept_of(view, route) if route is not None else ()
     if route is None or not found:
         return _NONE
     logs = proxy_logs.of_callers(view)
@@ -75,10 +73,3 @@ def config_outside(view: View, config: ConfigSubject) -> ConfigOutside:
 
 def _lines(logs: proxy_logs.ProxyLogs, one: Outside) -> tuple[Line, ...]:
     return logs.lines(lambda log: tuple(line for line in log.lines if one.foreign(line)))
-
-
-def _known(view: View, host: str) -> Service | ServiceEntry | None:
-    own = service_of(host)
-    if own is not None:
-        return view.object("Service", Service, *own)
-    return shared.known_hosts(view).entry_for(host)

@@ -20,6 +20,7 @@ from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
+from meshdoctor.probes.outside_reading import kept_of
 from meshdoctor.probes.view import View, probe
 
 
@@ -52,6 +53,9 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     lost_host: Annotated[Fact[str], "a host that it routes to and istiod has no cluster for"]
     lost_service: Annotated[Fact[Ref], "the Service that has that host, but not the port"]
     lost: Annotated[Fact[str], "what has no cluster and why, in words"]
+    keeps_name: Annotated[
+        Fact[bool], "a rule sends requests outside the mesh and leaves their Host header as it is"
+    ]
     dropped_rule: Annotated[Fact[int], "an http rule that its delegate gives nothing; 0: none"]
     dropped: Annotated[Fact[str], "which delegate and why, in words; empty: none"]
     delegate: Annotated[Fact[Ref], "that delegate; empty: it does not exist"]
@@ -95,6 +99,7 @@ _NONE = VirtualServiceFacts(
     lost_host="",
     lost_service=Ref(""),
     lost="",
+    keeps_name=False,
     dropped_rule=0,
     dropped="",
     delegate=Ref(""),
@@ -151,7 +156,8 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
             covering_rule=shadow.earlier + 1,
         )
     rule, header = routes.impossible(route)
-    facts = replace(facts, impossible_rule=rule, impossible=clean(header, 100))
+    outside = bool(kept_of(view, route))
+    facts = replace(facts, impossible_rule=rule, impossible=clean(header, 100), keeps_name=outside)
     rule, text = routes.starred(route)
     facts = replace(facts, starred_rule=rule, starred=clean(text, 200))
     facts = _delegates(view, route, facts, mesh.default_virtual_service_export_to)

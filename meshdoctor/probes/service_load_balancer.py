@@ -24,7 +24,7 @@ from meshdoctor.mesh.exposure import ALB, ISTIO, backends, class_of
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_front import as_gateway, is_aws
 from meshdoctor.mesh.health_check import silent
-from meshdoctor.mesh.services import services_of
+from meshdoctor.mesh.services import selected_pods, services_of
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, owner_of, proxy_type
 from meshdoctor.model.evidence import Unavailable
@@ -179,12 +179,19 @@ def _gateway(service: Service) -> str:
     return f"Gateway/{service.namespace}/{name}" if name else ""
 
 
+def _gateways(view: View) -> tuple[Pod, ...]:
+    """One pod of each gateway."""
+    found = reading.workloads(view).values()
+    return tuple(one.pod for one in found if one.pod is not None and one.proxy_type == "router")
+
+
 def _alone(view: View, service: Service) -> bool:
     """Whether it is the one Service of gateway pods: what checks their health is a load balancer
     that something else made (a TargetGroupBinding, a Gateway of another class, Terraform)."""
-    pods = attempt(lambda: reading.pods_of_service(view, service))
-    first = pods[0] if isinstance(pods, tuple) and pods else None
-    if first is None or proxy_type(first) != "router":
+    gateways = attempt(lambda: view.memo("gateway-workloads", _gateways))
+    some = gateways if isinstance(gateways, tuple) else ()
+    first = next((p for p in some if selected_pods(service, (p,))), None)
+    if first is None:
         return False
     others = services_of(first.labels, view.objects("Service", Service, service.namespace))
     return not any(s.name != service.name for s in others)

@@ -92,7 +92,8 @@ def workload_tls(view: View, subject: WorkloadSubject) -> WorkloadTls:
 
 
 def _cert_scraper(view: View) -> bool:
-    return any(is_scraper(pod) and takes_certificates(pod) for pod in view.objects("Pod", Pod))
+    pods = (one.pod for one in reading.workloads(view).values() if one.pod is not None)
+    return any(takes_certificates(pod) and is_scraper(pod) for pod in pods)
 
 
 def _strict(pod: Pod, port: int, ruling: Rulings) -> bool:
