@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from meshdoctor.engine.calls import caller_of, calls_of
 from meshdoctor.engine.collect import Collector, FactSet
 from meshdoctor.engine.compose import compose
 from meshdoctor.engine.evidence import Evidence, RecordingView
@@ -15,7 +16,7 @@ from meshdoctor.engine.masking import masked
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.rounds import in_rounds
 from meshdoctor.engine.scope import Scope, namespace_of
-from meshdoctor.engine.subjects import Resolved, caller_of, calls_of, resolve
+from meshdoctor.engine.subjects import Resolved, resolve
 from meshdoctor.engine.tree import Judgement, judge, needs
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.engine.tunnels import failing_tunnels

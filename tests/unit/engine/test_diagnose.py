@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from meshdoctor.engine.calls import caller_of, calls_of
 from meshdoctor.engine.diagnose import Options, diagnose
 from meshdoctor.engine.playbook import Playbook
 from meshdoctor.engine.scope import Scope, ScopeError, parse_target
-from meshdoctor.engine.subjects import caller_of, calls_of, resolve
+from meshdoctor.engine.subjects import resolve
 from meshdoctor.engine.triage import failing_edges
 from meshdoctor.model.cause import Severity
 from meshdoctor.model.evidence import Reason, Unavailable

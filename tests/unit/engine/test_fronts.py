@@ -1,9 +1,9 @@
 """Through which gateways do calls from outside come?"""
 
+from meshdoctor.engine.calls import calls_of
 from meshdoctor.engine.evidence import Evidence, RecordingView
 from meshdoctor.engine.fronts import fronts_of, gateways_to, led_through
 from meshdoctor.engine.scope import Scope, parse_target
-from meshdoctor.engine.subjects import calls_of
 from meshdoctor.model.subjects import Request
 from meshdoctor.ports import EvidenceError, ForbiddenError
 from tests.unit.world import FakeSource

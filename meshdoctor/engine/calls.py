@@ -1,0 +1,213 @@
+"""Which workloads and calls does a scope name?
+
+A call is one edge for each workload and port behind what is named, and the way on beyond an egress
+gateway. Names that mean nothing raise ScopeError.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from meshdoctor.engine.fronts import fronts_of
+from meshdoctor.engine.scope import Scope, ScopeError, Target
+from meshdoctor.mesh.edge_target import ips
+from meshdoctor.mesh.egress_gateway import leaving, onward
+from meshdoctor.mesh.services import (
+    host_matches,
+    named_by_client,
+    port_of,
+    selected_pods,
+    target_port,
+)
+from meshdoctor.mesh.workloads import WorkloadPods
+from meshdoctor.model.istio import VirtualService
+from meshdoctor.model.kubernetes import (
+    Service,
+)
+from meshdoctor.model.subjects import (
+    EdgeSubject,
+    ServiceSubject,
+    WorkloadSubject,
+)
+from meshdoctor.ports import EvidenceError
+from meshdoctor.probes.reading import unread_controllers, workloads
+from meshdoctor.probes.view import View
+
+MAX_EDGES = 8
+
+
+def caller_of(view: View, scope: Scope) -> WorkloadSubject | None:
+    """The workload of a scope that names a caller and not whom it calls; None of any other."""
+    if scope.from_ is None or scope.to is not None:
+        return None
+    return workload_named(view, workloads(view), scope.from_, "--from")
+
+
+def calls_of(view: View, scope: Scope, seen: Iterable[EdgeSubject]) -> list[EdgeSubject]:
+    """Of a scope that names only what is called: its calls by the gateways that lead to it, and
+    those that were seen failing."""
+    asked = list(edges_named(view, workloads(view), scope, None))
+    calls = [replace(one, client=front) for front in fronts_of(view, scope) for one in asked]
+    calls += [
+        replace(one, request=scope.request)
+        for one in seen
+        if any(same_target(one, other) for other in asked)
+    ]
+    return list(dict.fromkeys(calls))
+
+
+def same_target(one: EdgeSubject, asked: EdgeSubject) -> bool:
+    """Whether a call is one of what is asked about, whoever calls."""
+    if asked.port not in (0, one.port):
+        return False
+    if asked.service is not None or one.service is not None:
+        return one.service == asked.service
+    return one.server == asked.server if asked.server is not None else one.host == asked.host
+
+
+def workload_named(
+    view: View, found: dict[tuple[str, str], WorkloadPods], target: Target, option: str
+) -> WorkloadSubject:
+    """By workload name, pod name, `app` label, or the one workload behind a service."""
+    namespace, name = target.namespace or "default", target.name
+    if (namespace, name) in found:
+        return found[(namespace, name)].subject
+    local = {key: w for key, w in found.items() if key[0] == namespace}
+    for workload in local.values():
+        if any(p.name == name for p in workload.pods):
+            return workload.subject
+    for workload in local.values():
+        if name in (workload.labels.get("app"), workload.labels.get("app.kubernetes.io/name")):
+            return workload.subject
+    service = view.object("Service", Service, namespace, name)
+    if service is not None:
+        for workload in local.values():
+            if selected_pods(service, workload.pods):
+                return workload.subject
+    raise ScopeError(_nothing(view, option, f"{namespace}/{name}", namespace, local))
+
+
+def _nothing(
+    view: View, option: str, wanted: str, namespace: str, local: dict[tuple[str, str], WorkloadPods]
+) -> str:
+    unread = unread_controllers(view)
+    if unread:
+        reads = ", ".join(f"{one.unavailable.what} ({one.reason.value})" for one in unread)
+        return f"{option} {wanted}: no pod or service of that name, and not seen: {reads}"
+    if not local:
+        return f"{option} {wanted}: namespace {namespace} has no workloads, or does not exist"
+    names = ", ".join(sorted(name for _, name in local)[:8])
+    return f"{option} {wanted}: no such workload or service. {namespace} has: {names}"
+
+
+def edges_named(
+    view: View,
+    found: dict[tuple[str, str], WorkloadPods],
+    scope: Scope,
+    client: WorkloadSubject | None,
+) -> Iterable[EdgeSubject]:
+    """The calls of a scope with `--to`, of this client or nobody in particular; raises ScopeError
+    when it names nothing that exists."""
+    target = scope.to
+    assert target is not None
+    home = client.namespace if client else "default"
+    where = (target.namespace, target.name)
+    if not target.namespace:
+        where = named_by_client(target.name, home) or ("", target.name)
+    service = view.object("Service", Service, *where) if where[0] else None
+    if service is None and not target.namespace:
+        yield EdgeSubject(
+            client=client,
+            server=_at_address(found, target.name),
+            host=target.name,
+            port=target.port,
+            request=scope.request,
+        )
+        if client is not None:
+            yield from _onward(view, found, client, target, scope)
+        return
+    if service is None:
+        server = workload_named(view, found, target, "--to")
+        yield EdgeSubject(
+            client=client, server=server, host="", port=target.port, request=scope.request
+        )
+        return
+    if target.port and port_of(service, target.port) is None:
+        behind = list(_behind(found, service))
+        if not any(_serves(service, w, target.port) for w in behind):
+            ports = ", ".join(str(p.port) for p in service.spec.ports) or "none"
+            raise ScopeError(
+                f"--to {target}: service {service.namespace}/{service.name} has no port "
+                f"{target.port} (it has: {ports})"
+            )
+    numbers = [target.port] if target.port else [p.port for p in service.spec.ports][:3] or [0]
+    servers: list[WorkloadSubject | None] = [w.subject for w in _behind(found, service)]
+    if not servers:
+        same = found.get((service.namespace, service.name))
+        servers = [same.subject if same else None]
+    subject = ServiceSubject(service.namespace, service.name)
+    pairs = [(one, number) for one in servers for number in numbers][:MAX_EDGES]
+    for one, number in pairs:
+        yield EdgeSubject(
+            client=client,
+            server=one,
+            service=subject,
+            host=f"{service.name}.{service.namespace}.svc.cluster.local",
+            port=number,
+            request=scope.request,
+        )
+
+
+def _onward(
+    view: View,
+    found: dict[tuple[str, str], WorkloadPods],
+    client: WorkloadSubject,
+    target: Target,
+    scope: Scope,
+) -> Iterable[EdgeSubject]:
+    """The second half of a way out: from the egress gateway to which a route of the mesh leads
+    the calls. What cannot be read leads nowhere."""
+    try:
+        routes = view.objects("VirtualService", VirtualService)
+        first = leaving(routes, target.name, target.port, client.namespace)
+        where = named_by_client(first.host, "") if first is not None else None
+        service = view.object("Service", Service, *where) if where is not None else None
+    except EvidenceError:
+        return
+    if service is None:
+        return
+    for gateway in _behind(found, service):
+        if gateway.proxy_type != "router":
+            continue
+        for host, port in onward(routes, target.name):
+            if host_matches(target.name, host):
+                yield EdgeSubject(
+                    client=gateway.subject,
+                    server=None,
+                    host=host,
+                    port=port or target.port,
+                    request=scope.request,
+                )
+
+
+def _at_address(found: dict[tuple[str, str], WorkloadPods], address: str) -> WorkloadSubject | None:
+    """The workload one of whose pods has this address; None for a name, or an unknown address."""
+    owners = (w.subject for w in found.values() if any(address in ips(pod) for pod in w.pods))
+    return next(owners, None)
+
+
+def _behind(found: dict[tuple[str, str], WorkloadPods], service: Service) -> Iterable[WorkloadPods]:
+    for (namespace, _), workload in found.items():
+        if namespace == service.namespace and selected_pods(service, workload.pods):
+            yield workload
+
+
+def _serves(service: Service, workload: WorkloadPods, port: int) -> bool:
+    return any(target_port(p, workload.pod) == port for p in service.spec.ports)
+
+
+def all_workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
+    """None when Pods may not be read: the rest of the mesh can still be judged."""
+    try:
+        return workloads(view)
+    except EvidenceError:
+        return {}
