@@ -53,6 +53,8 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     lost_host: Annotated[Fact[str], "a host that it routes to and istiod has no cluster for"]
     lost_service: Annotated[Fact[Ref], "the Service that has that host, but not the port"]
     lost: Annotated[Fact[str], "what has no cluster and why, in words"]
+    narrowed: Annotated[Fact[bool], "it is not exported to every namespace"]
+    has_subsets: Annotated[Fact[bool], "it routes to subsets"]
     keeps_name: Annotated[
         Fact[bool], "a rule sends requests outside the mesh and leaves their Host header as it is"
     ]
@@ -99,6 +101,8 @@ _NONE = VirtualServiceFacts(
     lost_host="",
     lost_service=Ref(""),
     lost="",
+    narrowed=False,
+    has_subsets=False,
     keeps_name=False,
     dropped_rule=0,
     dropped="",
@@ -157,7 +161,15 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
         )
     rule, header = routes.impossible(route)
     outside = bool(kept_of(view, route))
-    facts = replace(facts, impossible_rule=rule, impossible=clean(header, 100), keeps_name=outside)
+    exported = route.spec.export_to or mesh.default_virtual_service_export_to
+    facts = replace(
+        facts,
+        impossible_rule=rule,
+        impossible=clean(header, 100),
+        keeps_name=outside,
+        narrowed=bool(exported) and "*" not in exported,
+        has_subsets=any(d.subset for d in routes.destinations(route)),
+    )
     rule, text = routes.starred(route)
     facts = replace(facts, starred_rule=rule, starred=clean(text, 200))
     facts = _delegates(view, route, facts, mesh.default_virtual_service_export_to)
