@@ -12,8 +12,8 @@ from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.dead_calls import dead_calls, is_private_ip, older_than
 from meshdoctor.mesh.edge_target import target
 from meshdoctor.mesh.endpoints import Addresses, addresses
-from meshdoctor.mesh.routes import hosts
-from meshdoctor.mesh.services import fqdn, host_matches
+from meshdoctor.mesh.routes import destinations, hosts, in_mesh
+from meshdoctor.mesh.services import fqdn, host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean, pairs
 from meshdoctor.mesh.workloads import has_proxy, proxy_type
 from meshdoctor.model.evidence import Unavailable
@@ -217,6 +217,8 @@ def _empty_entry(view: View, edge: EdgeSubject) -> tuple[str, str]:
     if len(found) != 1:
         return "", ""
     spec, space = found[0].spec, found[0].namespace
+    if _led_elsewhere(view, edge.host.rsplit(":", 1)[0]):
+        return "", ""
     if spec.endpoints or spec.resolution.startswith("DNS"):
         return "", ""
     if spec.workload_selector is None:
@@ -232,6 +234,18 @@ def _empty_entry(view: View, edge: EdgeSubject) -> tuple[str, str]:
         return "", ""
     said = f"a workloadSelector ({pairs(wanted)}) that no pod and no WorkloadEntry of {space} has"
     return found[0].ref, clean(said, 300)
+
+
+def _led_elsewhere(view: View, host: str) -> bool:
+    """Whether a VirtualService takes the calls of the host and leads none of them to it: an entry
+    only makes the name known then, and needs no endpoint."""
+    routes = [
+        one
+        for one in view.objects("VirtualService", VirtualService)
+        if in_mesh(one) and any(host_matches(h, host) for h in hosts(one))
+    ]
+    led = {resolve_short_name(d.host, one.namespace) for one in routes for d in destinations(one)}
+    return bool(routes) and not any(host_matches(to, host) for to in led)
 
 
 def _entries(view: View, edge: EdgeSubject) -> tuple[ServiceEntry, ...]:

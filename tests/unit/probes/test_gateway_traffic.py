@@ -295,6 +295,14 @@ def test_an_entry_without_address_for_a_gateway(
     assert isinstance(found, EdgeEndpoints) and found.bare_entry == bare
 
 
+ROUTED_TO = """
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: v, namespace: shop}
+spec: {hosts: [api.example.com], http: [{route: [{destination: {host: HOST}}]}]}
+"""
+
+
 @pytest.mark.parametrize(
     ("spec", "more", "empty"),
     [
@@ -312,6 +320,16 @@ def test_an_entry_without_address_for_a_gateway(
             "{kind: WorkloadEntry, apiVersion: networking.istio.io/v1, metadata: {name: x, "
             "namespace: shop}, spec: {address: 10.9.9.9, labels: {app: x}}}",
             "",
+        ),
+        (
+            "resolution: STATIC",
+            ROUTED_TO.replace("HOST", "other.shop"),
+            "",
+        ),
+        (
+            "resolution: STATIC",
+            ROUTED_TO.replace("HOST", "api.example.com"),
+            "resolution STATIC and no endpoints",
         ),
     ],
 )
