@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line, address
-from meshdoctor.mesh.edge_evidence import BLACK_HOLE, PASSTHROUGH, black_holed
+from meshdoctor.mesh.edge_evidence import BLACK_HOLE, PASSTHROUGH, black_holed, unreadable
 from meshdoctor.mesh.protocols import select, select_raw
 from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.kubernetes import Service
@@ -40,6 +40,13 @@ def connects(line: Line, port: int) -> bool:
     """Whether a request for a tunnel (HTTP CONNECT, to an HTTP proxy at `port`) found no route:
     only TCP hands it on, for routes of sidecars take no CONNECT (istio/istio#35526)."""
     return line.method == CONNECT and "NR" in line.flags and line.local_port == port
+
+
+def garbled(line: Line, port: int, own: frozenset[str]) -> bool:
+    """Whether the pod's own call of a port outside was read as HTTP and is none: TLS, mostly. At
+    1.31 a port that some service declares HTTP lets it pass to addresses of nobody, at 1.2 not.
+    `own`: the pod's addresses, at which others call it."""
+    return unreadable(line) and line.local_port == port and dialled(line) not in own
 
 
 def nameless(line: Line, port: int) -> bool:

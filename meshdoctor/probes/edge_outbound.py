@@ -11,7 +11,7 @@ from meshdoctor.mesh import outbound
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.changes import last_change
-from meshdoctor.mesh.edge_target import target
+from meshdoctor.mesh.edge_target import ips, target
 from meshdoctor.mesh.external_host import visible
 from meshdoctor.mesh.services import fqdn
 from meshdoctor.mesh.text import clean
@@ -19,7 +19,7 @@ from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope, sees
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import MeshConfig, ServiceEntry
-from meshdoctor.model.kubernetes import Namespace, Object, Service
+from meshdoctor.model.kubernetes import Namespace, Object, Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.proxy_logs import ProxyLogs
@@ -45,6 +45,9 @@ class EdgeOutbound(Struct, frozen=True, kw_only=True):
     nameless: Annotated[
         Fact[int], "TCP calls to the port that no cluster took, and that told no SNI", OBSERVED
     ]
+    garbled: Annotated[
+        Fact[int], "calls of that port outside whose bytes are no HTTP, refused for it", OBSERVED
+    ]
     tunnels: Annotated[Fact[int], "HTTP CONNECT requests to the port that no route took", OBSERVED]
     http_by: Annotated[
         Fact[Ref], "what makes HTTP of that port: a ServiceEntry, or a Service; empty: not seen"
@@ -67,6 +70,7 @@ _NONE = EdgeOutbound(
     ranged_name="",
     ranged_namespace="",
     nameless=0,
+    garbled=0,
     tunnels=0,
     http_by=Ref(""),
     http_from="",
@@ -111,7 +115,7 @@ def edge_outbound(view: View, edge: EdgeSubject) -> EdgeOutbound:
         _NONE, host=clean(edge.host, 253), port=edge.port, pod=pod.name, namespace=pod.namespace
     )
     facts = _policy(view, edge, in_force, mesh, logs, facts)
-    return _lost(view, edge, in_force, mesh, logs, facts)
+    return _lost(view, edge, pod, in_force, mesh, logs, facts)
 
 
 def _policy(
@@ -144,6 +148,7 @@ def _policy(
 def _lost(
     view: View,
     edge: EdgeSubject,
+    pod: Pod,
     in_force: Scope,
     mesh: MeshConfig,
     logs: ProxyLogs,
@@ -157,8 +162,12 @@ def _lost(
     seen = visible(view.objects("ServiceEntry", ServiceEntry), in_force, mesh)
     dialled = ev.most_common(map(outbound.dialled, lost))
     entry = outbound.ranged(seen, dialled, edge.port) if dialled else None
+    own = frozenset(ips(pod))
+    garbled = logs.lines(
+        lambda log: tuple(x for x in log.lines if outbound.garbled(x, edge.port, own))
+    )
     holder = None
-    if tunnels:
+    if tunnels or garbled:
         services = _services(view, in_force, mesh)
         holder = outbound.http_on(edge.port, (edge.host,), seen, services)
     return replace(
@@ -169,6 +178,7 @@ def _lost(
         ranged_name=entry.name if entry is not None else "",
         ranged_namespace=entry.namespace if entry is not None else "",
         nameless=logs.seen(len(nameless)),
+        garbled=logs.seen(len(garbled)),
         tunnels=logs.seen(len(tunnels)),
         http_by=Ref(holder.ref if holder is not None else ""),
         http_from=holder.ref if holder is not None else "a service that was not seen",

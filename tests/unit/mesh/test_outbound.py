@@ -35,6 +35,24 @@ def test_calls_that_meet_the_routes_of_http() -> None:
     assert not outbound.connects(line("CONNECT - HTTP/1.1", "200 - -", "1.2.3.4:3128"), 3128)
 
 
+@pytest.mark.parametrize(
+    ("first", "rest", "called", "cluster", "is_garbled"),
+    [
+        ("- - HTTP/1.1", "400 DPE http1.codec_error", "1.2.3.4:443", "-", True),
+        ("- - HTTP/1.1", "400 DPE http1.codec_error", "1.2.3.4:80", "-", False),
+        ("- - HTTP/1.1", "400 DPE http1.codec_error", "10.0.0.1:443", "-", False),  # inbound
+        ("GET / HTTP/1.0", "426 DPE low_version", "1.2.3.4:443", "-", False),
+        ("GET / HTTP/1.1", "404 NR route_not_found", "1.2.3.4:443", "-", False),
+        ("GET / HTTP/1.1", "502 DPE x", "1.2.3.4:443", "outbound|443||a.example", False),
+    ],
+)
+def test_what_was_read_as_http_and_is_none(
+    first: str, rest: str, called: str, cluster: str, is_garbled: bool
+) -> None:
+    one = line(first, rest, called, cluster)
+    assert outbound.garbled(one, 443, frozenset({"10.0.0.1"})) is is_garbled
+
+
 def entry(protocol: str, *addresses: str, host: str = "a.example") -> ServiceEntry:
     ports = (Port(number=80, name="p", protocol=protocol),)
     spec = ServiceEntrySpec(hosts=(host,), ports=ports, addresses=addresses)

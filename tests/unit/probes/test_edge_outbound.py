@@ -1,0 +1,56 @@
+"""Do calls to a host outside meet what makes the port HTTP?"""
+
+from typing import Any
+
+import pytest
+
+from meshdoctor.model.subjects import EdgeSubject, WorkloadSubject
+from meshdoctor.probes.edge_outbound import EdgeOutbound, edge_outbound
+from tests.unit.world import world
+
+MESH = """
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: 'accessLogFile: /dev/stdout'}
+---
+kind: Namespace
+apiVersion: v1
+metadata: {name: tools}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: app-1, namespace: shop}
+spec: {containers: [{name: app}, {name: istio-proxy, args: [proxy, sidecar]}]}
+status: {phase: Running, podIP: 10.0.0.3}
+---
+kind: Service
+apiVersion: v1
+metadata: {name: hook, namespace: tools}
+spec: {selector: {app: hook}, ports: [{name: PORT, port: 443}]}
+"""
+GARBLED = (
+    '[2026-11-18T09:24:00Z] "- - HTTP/1.1" 400 DPE http1.codec_error - "-" 0 11 0 - "-" "-" "id" '
+    '"-" "-" - - 203.0.113.9:443 10.0.0.3:5 - -\n'
+)
+APP = WorkloadSubject("shop", "app-1", "Pod")
+
+
+@pytest.mark.parametrize(
+    ("port", "log", "garbled", "by"),
+    [
+        ("http-admin", GARBLED * 2, 2, "Service/tools/hook"),
+        ("https", GARBLED * 2, 2, ""),
+        ("http-admin", "", 0, ""),
+        ("http-admin", GARBLED.replace(":443", ":80"), 0, ""),
+    ],
+)
+def test_tls_to_a_port_that_a_service_makes_http(
+    port: str, log: str, garbled: int, by: str
+) -> None:
+    logs = {("shop", "app-1", "istio-proxy"): log}
+    view: Any = world(MESH.replace("PORT", port), logs=logs)
+    edge = EdgeSubject(client=APP, server=None, host="api.example.com", port=443)
+    found = edge_outbound.run(view, edge)
+    assert isinstance(found, EdgeOutbound)
+    assert (found.garbled, found.http_by) == (garbled, by)
