@@ -33,7 +33,7 @@ from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway, VirtualServ
 from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
-from meshdoctor.probes import reading
+from meshdoctor.probes import container_logs, reading
 from meshdoctor.probes.eks_reads import AGENT
 from meshdoctor.probes.gateway_objects import GATEWAY_NAME
 from meshdoctor.probes.proxy_logs import pod_log
@@ -263,17 +263,11 @@ def _controller_log(view: View) -> tuple[Complaint, ...]:
     pods = attempt(lambda: view.objects("Pod", Pod, AGENT[0]))
     out: list[Complaint] = []
     for pod in pods if isinstance(pods, tuple) else ():
-        for container in pod.spec.containers:
-            if CONTROLLER in container.image and pod.status.phase == "Running":
-                out += _complaints(view, pod, container.name)
+        if pod.status.phase == "Running":
+            controllers = [c for c in pod.spec.containers if CONTROLLER in c.image]
+            for text in container_logs.readable(view, pod, controllers):
+                out += complaints(text)
     return tuple(out)
-
-
-def _complaints(view: View, pod: Pod, container: str) -> tuple[Complaint, ...]:
-    try:
-        return complaints(view.log(pod.namespace, pod.name, container).text)
-    except EvidenceError:
-        return ()
 
 
 def _told(found: Event | None) -> str:

@@ -17,9 +17,8 @@ from meshdoctor.model.kubernetes import (
     WebhookConfiguration,
 )
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
-from meshdoctor.ports import EvidenceError
+from meshdoctor.probes import container_logs, reading
 from meshdoctor.probes import propagation_reading as shared
-from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, attempt, known, probe
 
 VWC = "ValidatingWebhookConfiguration"
@@ -96,17 +95,10 @@ def _logged(view: View) -> tuple[Failure, ...]:
     pods = attempt(lambda: view.objects("Pod", Pod))
     out: list[Failure] = []
     for pod in pods if isinstance(pods, tuple) else ():
-        for container in pod.spec.containers:
-            if any(name in container.image for name in APPLIERS):
-                out += _failed_calls(view, pod, container.name)
+        appliers = [c for c in pod.spec.containers if any(name in c.image for name in APPLIERS)]
+        for text in container_logs.readable(view, pod, appliers):
+            out += failed_calls(text)
     return tuple(f for f in out if f.at is None or view.now - f.at <= LATELY)
-
-
-def _failed_calls(view: View, pod: Pod, container: str) -> tuple[Failure, ...]:
-    try:
-        return failed_calls(view.log(pod.namespace, pod.name, container).text)
-    except EvidenceError:
-        return ()
 
 
 Closed = tuple[WebhookConfiguration, Webhook]
