@@ -73,8 +73,9 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
             lines = of_host(pod_log(view, pod.namespace, pod.name).lines, _asked_of(pod, edges))
         except EvidenceError:
             continue
-        ended = _over(lines)
-        for line in failures(lines):
+        bad = failures(lines)
+        ended = _over(lines, bad)
+        for line in bad:
             for edge in edges_of(view, pod, line):
                 if wanted and not _touches(edge, edges):
                     continue
@@ -107,17 +108,17 @@ def _asked_of(pod: Pod, edges: Sequence[EdgeSubject]) -> str:
     return next((host.lower().rsplit(":", 1)[0] for host in hosts if host), "")
 
 
-def _over(lines: Sequence[Line]) -> dict[tuple[str, str], bool]:
+def _over(lines: Sequence[Line], bad: Iterable[Line]) -> dict[tuple[str, str], bool]:
     """Per stream, whether its failures ended: so many successes since the last one that the rate
     of failures before would make them less than 5 % likely."""
     failed: dict[tuple[str, str], int] = {}
     total: dict[tuple[str, str], int] = {}
     since: dict[tuple[str, str], int] = {}
-    bad = set(map(id, failures(lines)))
+    failing = set(map(id, bad))
     for line in lines:
         key = stream(line)
         total[key] = total.get(key, 0) + 1
-        if id(line) in bad:
+        if id(line) in failing:
             failed[key] = failed.get(key, 0) + 1
             since[key] = 0
         else:
