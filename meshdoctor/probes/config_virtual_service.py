@@ -161,13 +161,15 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
         )
     rule, header = routes.impossible(route)
     outside = bool(kept_of(view, route))
-    exported = route.spec.export_to or mesh.default_virtual_service_export_to
+    seen_in = audience(
+        route.spec.export_to, route.namespace, mesh.default_virtual_service_export_to
+    )
     facts = replace(
         facts,
         impossible_rule=rule,
         impossible=clean(header, 100),
         keeps_name=outside,
-        narrowed=bool(exported) and "*" not in exported,
+        narrowed="*" not in seen_in,
         has_subsets=any(d.subset for d in routes.destinations(route)),
     )
     rule, text = routes.starred(route)
@@ -279,7 +281,7 @@ def _delegates(
 
 
 def _subsets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
-    if not any(d.subset for d in routes.destinations(route)):
+    if not facts.has_subsets:
         return facts
     known = shared.choosable_rules(view)
     hosts = [resolve_short_name(d.host, route.namespace) for d in routes.destinations(route)]
