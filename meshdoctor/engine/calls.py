@@ -20,16 +20,10 @@ from meshdoctor.mesh.services import (
 )
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.istio import VirtualService
-from meshdoctor.model.kubernetes import (
-    Service,
-)
-from meshdoctor.model.subjects import (
-    EdgeSubject,
-    ServiceSubject,
-    WorkloadSubject,
-)
+from meshdoctor.model.kubernetes import Service
+from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.reading import unread_controllers, workloads
+from meshdoctor.probes.reading import behind, unread_controllers, workloads
 from meshdoctor.probes.view import View
 
 MAX_EDGES = 8
@@ -123,7 +117,7 @@ def edges_named(
             request=scope.request,
         )
         if client is not None:
-            yield from _onward(view, found, client, target, scope)
+            yield from _onward(view, client, target, scope)
         return
     if service is None:
         server = workload_named(view, found, target, "--to")
@@ -131,16 +125,16 @@ def edges_named(
             client=client, server=server, host="", port=target.port, request=scope.request
         )
         return
-    if target.port and port_of(service, target.port) is None:
-        behind = list(_behind(found, service))
-        if not any(_serves(service, w, target.port) for w in behind):
-            ports = ", ".join(str(p.port) for p in service.spec.ports) or "none"
-            raise ScopeError(
-                f"--to {target}: service {service.namespace}/{service.name} has no port "
-                f"{target.port} (it has: {ports})"
-            )
+    some = list(behind(view, service))
+    listed = not target.port or port_of(service, target.port) is not None
+    if not listed and not any(_serves(service, w, target.port) for w in some):
+        ports = ", ".join(str(p.port) for p in service.spec.ports) or "none"
+        raise ScopeError(
+            f"--to {target}: service {service.namespace}/{service.name} has no port "
+            f"{target.port} (it has: {ports})"
+        )
     numbers = [target.port] if target.port else [p.port for p in service.spec.ports][:3] or [0]
-    servers: list[WorkloadSubject | None] = [w.subject for w in _behind(found, service)]
+    servers: list[WorkloadSubject | None] = [w.subject for w in some]
     if not servers:
         same = found.get((service.namespace, service.name))
         servers = [same.subject if same else None]
@@ -158,11 +152,7 @@ def edges_named(
 
 
 def _onward(
-    view: View,
-    found: dict[tuple[str, str], WorkloadPods],
-    client: WorkloadSubject,
-    target: Target,
-    scope: Scope,
+    view: View, client: WorkloadSubject, target: Target, scope: Scope
 ) -> Iterable[EdgeSubject]:
     """The second half of a way out: from the egress gateway to which a route of the mesh leads
     the calls. What cannot be read leads nowhere."""
@@ -175,7 +165,7 @@ def _onward(
         return
     if service is None:
         return
-    for gateway in _behind(found, service):
+    for gateway in behind(view, service):
         if gateway.proxy_type != "router":
             continue
         for host, port in onward(routes, target.name):
@@ -195,18 +185,12 @@ def _at_address(found: dict[tuple[str, str], WorkloadPods], address: str) -> Wor
     return next(owners, None)
 
 
-def _behind(found: dict[tuple[str, str], WorkloadPods], service: Service) -> Iterable[WorkloadPods]:
-    for (namespace, _), workload in found.items():
-        if namespace == service.namespace and selected_pods(service, workload.pods):
-            yield workload
-
-
 def _serves(service: Service, workload: WorkloadPods, port: int) -> bool:
     return any(target_port(p, workload.pod) == port for p in service.spec.ports)
 
 
 def all_workloads(view: View) -> dict[tuple[str, str], WorkloadPods]:
-    """None when Pods may not be read: the rest of the mesh can still be judged."""
+    """Empty when Pods may not be read: the rest of the mesh can still be judged."""
     try:
         return workloads(view)
     except EvidenceError:

@@ -8,14 +8,9 @@ from collections.abc import Iterable
 from meshdoctor.engine.calls import all_workloads
 from meshdoctor.mesh.concerns import HOST_KINDS, Exists, concerns, delegates
 from meshdoctor.mesh.routes import gateway_keys
-from meshdoctor.mesh.services import (
-    CLUSTER_DOMAIN,
-    host_matches,
-)
+from meshdoctor.mesh.services import CLUSTER_DOMAIN, host_matches
 from meshdoctor.model.istio import Gateway, VirtualService
-from meshdoctor.model.kubernetes import (
-    Service,
-)
+from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import (
     ConfigSubject,
     EdgeSubject,

@@ -5,7 +5,7 @@ log's owner is the client when the cluster is outbound, the server when the list
 are found by service host and pod IP.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
@@ -20,7 +20,7 @@ from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError, NotRecordedError
 from meshdoctor.probes.proxy_logs import chosen, pod_log
-from meshdoctor.probes.reading import workloads, workloads_in
+from meshdoctor.probes.reading import behind, workloads
 from meshdoctor.probes.view import View
 
 MOST_SERVERS = 3
@@ -150,8 +150,7 @@ def _through_gateway(
     asked = named_by_client(host, client.namespace) if host and not is_address(host) else name
     if service is None or asked == name or (asked and view.object("Service", Service, *asked)):
         return None
-    found = workloads(view)
-    fronts = [found[(one.namespace, one.name)] for one in _behind(view, service)]
+    fronts = list(behind(view, service))
     if not fronts or any(one.proxy_type != "router" for one in fronts):
         return None
     return EdgeSubject(client=client, server=None, host=host, port=port)
@@ -214,15 +213,9 @@ def _through(
 ) -> Iterator[EdgeSubject]:
     """Calls of a Service, to each of the first workloads behind it."""
     named = ServiceSubject(service.namespace, service.name)
-    servers: list[WorkloadSubject | None] = list(_behind(view, service))
+    servers: list[WorkloadSubject | None] = [one.subject for one in behind(view, service)]
     for server in (servers or [None])[:MOST_SERVERS]:
         yield EdgeSubject(client=client, server=server, service=named, host=host, port=port)
-
-
-def _behind(view: View, service: Service) -> Iterable[WorkloadSubject]:
-    for workload in workloads_in(view, service.namespace):
-        if selected_pods(service, workload.pods):
-            yield workload.subject
 
 
 def _passed_on(view: View, line: Line) -> WorkloadSubject | None:

@@ -11,7 +11,7 @@ from meshdoctor.mesh.callers import addresses as addresses_of
 from meshdoctor.mesh.endpoints import by_service
 from meshdoctor.mesh.meshconfig import parse as parse_mesh_config
 from meshdoctor.mesh.peer_authentication import Policies
-from meshdoctor.mesh.services import PodsByLabels
+from meshdoctor.mesh.services import PodsByLabels, selected_pods
 from meshdoctor.mesh.visibility import Scope, scope
 from meshdoctor.mesh.webhook_call import ready_endpoints
 from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group, is_ready, proxy_type
@@ -112,6 +112,13 @@ def _by_namespace(view: View) -> dict[str, tuple[WorkloadPods, ...]]:
     for (namespace, _), one in workloads(view).items():
         found[namespace].append(one)
     return {namespace: tuple(some) for namespace, some in found.items()}
+
+
+def behind(view: View, service: Service) -> Iterator[WorkloadPods]:
+    """Workloads with a pod that the service selects."""
+    for one in workloads_in(view, service.namespace):
+        if selected_pods(service, one.pods):
+            yield one
 
 
 def workload(view: View, subject: WorkloadSubject) -> WorkloadPods:
