@@ -56,6 +56,11 @@ def gateway_keys(route: VirtualService) -> tuple[tuple[str, str], ...]:
     return tuple(out)
 
 
+def of_sidecars(some: Iterable[VirtualService], host: str) -> Iterator[VirtualService]:
+    """Those that sidecars use for a host, exported or not."""
+    return (r for r in some if in_mesh(r) and any(host_matches(h, host) for h in hosts(r)))
+
+
 def hosts(route: VirtualService) -> tuple[str, ...]:
     """Its hosts as istiod reads them."""
     return tuple(resolve_short_name(h, route.namespace) for h in route.spec.hosts)

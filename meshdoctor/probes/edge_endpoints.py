@@ -12,7 +12,7 @@ from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.dead_calls import dead_calls, is_private_ip, older_than
 from meshdoctor.mesh.edge_target import target
 from meshdoctor.mesh.endpoints import Addresses, addresses
-from meshdoctor.mesh.routes import destinations, hosts, in_mesh
+from meshdoctor.mesh.routes import destinations, hosts, of_sidecars
 from meshdoctor.mesh.services import fqdn, host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean, pairs
 from meshdoctor.mesh.workloads import has_proxy, proxy_type
@@ -239,11 +239,7 @@ def _empty_entry(view: View, edge: EdgeSubject) -> tuple[str, str]:
 def _led_elsewhere(view: View, host: str) -> bool:
     """Whether a VirtualService takes the calls of the host and leads none of them to it: an entry
     only makes the name known then, and needs no endpoint."""
-    routes = [
-        one
-        for one in view.objects("VirtualService", VirtualService)
-        if in_mesh(one) and any(host_matches(h, host) for h in hosts(one))
-    ]
+    routes = list(of_sidecars(view.objects("VirtualService", VirtualService), host))
     led = {resolve_short_name(d.host, one.namespace) for one in routes for d in destinations(one)}
     return bool(routes) and not any(host_matches(to, host) for to in led)
 

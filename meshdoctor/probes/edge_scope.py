@@ -146,14 +146,8 @@ def _outside(
 ) -> EdgeScope:
     """Of a host that is no Service only the route in force, and whether it takes the request."""
     host, pod = edge.host.lower(), client.pod
-    bound = sorted(
-        (
-            r
-            for r in view.objects("VirtualService", VirtualService)
-            if routes.in_mesh(r) and any(host_matches(h, host) for h in routes.hosts(r))
-        ),
-        key=age_key,
-    )
+    every = view.objects("VirtualService", VirtualService)
+    bound = sorted(routes.of_sidecars(every, host), key=age_key)
     seen = next((r for r in bound if not _route_hidden(r, in_force, mesh, host)), None)
     if seen is None or not seen.spec.http or pod is None or proxy_type(pod) != "sidecar":
         return _NONE
