@@ -6,6 +6,7 @@ Routes and rules are read from every namespace, and most of a large mesh's are f
 from collections.abc import Iterable
 
 from meshdoctor.engine.calls import all_workloads
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.concerns import HOST_KINDS, Exists, concerns, delegates
 from meshdoctor.mesh.routes import gateway_keys
 from meshdoctor.mesh.services import CLUSTER_DOMAIN, host_matches
@@ -47,7 +48,7 @@ def served(
     VirtualServices of gateways that have it, and those bound to a Gateway that names just this
     host. What the gateway serves under other hosts does not meet the call."""
     asked = {
-        edge.request.host.lower().rsplit(":", 1)[0]
+        bare_host(edge.request.host)
         for edge in edges
         if edge.request.host and _is_gateway(view, edge.server)
     }
@@ -84,9 +85,7 @@ def _is_gateway(view: View, server: WorkloadSubject | None) -> bool:
 
 def _called(edges: Iterable[EdgeSubject]) -> tuple[str, ...]:
     """The hosts that are called, without ports."""
-    return tuple(
-        {h.rsplit(":", 1)[0] for edge in edges for h in (edge.host, edge.request.host) if h}
-    )
+    return tuple({bare_host(h) for edge in edges for h in (edge.host, edge.request.host) if h})
 
 
 def near_to(

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from meshdoctor.engine.triage import edges_of, failures, stream
 from meshdoctor.engine.tunnels import failing_tunnels
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.edge_evidence import of_host
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import has_proxy, owner_of, proxy_type
@@ -105,7 +106,7 @@ def _asked_of(pod: Pod, edges: Sequence[EdgeSubject]) -> str:
         return ""
     owner = owner_of(pod)
     hosts = (edge.request.host for edge in edges if edge.server == owner)
-    return next((host.lower().rsplit(":", 1)[0] for host in hosts if host), "")
+    return next((bare_host(host) for host in hosts if host), "")
 
 
 def _over(lines: Sequence[Line], bad: Iterable[Line]) -> dict[tuple[str, str], bool]:

@@ -8,10 +8,9 @@ are found by service host and pod IP.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from meshdoctor.mesh.access_log import AccessLog, Line
+from meshdoctor.mesh.access_log import AccessLog, Line, address
 from meshdoctor.mesh.addresses import is_address
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE, by_upstream
-from meshdoctor.mesh.edge_path import bare_host
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.outbound import CONNECT
 from meshdoctor.mesh.services import fqdn, named_by_client, selected_pods
@@ -99,7 +98,7 @@ def stream(line: Line) -> tuple[str, str]:
     if line.authority and not line.upstream_cluster:
         return ("none", line.authority)
     if line.upstream_cluster.startswith(("inbound", "-")) or not line.upstream_cluster:
-        return ("in", line.downstream_local.rpartition(":")[2])
+        return ("in", str(line.local_port))
     return ("out", line.upstream_cluster)
 
 
@@ -127,9 +126,8 @@ def edges_of(view: View, pod: Pod, line: Line) -> Iterator[EdgeSubject]:
             yield through
         yield from _to_service(view, owner, parts[3], int(parts[1] or 0))
     elif line.upstream_cluster == "PassthroughCluster":
-        called, _, port = line.upstream_host.rpartition(":")
-        number = int(port) if port.isdigit() else 0
-        yield from to_address(view, owner, bare_host(line.authority) or called, called, number)
+        called, number = address(line.upstream_host)
+        yield from to_address(view, owner, line.host or called, called, number)
     elif line.upstream_cluster == BLACK_HOLE or (
         not line.upstream_cluster and _went_out(pod, line)
     ):
@@ -144,7 +142,7 @@ def _through_gateway(
 ) -> EdgeSubject | None:
     """The call of another host that a route leads through a gateway of the mesh; None: no other
     host, or no gateway."""
-    host, port = bare_host(line.authority).lower(), line.local_port
+    host, port = line.host, line.local_port
     name = named_by_client(called, client.namespace) if ".svc." in called else None
     service = view.object("Service", Service, *name) if name is not None else None
     asked = named_by_client(host, client.namespace) if host and not is_address(host) else name
@@ -171,20 +169,19 @@ def to_address(
 
 def _went_out(pod: Pod, line: Line) -> bool:
     """Whether the pod's own application made the call: from an address of the pod to another."""
-    called = line.downstream_local.rpartition(":")[0]
+    called = address(line.downstream_local)[0]
     own = ips(pod)
     return line.peer_ip in own and bool(called) and called not in own
 
 
 def _to_named(view: View, client: WorkloadSubject, line: Line) -> Iterator[EdgeSubject]:
-    called, _, port = line.downstream_local.rpartition(":")
-    number = int(port) if port.isdigit() else 0
+    called, number = address(line.downstream_local)
     services = view.memo("service-by-ip", _by_cluster_ip)
     found = services.get(called)
     if found is not None:
         yield from _to_service(view, client, fqdn(found), number)
         return
-    named = "" if line.method == CONNECT else bare_host(line.authority) or line.server_name
+    named = "" if line.method == CONNECT else line.host or line.server_name
     host = named or called  # a tunnel's name is that of its far end
     if host:
         yield EdgeSubject(client=client, server=None, host=host, port=number)
@@ -242,9 +239,7 @@ def _by_request(view: View) -> dict[str, WorkloadSubject]:
 def _to_server(
     view: View, server: WorkloadSubject, line: Line, by_ip: dict[str, WorkloadSubject]
 ) -> Iterator[EdgeSubject]:
-    port_text = line.downstream_local.rpartition(":")[2]
-    port = int(port_text) if port_text.isdigit() else 0
-    peer = line.downstream_remote.rpartition(":")[0]
+    port, peer = line.local_port, line.peer_ip
     client = _passed_on(view, line) if line.forwarded else by_ip.get(peer)
     workload: WorkloadPods | None = workloads(view).get((server.namespace, server.name))
     named = _by_server_name(view, server, line, workload)

@@ -17,6 +17,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.log_text import MAX_LINE, json_object, lines, when
 from meshdoctor.model.patterns import pattern
 
@@ -92,6 +93,11 @@ class Line(Struct, frozen=True, kw_only=True):
         """HOST of `outbound|PORT|SUBSET|HOST`; "" for other clusters."""
         parts = self.upstream_cluster.split("|", 3)
         return parts[3] if len(parts) == 4 else ""
+
+    @property
+    def host(self) -> str:
+        """The Host header without its port, in lower case; "" when there was none."""
+        return bare_host(self.authority)
 
     @property
     def cluster_subset(self) -> str:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.authz_custom import BAD_SUFFIX
 from meshdoctor.mesh.edge_evidence import black_holed, by_upstream
 from meshdoctor.mesh.text import clean
@@ -237,13 +238,9 @@ def relevant(lines: Iterable[Line], *, method: str, path: str, host: str) -> tup
         for line in lines
         if (not method or line.method in ("", method.upper()))
         and (not path or line.path.partition("?")[0] in ("", path.partition("?")[0]))
-        and (not host or _name(line.authority) in ("", _name(host)))
+        and (not host or line.host in ("", bare_host(host)))
     )
     return wanted or lines
-
-
-def _name(authority: str) -> str:
-    return authority.lower().rpartition(":")[0] or authority.lower()
 
 
 def answered_by_app(line: Line) -> bool:

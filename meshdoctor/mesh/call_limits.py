@@ -140,7 +140,7 @@ def time_limit(
 
 
 def _is_for(route: VirtualService, host: str, line: Line) -> bool:
-    called = line.authority.rsplit(":", 1)[0].lower()
+    called = line.host
     own = hosts(route)
     return any(host_matches(one, host) or bool(called) and host_matches(one, called) for one in own)
 

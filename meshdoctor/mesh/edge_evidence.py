@@ -65,7 +65,7 @@ def _of_cluster(line: Line, target: Target) -> bool:
     if target.port not in (0, line.cluster_port):
         return False
     if line.cluster_host.startswith("*"):  # a ServiceEntry's wildcard: many hosts share it
-        asked = line.server_name or line.authority.rsplit(":", 1)[0]
+        asked = line.server_name or line.host
         return target.is_host(asked) and host_matches(line.cluster_host, asked)
     return target.is_host(line.cluster_host)
 
@@ -82,8 +82,7 @@ def _is_call(line: Line, target: Target) -> bool:
         return False
     if called in target.addresses:
         return True
-    name = line.authority.rsplit(":", 1)[0] if not line.authority.startswith("[") else ""
-    return target.is_host(name)
+    return target.is_host(line.host)
 
 
 def not_http(log: AccessLog, target: Target) -> tuple[Line, ...]:
@@ -139,19 +138,15 @@ def of_host(lines: Iterable[Line], host: str) -> tuple[Line, ...]:
     lines = tuple(lines)
     if not host:
         return lines
-    arrived = any(_authority(line) == host for line in lines)
+    arrived = any(line.host == host for line in lines)
 
     def kept(line: Line) -> bool:
-        name = _authority(line)
+        name = line.host
         if not name and arrived:
             name = line.server_name.lower()
         return name in ("", host, line.cluster_host.lower())
 
     return tuple(filter(kept, lines))
-
-
-def _authority(line: Line) -> str:
-    return line.authority.rsplit(":", 1)[0].lower()
 
 
 def turned_away(log: AccessLog, target: Target) -> tuple[Line, ...]:
@@ -226,7 +221,7 @@ def black_holed(line: Line) -> bool:
 
 def unserved(line: Line, host: str) -> bool:
     """Whether a call of a host, by SNI or Host header, met neither listener, route nor cluster."""
-    named = (line.server_name.lower(), line.authority.rsplit(":", 1)[0].lower())
+    named = (line.server_name.lower(), line.host)
     return host in named and (bool(line.flags & {"NR", "NC"}) or black_holed(line))
 
 

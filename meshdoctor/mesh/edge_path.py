@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh import protocols
 from meshdoctor.mesh.addresses import is_address
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.client_tls import Client
 from meshdoctor.mesh.services import fqdn, host_matches, named_by_client
 from meshdoctor.mesh.visibility import Scope, Sight, sees
@@ -106,13 +107,6 @@ def passthrough_of(given: Given, client: Client, sight: Sight, selected: protoco
     if meant is not None and given.named_exists or any(host_matches(h, host) for h in known_hosts):
         return ""
     return UNKNOWN_HOST
-
-
-def bare_host(host: str) -> str:
-    """The host of `host`, `host:port` or `[v6]:port`."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
 
 
 def addresses_of(given: Given) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from meshdoctor.mesh.addresses import is_address
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.edge_evidence import Peers, Target
 from meshdoctor.mesh.services import port_of, target_port
 from meshdoctor.mesh.workloads import proxy_type
@@ -26,7 +27,7 @@ def target(edge: EdgeSubject, service: Service | None, pods: Iterable[Pod]) -> T
         port = port_of(service, edge.port)
         if port is not None:
             workload_port = target_port(port, pods[0] if pods else None)
-    asked = edge.request.host.lower().rsplit(":", 1)[0]
+    asked = bare_host(edge.request.host)
     if asked:
         hosts.add(asked)
     gateway = any(proxy_type(pod) == "router" for pod in pods)

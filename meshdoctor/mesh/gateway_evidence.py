@@ -62,7 +62,7 @@ def judge(lines: Iterable[Line], servers: Iterable[TlsServer]) -> Seen:
 
 
 def _reused(line: Line, servers: tuple[TlsServer, ...]) -> bool:
-    host = line.authority.rsplit(":", 1)[0].lower()
+    host = line.host
     return (
         line.code == 404
         and "NR" in line.flags

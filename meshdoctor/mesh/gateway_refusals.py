@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
-from meshdoctor.mesh.gateway_requests import host_of, path_of
+from meshdoctor.mesh.gateway_requests import path_of
 from meshdoctor.model.istio import EnvoyFilter
 from meshdoctor.model.kubernetes import Ingress
 
@@ -57,8 +57,8 @@ def challenges(lines: Iterable[Line]) -> Some | None:
     """Challenges that the proxy answered itself, while none of the host came to an answer: asked by
     cert-manager or by Let's Encrypt, since scanners ask for such paths too."""
     asked = [line for line in lines if line.path.startswith(CHALLENGE)]
-    solved = {host_of(line) for line in asked if line.upstream_host}
-    return _most(asked, lambda line: host_of(line) not in solved and _asks(line))
+    solved = {line.host for line in asked if line.upstream_host}
+    return _most(asked, lambda line: line.host not in solved and _asks(line))
 
 
 def solves(ingress: Ingress, host: str) -> bool:
@@ -79,7 +79,7 @@ def _most(lines: Iterable[Line], test: Callable[[Line], bool]) -> Some | None:
     by_place: dict[tuple[str, str], list[Line]] = defaultdict(list)
     for line in lines:
         if test(line):
-            by_place[host_of(line), path_of(line)].append(line)
+            by_place[line.host, path_of(line)].append(line)
     found = (
         Some(host=host, path=path, count=len(some), sample=some[0])
         for (host, path), some in by_place.items()

@@ -52,9 +52,9 @@ def circle(lines: Iterable[Line], asked: str = "") -> Circle | None:
     by_place: dict[tuple[str, str], list[Line]] = defaultdict(list)
     answered = set()
     for line in lines:
-        by_place[host_of(line), path_of(line)].append(line)
+        by_place[line.host, path_of(line)].append(line)
         if line.code not in REDIRECTS:
-            answered.add(host_of(line))
+            answered.add(line.host)
     found = [
         Circle(host=host, path=path, count=len(some), sample=some[-1])
         for (host, path), some in by_place.items()
@@ -75,12 +75,6 @@ def _burst(lines: Iterable[Line]) -> bool:
         if any(b - a <= WITHIN for a, b in zip(times, times[BURST - 1 :], strict=False)):
             return True
     return False
-
-
-def host_of(line: Line) -> str:
-    """The Host header without port, in lower case."""
-    name, colon, port = line.authority.rpartition(":")
-    return (name if colon and port.isdigit() else line.authority).lower()
 
 
 def path_of(line: Line) -> str:
@@ -136,11 +130,11 @@ def unrouted(
         if not line.method or not line.authority:
             continue
         if ev.unrouted(line):
-            seen[host_of(line), line.authority, path_of(line), line.method] += 1
+            seen[line.host, line.authority, path_of(line), line.method] += 1
             if line.server_name:
-                over_tls.add(host_of(line))
+                over_tls.add(line.host)
         else:
-            routed.add(host_of(line))
+            routed.add(line.host)
     table = _virtual_hosts(routes)
     found = []
     for (host, authority, called, method), count in seen.items():

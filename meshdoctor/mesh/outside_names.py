@@ -29,7 +29,7 @@ class Outside(Struct, frozen=True, kw_only=True):
 
     def foreign(self, line: Line) -> bool:
         """Whether a line is of a request that went there under another name."""
-        asked = line.authority.rsplit(":", 1)[0].lower()
+        asked = line.host
         return (
             line.is_outbound
             and not line.is_tcp

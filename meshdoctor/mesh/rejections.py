@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 
 from meshdoctor.mesh import filter_blame, log_blame, route_blame
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.protocols import select, select_raw
 from meshdoctor.mesh.services import host_matches, named_by_client, resolve_short_name
 from meshdoctor.model.istio import (
@@ -173,7 +174,7 @@ def _domain(message: str, known: Objects) -> Offender | None:
     found = _DOMAIN.search(message)
     if found is None:
         return None
-    host = found[1].rsplit(":", 1)[0] if found[1].count(":") == 1 else found[1]
+    host = bare_host(found[1])
     meant = _meaning(host, known)
     entries = [e for e in known.entries if any(_meaning(h, known) == meant for h in e.spec.hosts)]
     routes = [

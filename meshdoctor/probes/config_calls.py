@@ -139,9 +139,8 @@ def _of_wildcards(view: View, logs: proxy_logs.ProxyLogs, hosts: Iterable[str]) 
         if proxy_type(one.pod) != "router":
             continue
         for line in proxy_logs.asked(view, one.log):
-            name = line.authority.rpartition(":")[0] or line.authority
             lost = line.method and not line.upstream_cluster
-            if lost and any(host_matches(host, name) for host in wide):
+            if lost and any(host_matches(host, line.host) for host in wide):
                 yield line
 
 

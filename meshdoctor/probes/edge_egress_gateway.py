@@ -10,7 +10,7 @@ from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.client_tls import Client, choose, ruling
 from meshdoctor.mesh.edge_evidence import failed
-from meshdoctor.mesh.edge_path import bare_host, entry_of
+from meshdoctor.mesh.edge_path import entry_of
 from meshdoctor.mesh.egress_gateway import Leaving, leading_to, leaving, misfit
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.services import named_by_client
@@ -174,5 +174,5 @@ def _calls(log: AccessLog, host: str, gateway: str, port: int) -> tuple[Line, ..
         if line.is_outbound
         and line.cluster_host == gateway
         and line.cluster_port == port
-        and (not host or bare_host(line.authority).lower() in ("", host))
+        and (not host or line.host in ("", host))
     )

@@ -8,6 +8,7 @@ from msgspec import Struct
 from meshdoctor.mesh import edge_evidence, proxy_endpoints
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.dead_calls import dead_calls, is_private_ip, older_than
 from meshdoctor.mesh.edge_target import target
@@ -217,7 +218,7 @@ def _empty_entry(view: View, edge: EdgeSubject) -> tuple[str, str]:
     if len(found) != 1:
         return "", ""
     spec, space = found[0].spec, found[0].namespace
-    if _led_elsewhere(view, edge.host.rsplit(":", 1)[0]):
+    if _led_elsewhere(view, bare_host(edge.host)):
         return "", ""
     if spec.endpoints or spec.resolution.startswith("DNS"):
         return "", ""
@@ -248,13 +249,13 @@ def _entries(view: View, edge: EdgeSubject) -> tuple[ServiceEntry, ...]:
     """ServiceEntries of a host outside."""
     if edge.service is not None:
         return ()
-    host = edge.host.rsplit(":", 1)[0]
+    host = bare_host(edge.host)
     every = view.objects("ServiceEntry", ServiceEntry)
     return tuple(e for e in every if any(host_matches(h, host) for h in e.spec.hosts))
 
 
 def _unknown_ip(view: View, edge: EdgeSubject) -> bool:
-    host = edge.host.rsplit(":", 1)[0] if edge.host.count(":") == 1 else edge.host
+    host = bare_host(edge.host)
     if edge.service is not None or edge.server is not None or not is_private_ip(host):
         return False
     taken = {p.status.pod_ip for p in view.objects("Pod", Pod)}

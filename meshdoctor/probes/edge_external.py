@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.addresses import is_address
-from meshdoctor.mesh.edge_path import bare_host
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.entries import bare_protocol
 from meshdoctor.mesh.external_host import Known, Why, host_of, judge, visible
 from meshdoctor.mesh.routes import in_mesh
@@ -164,7 +164,7 @@ def _facts(
     hides, mend = _mend(found, known, pod.namespace, in_force.source)
     kind, space, name = (hides or "//").split("/")
     route = _route(view, edge.host) if entry is not None else None
-    asked = bare_host(edge.request.host).lower()
+    asked = bare_host(edge.request.host)
     asked = "" if asked == edge.host.lower() or is_address(asked) else asked
     return EdgeExternal(
         judged=True,

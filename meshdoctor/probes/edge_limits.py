@@ -8,6 +8,7 @@ from msgspec import Struct
 from meshdoctor.mesh import call_limits, edge_evidence, routes
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.client_tls import Client, Merged, choose
 from meshdoctor.mesh.edge_target import target
 from meshdoctor.mesh.hosts import age_key
@@ -116,7 +117,7 @@ def edge_limits(view: View, edge: EdgeSubject) -> EdgeLimits:
 
 def _host(view: View, edge: EdgeSubject) -> str:
     service = reading.edge_service(view, edge)
-    return fqdn(service) if service is not None else edge.host.rsplit(":", 1)[0].lower()
+    return fqdn(service) if service is not None else bare_host(edge.host)
 
 
 def _rule(view: View, edge: EdgeSubject, client: WorkloadPods, host: str) -> Merged | None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from meshdoctor.mesh.edge_path import Given, bare_host
+from meshdoctor.mesh.authority import bare_host
+from meshdoctor.mesh.edge_path import Given
 from meshdoctor.mesh.edge_tls import Judged, judge
 from meshdoctor.mesh.services import host_matches, named_by_client
 from meshdoctor.mesh.workloads import WorkloadPods

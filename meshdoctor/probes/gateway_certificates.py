@@ -6,6 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from meshdoctor.mesh import gateway_tls as gt
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.gateway_tls import TlsServer
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.istio import Gateway, K8sGateway, ReferenceGrant
@@ -126,7 +127,7 @@ def _wrong(view: View, server: TlsServer, where: tuple[str, str], secret: Secret
     leaf = chain.leaf
     if leaf is None:
         return None
-    asked = view.request.host.partition(":")[0].lower()
+    asked = bare_host(view.request.host)
     state, host = leaf.state(view.now), gt.uncovered(server, chain, asked)
     if state == "valid" and not host:
         return None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.gateway_evidence import chosen, unserved_secrets
 from meshdoctor.mesh.gateway_tls import TlsServer, credential
 from meshdoctor.mesh.warming import warming_secrets
@@ -33,7 +34,7 @@ def suspect(
     if len(open_) <= 1:
         how = "the only one of the gateway's servers over which no request came"
         return next((Suspect(*one, how) for one in open_), None)
-    asked = chosen(servers, view.request.host.rsplit(":", 1)[0].lower())
+    asked = chosen(servers, bare_host(view.request.host))
     own = [one for one in open_ if asked is not None and one in asked.credentials]
     if len(own) == 1:
         return Suspect(*own[0], "that of the host asked about, and no request came over it")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import gateway_tls as gt
 from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.callers import at_intervals
 from meshdoctor.mesh.gateway_evidence import (
     Seen,
@@ -193,7 +194,7 @@ def _facts(
     view: View, logs: proxy_logs.ProxyLogs, seen: Seen, servers: list[tuple[str, gt.TlsServer]]
 ) -> GatewayLog:
     namespace, name, _ = mesh_service(seen.mesh_sni)
-    asked = view.request.host.rsplit(":", 1)[0].lower()
+    asked = bare_host(view.request.host)
     refused = {line.server_name.lower() for line in seen.unserved}
     host = ev.most_common(line.authority for line in seen.reused)
     over = ev.most_common(line.server_name for line in seen.reused if line.authority == host)
@@ -213,7 +214,7 @@ def _facts(
         reused=logs.seen(len(seen.reused)),
         reused_host=logs.seen(clean(host)),
         reused_sni=logs.seen(clean(over)),
-        reused_gateway=Ref(_owner(servers, host.rsplit(":", 1)[0])),
+        reused_gateway=Ref(_owner(servers, bare_host(host))),
         reused_over=Ref(_owner(servers, over)),
         bad_requests=logs.seen(seen.bad_requests),
         nameless=logs.seen(len(seen.nameless)),

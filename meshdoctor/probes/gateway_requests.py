@@ -9,6 +9,7 @@ from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import gateway_requests as gr
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.access_logging import CLIENT
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.gateway_front import behind
 from meshdoctor.mesh.hosts import service_of
 from meshdoctor.mesh.routes import gateway_keys, hosts
@@ -100,7 +101,7 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
     pod = workload.pod
     logs = proxy_logs.read(view, workload, CLIENT)
     lines = logs.lines(lambda log: proxy_logs.asked(view, log))
-    asked, path = view.request.host.rsplit(":", 1)[0].lower(), view.request.path
+    asked, path = bare_host(view.request.host), view.request.path
     circle, unread = gr.circle(lines, asked), gr.unread(lines)
     gateways = gateways_of(view, pod)
     routes = routes_of(view, gateways)

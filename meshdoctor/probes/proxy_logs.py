@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.access_log import AccessLog, Line, parse
 from meshdoctor.mesh.access_logging import CLIENT, Logging, in_force
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.edge_evidence import of_host
 from meshdoctor.mesh.workloads import (
     PROXY,
@@ -69,7 +70,7 @@ def pod_log(view: View, namespace: str, pod: str) -> AccessLog:
 
 def asked(view: View, log: AccessLog) -> tuple[Line, ...]:
     """A gateway's lines of the host that the run is about; all lines where it names none."""
-    host = view.request.host.lower().rsplit(":", 1)[0]
+    host = bare_host(view.request.host)
     return of_host(log.lines, host)
 
 
