@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from meshdoctor.mesh.exposure import ALB, backends, class_of
+from meshdoctor.mesh.proxy_bootstrap import topology
 from meshdoctor.mesh.services import target_port
 from meshdoctor.model.istio import (
     EnvoyFilter,
@@ -159,9 +160,7 @@ def sends_proxy_protocol(service: Service) -> bool:
 def expects_proxy_protocol(mesh: MeshConfig, pod: Pod, filters: Iterable[EnvoyFilter]) -> bool:
     """Whether the gateway reads a PROXY header: mesh config, its own annotation, or an EnvoyFilter
     with the listener filter."""
-    if mesh.default_config.gateway_topology.proxy_protocol is not None:
-        return True
-    if "proxyProtocol" in pod.annotations.get("proxy.istio.io/config", ""):
+    if topology(pod, mesh).proxy_protocol is not None:
         return True
     return any(
         "proxy_protocol" in str(patch.patch.value)

@@ -9,9 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import yaml
 
+from meshdoctor.mesh.annotations import PROXY_CONFIG
 from meshdoctor.mesh.workloads import proxy_container
+from meshdoctor.model.istio import GatewayTopology, MeshConfig
 from meshdoctor.model.kubernetes import ConfigMap, Pod
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -42,6 +45,29 @@ def injected(pod: Pod) -> dict[str, Any] | None:
     return None
 
 
+def topology(pod: Pod | None, mesh: MeshConfig) -> GatewayTopology:
+    """gatewayTopology in force at a gateway: what its proxy was started with, else what its
+    annotation says, else the mesh's (pilot/pkg/networking/core/gateway.go and listener_builder.go,
+    ProxyConfigOrDefault)."""
+    started = injected(pod) if pod is not None else None
+    own = _annotated(pod) if pod is not None else {}
+    said = started if started is not None else own
+    found = said.get("gatewayTopology", {} if started is not None else None)
+    try:
+        return msgspec.convert(found, GatewayTopology)
+    except msgspec.ValidationError:
+        return mesh.default_config.gateway_topology
+
+
+def _annotated(pod: Pod) -> Mapping[str, Any]:
+    """The annotation proxy.istio.io/config; empty where it is no mapping."""
+    try:
+        found = yaml.load(pod.annotations.get(PROXY_CONFIG, ""), Loader=_LOADER)  # noqa: S506
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def wanted(config_map: ConfigMap | None) -> dict[str, Any]:
     """defaultConfig of the mesh as written; empty when there is none or it cannot be read."""
     try:
@@ -61,7 +87,7 @@ def outdated(pod: Pod, config_map: ConfigMap | None) -> str:
     has = injected(pod)
     if has is None:
         return ""
-    own = pod.annotations.get("proxy.istio.io/config", "")
+    own = pod.annotations.get(PROXY_CONFIG, "")
     for key, value in sorted(wanted(config_map).items()):
         if key in _PER_POD or key in own or value is None:
             continue

@@ -16,7 +16,9 @@ from meshdoctor.model.istio import (
     DestinationRule,
     EnvoyFilter,
     Gateway,
+    GatewayTopology,
     MeshConfig,
+    ProxyDefaults,
     RequestAuthentication,
     ServiceEntry,
     VirtualService,
@@ -402,6 +404,42 @@ def test_last_change_falls_back_on_creation() -> None:
         '{apiVersion: v1, kind: Service, metadata: {name: a, creationTimestamp: "2026-01-01T00:00:00Z"}}'
     )
     assert changes.last_change(plain) == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+TWO = "gatewayTopology: {numTrustedProxies: 2}"
+
+
+@pytest.mark.parametrize(
+    ("env", "annotation", "hops"),
+    [
+        ('{"gatewayTopology":{"numTrustedProxies":1}}', TWO, 1),  # what it was started with wins
+        ("{}", TWO, 0),
+        (None, TWO, 2),
+        (None, '{"gatewayTopology": {"numTrustedProxies": 2}}', 2),
+        (None, "concurrency: 1", 3),  # neither says: the mesh's
+        (None, "gatewayTopology: [", 3),
+        (None, "gatewayTopology: {numTrustedProxies: two}", 3),
+        (None, "", 3),
+    ],
+)
+def test_which_topology_a_gateway_has(env: str | None, annotation: str, hops: int) -> None:
+    proxy = {"name": "istio-proxy", "env": [{"name": "PROXY_CONFIG", "value": env}]}
+    pod = one(
+        Pod,
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "a", "annotations": {"proxy.istio.io/config": annotation}},
+                "spec": {"containers": [proxy if env is not None else {"name": "istio-proxy"}]},
+            }
+        ),
+    )
+    mesh = MeshConfig(
+        default_config=ProxyDefaults(gateway_topology=GatewayTopology(num_trusted_proxies=3))
+    )
+    assert proxy_bootstrap.topology(pod, mesh).num_trusted_proxies == hops
+    assert proxy_bootstrap.topology(None, mesh).num_trusted_proxies == 3
 
 
 @pytest.mark.parametrize(
