@@ -8,6 +8,7 @@ from msgspec import Struct
 from meshdoctor.mesh import authz_evidence as ev
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.app_log import misses_token
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, app_containers, has_proxy
 from meshdoctor.model.evidence import Reason, Unavailable
@@ -17,14 +18,9 @@ from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import container_logs
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import (
-    Hop,
-    Situation,
-    cluster_service,
-    read_log,
-    situation,
-    unseen_by_caller,
-)
+from meshdoctor.probes.authz_gateways import cluster_service
+from meshdoctor.probes.authz_hop import Hop, Situation, read_log
+from meshdoctor.probes.authz_hops import situation, unseen_by_caller
 from meshdoctor.probes.view import View, probe
 
 GATEWAY_NOT_SEEN = Unavailable(
@@ -137,7 +133,7 @@ def _remote_count(found: Situation, remote: list[Line]) -> Fact[int]:
 
 
 def _entry(view: View, host: str) -> str:
-    bare = host.partition(":")[0].lower()
+    bare = bare_host(host)
     for entry in view.objects("ServiceEntry", ServiceEntry):
         if bare in (one.lower() for one in entry.spec.hosts):
             return entry.ref

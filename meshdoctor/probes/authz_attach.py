@@ -17,7 +17,8 @@ from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import NotAskedError
 from meshdoctor.probes.authz_ambient import enrolled, waypoint_name, waypoint_of
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Situation, situation
+from meshdoctor.probes.authz_hop import Situation
+from meshdoctor.probes.authz_hops import situation
 from meshdoctor.probes.authz_settings import policies
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.propagation_reading import sync_table

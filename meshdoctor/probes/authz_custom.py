@@ -26,7 +26,8 @@ from meshdoctor.model.kubernetes import EndpointSlice, Pod, Service
 from meshdoctor.model.snapshot import selects
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, Situation, situation
+from meshdoctor.probes.authz_hop import Hop, Situation
+from meshdoctor.probes.authz_hops import situation
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.reading import mesh_config_ref
 from meshdoctor.probes.view import View, attempt, probe

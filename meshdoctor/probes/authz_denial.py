@@ -11,7 +11,8 @@ from meshdoctor.mesh.workloads import principal, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_ambient import waypoint_of
-from meshdoctor.probes.authz_hops import Hop, Situation, counted, situation
+from meshdoctor.probes.authz_hop import Hop, Situation
+from meshdoctor.probes.authz_hops import counted, situation
 from meshdoctor.probes.reading import mesh_config
 from meshdoctor.probes.view import View, probe
 

@@ -12,7 +12,8 @@ from meshdoctor.mesh.workloads import principal
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Situation, situation
+from meshdoctor.probes.authz_hop import Situation
+from meshdoctor.probes.authz_hops import situation
 from meshdoctor.probes.reading import mesh_config
 from meshdoctor.probes.view import View, probe
 

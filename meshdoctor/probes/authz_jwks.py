@@ -14,7 +14,8 @@ from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import NotAskedError, UnparsableError
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, situation
+from meshdoctor.probes.authz_hop import Hop
+from meshdoctor.probes.authz_hops import situation
 from meshdoctor.probes.reading import istiod_pods, workloads
 from meshdoctor.probes.view import View, attempt, probe
 

@@ -18,7 +18,8 @@ from meshdoctor.model.istio import AuthorizationPolicy, JwtRule, RequestAuthenti
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, Hop, Situation, situation
+from meshdoctor.probes.authz_hop import Hop, Situation
+from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, situation
 from meshdoctor.probes.authz_settings import REMOTE_JWKS, istiod_env
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.reading import istiod_pods

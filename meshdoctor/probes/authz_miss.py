@@ -24,7 +24,8 @@ from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, Hop, Situation, situation
+from meshdoctor.probes.authz_hop import Hop, Situation
+from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, situation
 from meshdoctor.probes.authz_verdict import contradicted, name_of, namespace_of
 from meshdoctor.probes.view import View, probe
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.authz_evidence import DIRECT, OTHER, TOO_LARGE, Denial, relevant, summarise
 from meshdoctor.mesh.authz_filters import adding
 from meshdoctor.mesh.filter_blame import fields, of_proxy
@@ -15,7 +16,8 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, HttpRoute, VirtualService, WasmPlugin
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, Situation, counted, situation
+from meshdoctor.probes.authz_hop import Hop, Situation
+from meshdoctor.probes.authz_hops import counted, situation
 from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.view import View, probe
 
@@ -184,7 +186,7 @@ def _rule(view: View, found: Situation, *, fault: bool) -> str:
     or with an answer of its own."""
     name = fqdn(found.service) if found.service is not None else found.edge.host
     if found.server is not None and found.server.proxy_type == "router" and found.request.host:
-        name = found.request.host.lower().partition(":")[0]
+        name = bare_host(found.request.host)
     for rule in view.objects("VirtualService", VirtualService):
         hosts = (resolve_short_name(h, rule.namespace) for h in rule.spec.hosts)
         routed = any(

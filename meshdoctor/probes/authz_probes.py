@@ -16,7 +16,7 @@ from meshdoctor.model.istio import AuthorizationPolicy
 from meshdoctor.model.kubernetes import Container
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.authz_hops import read_log
+from meshdoctor.probes.authz_hop import read_log
 from meshdoctor.probes.authz_settings import policies, settings
 from meshdoctor.probes.reading import workload
 from meshdoctor.probes.view import View, attempt, known, probe

@@ -17,7 +17,8 @@ from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hops import Hop, Situation, situation
+from meshdoctor.probes.authz_hop import Hop, Situation
+from meshdoctor.probes.authz_hops import situation
 from meshdoctor.probes.view import View, probe
 
 
