@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from meshdoctor.engine.collect import FactSet
-from meshdoctor.engine.compose import _seen_of
 from meshdoctor.engine.conditions import Environment
+from meshdoctor.engine.findings import _seen_of
 from meshdoctor.engine.playbook import Playbook, Rule
 from meshdoctor.engine.rank import LastChange, Ranked, rank
 from meshdoctor.engine.tree import Judgement
