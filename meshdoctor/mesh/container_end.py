@@ -6,7 +6,8 @@ runc, containerd's shim or Docker's init says so before the program logs anythin
 
 from meshdoctor.mesh.istiod_health import CONTAINER as ISTIOD
 from meshdoctor.mesh.log_text import lines
-from meshdoctor.mesh.pod_startup import MESH_CONTAINERS, Startup, ended_state
+from meshdoctor.mesh.pod_ends import ended_state
+from meshdoctor.mesh.pod_startup import MESH_CONTAINERS, Startup
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.patterns import pattern
 

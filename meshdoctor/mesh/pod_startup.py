@@ -6,26 +6,23 @@ native sidecar is an init container with restartPolicy Always: it is started, th
 ends. Exit 137 is out-of-memory only when the reason says so.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from enum import IntEnum
 
 from msgspec import Struct
 
 from meshdoctor.mesh.cni import blame, definition_missing, plugin_of
+from meshdoctor.mesh.pod_ends import done, ended_state, proxy_ended
+from meshdoctor.mesh.pod_events import recent
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready
-from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod, Terminated
-from meshdoctor.model.patterns import pattern
+from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod
 
-RECENT = timedelta(hours=1)
-OOM_RECENT = timedelta(hours=6)
-KILLING = "Killing"
 VALIDATION = "istio-validation"
 INIT = "istio-init"
 MESH_CONTAINERS = frozenset({PROXY, INIT, VALIDATION, "enable-core-dump"})
 RACE_EXIT = 126
-EventsByPod = Mapping[str, Iterable[Event]]
 
 
 class Stage(IntEnum):
@@ -108,25 +105,6 @@ _BEFORE_CONTAINERS = (
 )
 
 
-def recent(pod: Pod, events: Iterable[Event], now: datetime) -> list[Event]:
-    """This pod's events of the last hour, newest first; Normal ones left out."""
-    found = [e for e in events if e.type != "Normal" and _of_late(e, pod, now)]
-    return sorted(found, key=lambda e: (e.last_seen or now, e.name), reverse=True)
-
-
-def _of_late(event: Event, pod: Pod, now: datetime) -> bool:
-    """Of this pod and of the last hour. An event of a former pod of that name does not count."""
-    born = pod.metadata.creation_timestamp
-    return (
-        event.involved_object.kind == "Pod"
-        and event.involved_object.name == pod.name
-        and (event.involved_object.namespace or event.namespace) == pod.namespace
-        and event.last_seen is not None
-        and now - event.last_seen <= RECENT
-        and (born is None or event.last_seen >= born)
-    )
-
-
 def _unscheduled(pod: Pod, own: list[Event]) -> Startup:
     told = next((e for e in own if e.reason == "FailedScheduling"), None)
     if told is not None:
@@ -156,12 +134,12 @@ def _containers(pod: Pod, own: list[Event]) -> Startup:
         if status.name in native:
             if not (status.started or status.ready):
                 return _stopped(pod, Stage.PROXY, status, own)
-        elif not _done(status):
+        elif not done(status):
             return _stopped(pod, Stage.INIT, status, own)
     statuses = sorted(pod.all_statuses, key=lambda s: s.name != PROXY)
     gone = proxy_ended(pod)
     for status in statuses:
-        if not status.ready and (gone or not _done(status)):
+        if not status.ready and (gone or not done(status)):
             stage = Stage.PROXY if status.name == PROXY else Stage.APP
             return _stopped(pod, stage, status, own)
     return Startup(pod=pod, stage=Stage.STARTING)
@@ -223,16 +201,6 @@ def glance(pods: Iterable[Pod]) -> tuple[bool, list[Pod]]:
     return waits, ended
 
 
-def ended_state(status: ContainerStatus) -> Terminated | None:
-    """How the container last ended; None when it never did."""
-    return status.state.terminated or status.last_state.terminated
-
-
-def _done(status: ContainerStatus) -> bool:
-    ended = status.state.terminated
-    return ended is not None and ended.exit_code == 0
-
-
 def _any_started(pod: Pod) -> bool:
     return any(s.state.running is not None or ended_state(s) is not None for s in pod.all_statuses)
 
@@ -242,115 +210,6 @@ def _is(pod: Pod, type_: str, status: str) -> bool:
     return condition is not None and condition.status == status
 
 
-def out_of_memory(pod: Pod, container: str, now: datetime) -> Terminated | None:
-    """The container's recent end by the kernel's memory limit (reason OOMKilled); None: none."""
-    status = pod.container_status(container)
-    ended = ended_state(status) if status is not None else None
-    if ended is None or ended.reason != "OOMKilled":
-        return None
-    if ended.finished_at is not None and now - ended.finished_at > OOM_RECENT:
-        return None
-    return ended
-
-
-class Eviction(Struct, frozen=True, kw_only=True):
-    """A pod that the kubelet took off its node, and whether istio-proxy took most of what ran out
-    there."""
-
-    pod: Pod
-    text: str
-    over_proxy: bool
-
-
-_USED = pattern(r"Container (\S{1,63}) was using (\d{1,15})(Ki)?")
-
-
-def eviction(pods: Iterable[Pod], events: EventsByPod, now: datetime) -> Eviction | None:
-    """The last eviction of late, by its event; where events are gone, only of a workload that has
-    no other pod."""
-    mine = list(pods)
-    alone = all(p.status.phase == "Failed" for p in mine)
-    for pod in reversed(mine):
-        if pod.status.phase != "Failed" or pod.status.reason != "Evicted":
-            continue
-        told = [e for e in events.get(pod.name, ()) if e.reason == "Evicted" and e.last_seen]
-        at = max((e.last_seen for e in told if e.last_seen), default=None)
-        if (at is not None and now - at <= OOM_RECENT) or (at is None and alone):
-            text = pod.status.message or (told[0].message if told else "")
-            used = [(int(n), name) for name, n, _ in _USED.findall(text)]
-            return Eviction(
-                pod=pod,
-                text=clean(text).rstrip("."),
-                over_proxy=bool(used) and max(used)[1] == PROXY,
-            )
-    return None
-
-
-def probe_kills(pod: Pod, events: Iterable[Event], now: datetime) -> int:
-    """How often, of late, the kubelet ended istio-proxy because its start-up probe gave up.
-
-    It says so in an event of type Normal. Each single failure of the probe is an event too, and
-    every proxy that ends early for another reason has those.
-    """
-    status = pod.container_status(PROXY)
-    if status is None or status.restart_count == 0:
-        return 0
-    told = f"Container {PROXY} failed startup probe"
-    return sum(
-        max(e.count, 1)
-        for e in events
-        if e.reason == KILLING and e.message.startswith(told) and _of_late(e, pod, now)
-    )
-
-
 def worst(states: Iterable[Startup]) -> Startup | None:
     """The pod furthest from Ready, newest first; None without pods."""
     return min(states, key=lambda s: (s.stage, s.pod.name), default=None)
-
-
-def job_held_by_proxy(pod: Pod) -> bool:
-    """Whether every application container ended well and only a plain sidecar still runs."""
-    proxy = next((s for s in pod.status.container_statuses if s.name == PROXY), None)
-    others = [s for s in pod.status.container_statuses if s.name != PROXY]
-    return (
-        proxy is not None
-        and proxy.state.running is not None
-        and bool(others)
-        and pod.spec.restart_policy != "Always"
-        and all(_done(s) for s in others)
-    )
-
-
-def proxy_ended(pod: Pod) -> bool:
-    """Whether a plain sidecar ended well and is not started again, while the application goes on:
-    kubelet ends the proxy whose hook failed, and its exit code is 0 (not with `Always`)."""
-    proxy = next((s for s in pod.status.container_statuses if s.name == PROXY), None)
-    over = proxy.state.terminated if proxy is not None else None
-    others = [s for s in pod.status.container_statuses if s.name != PROXY]
-    return (
-        over is not None
-        and pod.spec.restart_policy != "Always"
-        and (over.exit_code == 0 or pod.spec.restart_policy == "Never")
-        and any(not _done(s) for s in others)
-    )
-
-
-def app_died_early(pod: Pod, proxy_ready: datetime | None, now: datetime) -> str:
-    """An application container that failed before the proxy was ready and runs since; "" if none.
-
-    `proxy_ready` None: not known, or the proxy itself was restarted. Deaths of long ago are over.
-    """
-    if proxy_ready is None or now - proxy_ready > OOM_RECENT:
-        return ""
-    for status in pod.status.container_statuses:
-        ended = status.last_state.terminated
-        if (
-            status.name != PROXY
-            and ended is not None
-            and ended.exit_code not in (0, 137, 143)
-            and ended.finished_at is not None
-            and ended.finished_at <= proxy_ready
-            and status.state.running is not None
-        ):
-            return status.name
-    return ""

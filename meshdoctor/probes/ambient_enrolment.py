@@ -17,7 +17,7 @@ from meshdoctor.mesh.ambient import (
 from meshdoctor.mesh.branch_interface import enforcement
 from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, read_log
 from meshdoctor.mesh.control_path import BRANCH_INTERFACE
-from meshdoctor.mesh.pod_startup import recent
+from meshdoctor.mesh.pod_events import recent
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, is_sidecar
 from meshdoctor.model.evidence import Unavailable

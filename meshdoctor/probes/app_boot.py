@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.app_boot import refused_early
-from meshdoctor.mesh.pod_startup import OOM_RECENT
+from meshdoctor.mesh.pod_ends import OOM_RECENT
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, app_containers, is_native_sidecar
 from meshdoctor.model.facts import OBSERVED, Fact

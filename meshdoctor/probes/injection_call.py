@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meshdoctor.mesh.admission import Refusal, Refused
-from meshdoctor.mesh.pod_startup import out_of_memory
+from meshdoctor.mesh.pod_ends import out_of_memory
 from meshdoctor.mesh.services import selected_pods
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhook_call import (

@@ -1,39 +1,38 @@
 """How far did this workload's pods come, and what stopped the worst of them?"""
 
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.agent_log import NO_PROBER, AgentLog, Complaint
-from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.annotations import quantity
 from meshdoctor.mesh.cni import PRIMARY, refused_unnamed
-from meshdoctor.mesh.pod_startup import (
-    INIT,
-    MESH_CONTAINERS,
+from meshdoctor.mesh.pod_ends import (
     Eviction,
-    Stage,
-    Startup,
-    app_died_early,
     eviction,
     job_held_by_proxy,
     out_of_memory,
     probe_kills,
     proxy_ended,
-    recent,
 )
-from meshdoctor.mesh.revisions import discovery_host
+from meshdoctor.mesh.pod_startup import INIT, MESH_CONTAINERS, Stage, Startup
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import NOT_INJECTED, PROXY, is_native_sidecar
-from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import Container, ContainerStatus, Event, Pod, Workload
+from meshdoctor.model.kubernetes import Container, Pod, Workload
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.reading import workload
 from meshdoctor.probes.startup_reads import events_of, startups
+from meshdoctor.probes.startup_told import (
+    NOTHING_SAID,
+    TIMEOUT,
+    died_early,
+    own_events,
+    said_of,
+    told_at_its_end,
+    told_of,
+)
 from meshdoctor.probes.view import View, attempt, known, probe
 
 CNI_TAINT = "cni.istio.io/not-ready"
@@ -42,9 +41,7 @@ _MESH_MOUNT = pattern(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-c
 _TOKEN = pattern(r'failed to fetch token|volume "istio-token"')
 _SYSTEM = ("kube-system", "calico-system", "kube-flannel")
 _WAITS = (Stage.PROXY, Stage.APP, Stage.STARTING)
-_HOOK = ("pilot-agent", "istio-proxy", "PostStartHook failed")
 _ROOT = pattern(r"breaks non-root policy|runAsNonRoot and image will run as root")
-_TIMEOUT = pattern(r"timeout|deadline exceeded|Client\.Timeout")
 
 
 class PodStartup(Struct, frozen=True, kw_only=True):
@@ -138,8 +135,8 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
     oom = next((p for p in ended if out_of_memory(p, PROXY, view.now)), None)
     held = next((p for p in ended if job_held_by_proxy(p)), None)
     plugin = one.plugin
-    said = _said(view, one) if one.stage in _WAITS else NOTHING_SAID
-    told = _told(view, one) if one.stage < Stage.STARTING else _at_its_end(view, one)
+    said = said_of(view, one) if one.stage in _WAITS else NOTHING_SAID
+    told = told_of(view, one) if one.stage < Stage.STARTING else told_at_its_end(view, one)
     evicted = _evicted(view, subject)
     return PodStartup(
         workload=Ref(subject.ref),
@@ -191,8 +188,8 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         probe_timeouts=told.probe_timeouts,
         hook_failed=told.hook_failed,
         app_probe=told.app_probe,
-        app_died_early=attempt(lambda: _died_early(view, ended)) if ended else "",
-        probe_late=attempt(lambda: bool(_TIMEOUT.search(known(told.app_probe)))),
+        app_died_early=attempt(lambda: died_early(view, ended)) if ended else "",
+        probe_late=attempt(lambda: bool(TIMEOUT.search(known(told.app_probe)))),
         evicted=evicted.text if evicted is not None else "",
         evicted_pod=Ref(evicted.pod.ref if evicted is not None else ""),
         evicted_over_proxy=evicted is not None and evicted.over_proxy,
@@ -206,71 +203,6 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
     )
 
 
-class _Said(Struct, frozen=True, kw_only=True):
-    """What istio-proxy says of its own start; as its log is when it is empty."""
-
-    complaint: Fact[str] = Complaint.NONE.value
-    text: Fact[str] = ""
-    ending: Fact[str] = ""
-    was_ready: Fact[bool] = False
-    unreached: Fact[Ref] = Ref("")
-
-
-class _Told(Struct, frozen=True, kw_only=True):
-    """What recent events tell of a pod that something keeps from Ready."""
-
-    probe_timeouts: int = 0
-    hook_failed: Fact[str] = ""
-    app_probe: Fact[str] = ""
-
-
-UNKNOWN = "statuscode: 404"
-EVER = datetime.min.replace(tzinfo=UTC)
-NOTHING_SAID, NOTHING_TOLD = _Said(), _Told()
-
-
-def _said(view: View, one: Startup) -> _Said:
-    log = attempt(lambda: _agent(view, one))
-    if isinstance(log, Unavailable):
-        return _Said(complaint=log, text=log, ending=log, was_ready=log, unreached=log)
-    return _Said(
-        complaint=log.complaint.value,
-        text=log.text,
-        ending=f": {log.text}" if log.text else "",
-        was_ready=log.ready,
-        unreached=Ref(_istiod(view, one.pod) if log.unreached else ""),
-    )
-
-
-def _istiod(view: View, pod: Pod) -> str:
-    """The Service that the proxy was told to use; the default one when it was not told."""
-    name, _, rest = discovery_host(pod).partition(".")
-    space = rest.partition(".")[0]
-    return f"Service/{space or view.istio_namespace}/{name or 'istiod'}"
-
-
-def _told(view: View, one: Startup) -> _Told:
-    own = recent(one.pod, _own(view, one), view.now)
-    return _Told(
-        probe_timeouts=_events(own, ("Unhealthy",), ("15021",), timeout=True)[0],
-        hook_failed=_events(own, ("FailedPostStartHook",), _HOOK)[1],
-        app_probe=attempt(lambda: _app_probe(view, one, own)),
-    )
-
-
-def _at_its_end(view: View, one: Startup) -> _Told:
-    """What is told of a pod that failed: a hook that gave up started the application too early."""
-    if one.pod.status.phase != "Failed" or one.pod.container(PROXY) is None:
-        return NOTHING_TOLD
-    return _Told(
-        hook_failed=attempt(
-            lambda: _events(
-                recent(one.pod, _own(view, one), view.now), ("FailedPostStartHook",), _HOOK
-            )[1]
-        )
-    )
-
-
 def _has_started(pod: Pod) -> bool:
     status = pod.container_status(PROXY)
     return status is not None and (status.started or status.ready)
@@ -279,19 +211,6 @@ def _has_started(pod: Pod) -> bool:
 def _runs(pod: Pod) -> bool:
     status = pod.container_status(PROXY)
     return status is not None and status.state.running is not None
-
-
-def _agent(view: View, one: Startup) -> AgentLog:
-    """istio-proxy's log, read only for a pod that is short of Ready because of its proxy."""
-    status = one.pod.container_status(PROXY)
-    if status is None or status.ready or not _ran(status):
-        return read_agent("")
-    now = view.now if status.state.running is not None else None
-    return read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text, now)
-
-
-def _ran(status: ContainerStatus) -> bool:
-    return status.restart_count > 0 or status.state.waiting is None
 
 
 def _limit(proxy: Container | None) -> str:
@@ -345,94 +264,4 @@ def _share(pod: Pod) -> int:
 
 def _count_kills(view: View, unready: list[Startup]) -> int:
     """Start-up probe kills of pods that are not Ready now: those of Ready pods are over."""
-    return sum([probe_kills(s.pod, _own(view, s), view.now) for s in unready])
-
-
-def _own(view: View, one: Startup) -> list[Event]:
-    return events_of(view, one.pod.namespace).get(("Pod", one.pod.name), [])
-
-
-def _events(
-    own: list[Event],
-    reasons: tuple[str, ...],
-    fragments: tuple[str, ...],
-    *,
-    timeout: bool = False,
-) -> tuple[int, str]:
-    """(how many, newest text) of a pod's recent events that tell this."""
-    found = [
-        e
-        for e in own
-        if e.reason in reasons
-        and any(f in e.message for f in fragments)
-        and (not timeout or _TIMEOUT.search(e.message))
-    ]
-    return sum(max(e.count, 1) for e in found), clean(found[0].message) if found else ""
-
-
-def _app_probe(view: View, one: Startup, own: list[Event]) -> str:
-    """The failure of a probe that the agent answers for the application.
-
-    The event names 15020 when nothing answers; when the agent answers 500 it does not, and the
-    agent's own log tells that from an application that answers 500 itself. An agent that was not
-    told of the probe answers 404. What it told before the last failed probe was of an application
-    that had not started yet.
-    """
-    direct = _newest(own, ":15020/app-health")
-    answered = _newest(own, "statuscode: 500", UNKNOWN)
-    if direct is not None and not _before(direct.last_seen, answered):
-        return clean(direct.message)
-    if answered is None or one.stage is not Stage.APP or not _rewritten(one):
-        return ""
-    said = read_agent(view.log(one.pod.namespace, one.pod.name, PROXY).text)
-    if _before(said.probe_failed_at, answered):
-        return ""
-    return (
-        said.probe_failed
-        if UNKNOWN not in answered.message or NO_PROBER in said.probe_failed
-        else ""
-    )
-
-
-def _newest(own: list[Event], *fragments: str) -> Event | None:
-    found = [
-        e for e in own if e.reason == "Unhealthy" and any(one in e.message for one in fragments)
-    ]
-    return max(found, key=lambda e: e.last_seen or EVER, default=None)
-
-
-def _before(at: datetime | None, event: Event | None) -> bool:
-    """Whether this was surely before the event, whose time may be a little late."""
-    seen = event.last_seen if event is not None else None
-    return at is not None and seen is not None and at < seen - timedelta(seconds=3)
-
-
-def _rewritten(one: Startup) -> bool:
-    container = one.pod.container(one.container)
-    probes = (
-        (container.liveness_probe, container.readiness_probe, container.startup_probe)
-        if container is not None
-        else ()
-    )
-    return any(p.http_get.path.startswith("/app-health/") for p in probes if p and p.http_get)
-
-
-def _died_early(view: View, pods: tuple[Pod, ...]) -> str:
-    for pod in pods:
-        name = app_died_early(pod, _ready_at(view, pod), view.now)
-        if name:
-            return name
-    return ""
-
-
-def _ready_at(view: View, pod: Pod) -> datetime | None:
-    """When the proxy first said it was ready, read only where an application container died."""
-    status = pod.container_status(PROXY)
-    running = status.state.running if status is not None else None
-    if running is None or running.started_at is None or status is None or status.restart_count:
-        return None
-    if not any(s.last_state.terminated for s in pod.status.container_statuses if s.name != PROXY):
-        return None
-    log = attempt(lambda: read_agent(view.log(pod.namespace, pod.name, PROXY).text).ready_at)
-    fallback = running.started_at + timedelta(seconds=5)
-    return log if isinstance(log, datetime) and log >= running.started_at else fallback
+    return sum([probe_kills(s.pod, own_events(view, s), view.now) for s in unready])

@@ -8,8 +8,8 @@ from collections import defaultdict
 from msgspec import Struct
 
 from meshdoctor.mesh.admission import Refused, lacks_pods, standing, unlisted
+from meshdoctor.mesh.pod_ends import KILLING
 from meshdoctor.mesh.pod_startup import (
-    KILLING,
     Stage,
     Startup,
     at_rest,

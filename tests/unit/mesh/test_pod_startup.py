@@ -10,18 +10,15 @@ from hypothesis import strategies as st
 
 from meshdoctor.mesh import agent_log, cni
 from meshdoctor.mesh.agent_log import Complaint
-from meshdoctor.mesh.pod_startup import (
-    Stage,
+from meshdoctor.mesh.pod_ends import (
     app_died_early,
     eviction,
-    glance,
     job_held_by_proxy,
-    judge,
     out_of_memory,
     probe_kills,
     proxy_ended,
-    worst,
 )
+from meshdoctor.mesh.pod_startup import Stage, glance, judge, worst
 from meshdoctor.mesh.proxy_setup import answers_dns
 from meshdoctor.model.istio import MeshConfig, ProxyDefaults
 from meshdoctor.model.kubernetes import (
