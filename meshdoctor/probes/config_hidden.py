@@ -9,18 +9,18 @@ from msgspec.structs import replace
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.hidden_parts import LostSubset, bound_pods, lost_subset, unseen_by
 from meshdoctor.mesh.hosts import service_of
-from meshdoctor.mesh.routes import delegate, gateway_keys, in_mesh
+from meshdoctor.mesh.routes import delegate, destinations, gateway_keys, in_mesh
 from meshdoctor.mesh.routes import hosts as route_hosts
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import owner_of
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
-from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import proxy_logs, reading
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 
 class ConfigHidden(Struct, frozen=True, kw_only=True):
@@ -93,8 +93,13 @@ def config_hidden(view: View, config: ConfigSubject) -> ConfigHidden:
             gateway=Ref(owner_of(unseen[0]).ref),
             gateway_namespace=unseen[0].namespace,
         )
-    lost = _lost(view, route, (*bound_pods(gateways, pods), *_callers(view, route)))
-    return _with(facts, route, lost) if lost is not None else facts
+    callers = _callers(view, route)
+    lost = _lost(view, route, (*bound_pods(gateways, pods), *callers.failing))
+    if lost is not None:
+        return _with(facts, route, lost)
+    if callers.missing is not None and _lost(view, route, callers.untold) is not None:
+        return replace(facts, ref=Ref(route.ref), subset=callers.missing)
+    return facts
 
 
 def _lost(view: View, route: VirtualService, pods: Iterable[Pod]) -> LostSubset | None:
@@ -104,11 +109,18 @@ def _lost(view: View, route: VirtualService, pods: Iterable[Pod]) -> LostSubset 
     return next((one for one in of_each if one is not None), None)
 
 
-def _callers(view: View, route: VirtualService) -> tuple[Pod, ...]:
-    """Pods with a sidecar whose calls of the route's hosts met a cluster that is not there. A log
-    that was not read tells of none."""
-    if not in_mesh(route):
-        return ()
+class _Callers(Struct, frozen=True, kw_only=True):
+    """Pods with a sidecar: those whose calls of the route's hosts met a cluster that is not there,
+    and those of which nobody knows, with the reason."""
+
+    failing: tuple[Pod, ...] = ()
+    untold: tuple[Pod, ...] = ()
+    missing: Unavailable | None = None
+
+
+def _callers(view: View, route: VirtualService) -> _Callers:
+    if not in_mesh(route) or not any(d.subset for d in destinations(route)):
+        return _Callers()
     names = {host.lower() for host in route_hosts(route)}
     addresses: set[str] = set()
     for own in filter(None, map(service_of, tuple(names))):
@@ -117,14 +129,19 @@ def _callers(view: View, route: VirtualService) -> tuple[Pod, ...]:
             names |= {f"{own[1]}.{own[0]}", f"{own[1]}.{own[0]}.svc"}
             addresses |= {service.spec.cluster_ip, *service.spec.cluster_ips}
     wanted = ev.Target(hosts=frozenset(names), addresses=frozenset(addresses - {"", "None"}))
-    try:
-        logs = proxy_logs.of_callers(view)
-    except EvidenceError:
-        return ()
-    return tuple(
-        one.pod
-        for one in logs.pods
-        if any("NC" in line.flags for line in ev.of_client(one.log, wanted))
+    logs = attempt(lambda: proxy_logs.of_callers(view))
+    every = proxy_logs.callers(view)
+    if isinstance(logs, Unavailable):
+        return _Callers(untold=every, missing=logs)
+    told = {one.pod.ref for one in logs.pods if one.log.lines}
+    return _Callers(
+        failing=tuple(
+            one.pod
+            for one in logs.pods
+            if any("NC" in line.flags for line in ev.of_client(one.log, wanted))
+        ),
+        untold=tuple(pod for pod in every if pod.ref not in told),
+        missing=logs.missing,
     )
 
 

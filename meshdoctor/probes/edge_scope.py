@@ -35,6 +35,7 @@ class EdgeScope(Struct, frozen=True, kw_only=True):
     hidden_by: Annotated[Fact[str], "exportTo or sidecar hides the service; empty: it is seen"]
     export: Annotated[Fact[str], "the service's exportTo; empty: the mesh default"]
     sidecar: Annotated[Fact[Ref], "the Sidecar in force for the client; empty: none"]
+    sidecar_said: Annotated[Fact[str], "the same, or `none`"]
     sidecar_name: Annotated[Fact[str], "its name"]
     sidecar_namespace: Annotated[Fact[str], "its namespace"]
     registry_only: Annotated[Fact[bool], "unknown hosts are refused, not passed through"]
@@ -55,6 +56,7 @@ class EdgeScope(Struct, frozen=True, kw_only=True):
     route_namespace: Annotated[Fact[str], "its namespace"]
     subset: Annotated[Fact[str], "a subset it routes to that the rule in force lacks; empty: none"]
     rule: Annotated[Fact[Ref], "the DestinationRule in force at the client; empty: none"]
+    rule_said: Annotated[Fact[str], "the same, or `no rule`"]
     rule_elsewhere: Annotated[
         Fact[Ref], "a DestinationRule that has the missing subset and is not chosen; empty: none"
     ]
@@ -78,6 +80,7 @@ _NONE = EdgeScope(
     hidden_by="",
     export="",
     sidecar=Ref(""),
+    sidecar_said="none",
     sidecar_name="",
     sidecar_namespace="",
     registry_only=False,
@@ -92,6 +95,7 @@ _NONE = EdgeScope(
     route_namespace="",
     subset="",
     rule=Ref(""),
+    rule_said="no rule",
     rule_elsewhere=Ref(""),
     protocol="",
     http_ignored=False,
@@ -176,6 +180,7 @@ def _visibility(service: Service, in_force: Scope, mesh: MeshConfig) -> EdgeScop
         hidden_by=sight.hidden_by,
         export=clean(", ".join(service_export_to(service)), 200),
         sidecar=Ref(in_force.source),
+        sidecar_said=in_force.source or "none",
         sidecar_name=name,
         sidecar_namespace=space,
         registry_only=in_force.outbound_policy(mesh) == "REGISTRY_ONLY",
@@ -219,7 +224,8 @@ def _routing(
         mesh.root_namespace,
         default_export=mesh.default_destination_rule_export_to,
     )
-    facts = replace(facts, rule=Ref(chosen.first.ref if chosen is not None else ""))
+    if chosen is not None:
+        facts = replace(facts, rule=Ref(chosen.first.ref), rule_said=chosen.first.ref)
     if not seen:
         return facts
     facts = _in_force(seen[0], host, chosen, rules, facts)

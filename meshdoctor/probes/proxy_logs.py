@@ -178,9 +178,14 @@ def of_callers(view: View) -> ProxyLogs:
 
 
 def _of_callers(view: View) -> ProxyLogs:
-    pods = [w.pod for w in reading.workloads(view).values() if w.pod is not None]
-    clients = [pod for pod in pods if proxy_type(pod) in ("sidecar", "router")][:MOST_CALLERS]
-    return _read_all(view, clients, CLIENT)
+    return _read_all(view, callers(view), CLIENT)
+
+
+def callers(view: View) -> tuple[Pod, ...]:
+    """The pods whose logs `of_callers` reads."""
+    pods = (w.pod for w in reading.workloads(view).values() if w.pod is not None)
+    clients = [pod for pod in pods if proxy_type(pod) in ("sidecar", "router")]
+    return tuple(clients[:MOST_CALLERS])
 
 
 def logging_of(view: View, pod: Pod, mode: str) -> Logging:
