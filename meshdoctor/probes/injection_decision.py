@@ -97,7 +97,7 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     injectors: Annotated[Fact[int], "injection webhooks that can match anything"]
     deactivated: Annotated[Fact[Ref], "a deactivated default webhook configuration"]
     deactivated_revision: Annotated[Fact[str], "the revision that it served; empty: there is none"]
-    choices: Annotated[Fact[str], "revisions and tags that a label may name"]
+    choices: Annotated[Fact[str], "revisions and tags that a label may name, or `none`"]
     first_choice: Annotated[Fact[str], "the first of them"]
     misplaced: Annotated[Fact[str], "injection label on the controller, not on its template"]
     unread: Annotated[
@@ -196,7 +196,7 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         injectors=hooks.active,
         deactivated=Ref(_ref_of(hooks.deactivated)),
         deactivated_revision=_revision_of(hooks.deactivated),
-        choices=hooks.choices,
+        choices=hooks.choices or "none",
         first_choice=hooks.first_choice,
         misplaced=_misplaced(found, next_pod),
         unread=_unread(found, next_pod),
