@@ -1,21 +1,17 @@
-"""Which waypoint and which ztunnel stand before an ambient workload?
+"""Is a workload in ambient mode, and what did its ztunnel log?
 
 Not a probe: shared reads of the authorization probes. Labels as istiod reads them
-(`istio.io/dataplane-mode`, `istio.io/use-waypoint`, 1.22 to 1.31).
+(`istio.io/dataplane-mode`, 1.22 to 1.31).
 """
 
-from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, proxy_type
+from meshdoctor.mesh.workloads import WorkloadPods, has_proxy
 from meshdoctor.mesh.ztunnel_log import Connection
-from meshdoctor.model.kubernetes import Namespace, Service
+from meshdoctor.model.kubernetes import Namespace
 from meshdoctor.ports import MissingError
-from meshdoctor.probes.reading import workloads
 from meshdoctor.probes.view import View
 from meshdoctor.probes.ztunnel_reading import connections, ztunnels
 
 MODE = "istio.io/dataplane-mode"
-USE = "istio.io/use-waypoint"
-USE_NAMESPACE = "istio.io/use-waypoint-namespace"
-GATEWAY = "gateway.networking.k8s.io/gateway-name"
 
 
 def enrolled(view: View, found: WorkloadPods) -> bool:
@@ -23,42 +19,14 @@ def enrolled(view: View, found: WorkloadPods) -> bool:
     pod = found.pod
     if pod is None or has_proxy(pod) or pod.spec.host_network:
         return False
-    mode = pod.labels.get(MODE) or _labels(view, found.subject.namespace).get(MODE, "")
+    mode = pod.labels.get(MODE) or namespace_labels(view, found.subject.namespace).get(MODE, "")
     return mode == "ambient"
 
 
-def _labels(view: View, namespace: str) -> dict[str, str]:
+def namespace_labels(view: View, namespace: str) -> dict[str, str]:
+    """Labels of a namespace; none where there is no such."""
     one = view.object("Namespace", Namespace, "", namespace)
     return one.labels if one is not None else {}
-
-
-def waypoint_name(view: View, found: WorkloadPods, service: Service | None) -> tuple[str, str]:
-    """(namespace, name) of the waypoint that labels ask for; ("", "") when none is asked for.
-
-    The service's label wins, then the workload's, then the namespace's; `none` asks for none.
-    """
-    space = found.subject.namespace
-    for labels in (service.labels if service else {}, found.labels, _labels(view, space)):
-        name = labels.get(USE, "")
-        if name == "none":
-            return ("", "")
-        if name:
-            return (labels.get(USE_NAMESPACE) or space, name)
-    return ("", "")
-
-
-def waypoint_of(view: View, found: WorkloadPods, service: Service | None) -> WorkloadPods | None:
-    """The waypoint's pods; None when no waypoint is asked for or it has no pods."""
-    namespace, name = waypoint_name(view, found, service)
-    if not name:
-        return None
-    for one in workloads(view).values():
-        pod = one.pod
-        if one.subject.namespace != namespace or pod is None or proxy_type(pod) != "waypoint":
-            continue
-        if one.labels.get(GATEWAY, one.subject.name) == name:
-            return one
-    return None
 
 
 def ztunnel_lines(view: View, found: WorkloadPods) -> tuple[Connection, ...]:

@@ -6,16 +6,16 @@ from msgspec import Struct
 
 from meshdoctor.mesh import xds
 from meshdoctor.mesh.authz_call import Judge
-from meshdoctor.mesh.authz_policies import GATEWAY_GROUP, in_force, target_refs
+from meshdoctor.mesh.authz_policies import in_force
 from meshdoctor.mesh.capture import inbound_bypass
 from meshdoctor.mesh.sync_judgement import is_absent
+from meshdoctor.mesh.waypoint_path import PASSES, Past
 from meshdoctor.mesh.workloads import has_proxy, proxy_type
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import AuthorizationPolicy, K8sGateway
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import NotAskedError
-from meshdoctor.probes.authz_ambient import enrolled, waypoint_name, waypoint_of
+from meshdoctor.probes.authz_ambient import enrolled
 from meshdoctor.probes.authz_denial import READS
 from meshdoctor.probes.authz_hop import Situation
 from meshdoctor.probes.authz_hops import situation
@@ -24,6 +24,7 @@ from meshdoctor.probes.authz_verdict import name_of, namespace_of
 from meshdoctor.probes.propagation_reading import sync_table
 from meshdoctor.probes.reading import istiod_pods
 from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.waypoint_reading import past_waypoint, policy_for
 
 
 class AuthzAttach(Struct, frozen=True, kw_only=True):
@@ -40,6 +41,9 @@ class AuthzAttach(Struct, frozen=True, kw_only=True):
     waypoint_policy_name: Annotated[Fact[str], "its name"]
     waypoint_policy_namespace: Annotated[Fact[str], "its namespace"]
     bypass: Annotated[Fact[str], "why requests do not pass a waypoint; empty: they do"]
+    mend: Annotated[
+        Fact[str], "what would have to change: label, caller, ingress, waypoint, traffic, or empty"
+    ]
     service: Annotated[Fact[Ref], "the service called, or its namespace"]
     service_name: Annotated[Fact[str], "name of the service"]
 
@@ -47,14 +51,15 @@ class AuthzAttach(Struct, frozen=True, kw_only=True):
 @probe(
     "authz-attach",
     subject=SubjectKind.EDGE,
-    reads=(*READS, "K8sGateway"),
+    reads=READS,
 )
 def authz_attach(view: View, edge: EdgeSubject) -> AuthzAttach:
     """Is there a proxy that enforces the policies meant for this server?"""
     found = situation(view, edge)
     selecting = _selecting(view, found)
-    meant = _for_waypoint(view, found)
+    meant = policy_for(view, found.server, found.service)
     subject = found.server.subject if found.server is not None else None
+    past = _past(view, found) if meant else PASSES
     service = found.service
     where = f"Service/{service.namespace}/{service.name}" if service is not None else ""
     return AuthzAttach(
@@ -68,7 +73,8 @@ def authz_attach(view: View, edge: EdgeSubject) -> AuthzAttach:
         waypoint_policy=Ref(meant),
         waypoint_policy_name=name_of(meant),
         waypoint_policy_namespace=namespace_of(meant),
-        bypass=_bypass(view, found) if meant else "",
+        bypass=past.why,
+        mend=past.mend.value,
         service=Ref(where),
         service_name=service.name if service is not None else "",
     )
@@ -98,49 +104,12 @@ def _absent(view: View, found: Situation) -> str:
     return f"port {found.workload_port} bypasses the proxy ({bypass.by})" if bypass else ""
 
 
-def _for_waypoint(view: View, found: Situation) -> str:
-    """A policy with targetRefs to this service, or to a waypoint of its namespace."""
-    if found.service is None:
-        return ""
-    space = found.service.namespace
-    for policy in view.objects("AuthorizationPolicy", AuthorizationPolicy, space):
-        for ref in target_refs(policy):
-            if ref.kind == "Service" and ref.name == found.service.name:
-                return policy.ref
-            if ref.kind == "Gateway" and ref.group == GATEWAY_GROUP:
-                gate = view.object("K8sGateway", K8sGateway, space, ref.name)
-                named = found.server and waypoint_name(view, found.server, found.service)[1]
-                waypoint = gate is not None and gate.spec.gateway_class_name == "istio-waypoint"
-                if waypoint and named in ("", ref.name):
-                    return policy.ref
-    return ""
-
-
-def _bypass(view: View, found: Situation) -> str:
+def _past(view: View, found: Situation) -> Past:
     server = found.server
     pod = server.pod if server is not None else None
     if server is None or pod is None or has_proxy(pod):
-        return ""
-    space, name = waypoint_name(view, server, found.service)
-    if not name:
-        return "no istio.io/use-waypoint label on the service, the workload or the namespace"
-    gate = view.object("K8sGateway", K8sGateway, space, name)
-    if gate is None:
-        return f"the waypoint {space}/{name} does not exist"
-    programmed = [c for c in gate.status.conditions if c.type == "Programmed"]
-    if programmed and programmed[0].status != "True":
-        return f"the waypoint {space}/{name} is not Programmed"
-    if waypoint_of(view, server, found.service) is None:
-        return f"the waypoint {space}/{name} has no pods"
-    kind = gate.labels.get("istio.io/waypoint-for", "service")
-    if found.edge.service is None and kind == "service":
-        return "the pod's own address is called, and the waypoint serves services only"
-    client = found.client.pod if found.client is not None else None
-    if client is not None and proxy_type(client) == "router":
-        label = found.service.labels if found.service is not None else {}
-        if label.get("istio.io/ingress-use-waypoint") != "true":
-            return "a gateway goes past waypoints without istio.io/ingress-use-waypoint"
-    return ""
+        return PASSES
+    return past_waypoint(view, found.client, server, found.service)
 
 
 NOT_LISTED = Unavailable(

@@ -10,11 +10,11 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import principal, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
-from meshdoctor.probes.authz_ambient import waypoint_of
 from meshdoctor.probes.authz_hop import Hop, Situation
 from meshdoctor.probes.authz_hops import counted, situation
 from meshdoctor.probes.reading import mesh_config
 from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.waypoint_reading import waypoint_of
 
 READS = (
     "AuthorizationPolicy",
@@ -24,6 +24,7 @@ READS = (
     "DestinationRule",
     "Gateway",
     "Job",
+    "K8sGateway",
     "Namespace",
     "PeerAuthentication",
     "Pod",

@@ -16,18 +16,20 @@ from meshdoctor.mesh.services import (
     target_port,
 )
 from meshdoctor.mesh.workloads import (
+    WorkloadPods,
     has_proxy,
 )
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact
 from meshdoctor.model.subjects import EdgeSubject
 from meshdoctor.probes import authz_settings as reads
-from meshdoctor.probes.authz_ambient import enrolled, waypoint_of
+from meshdoctor.probes.authz_ambient import enrolled
 from meshdoctor.probes.authz_gateways import egress_hops, gateway_hop
 from meshdoctor.probes.authz_hop import Hop, Situation, is_gateway, read_log
 from meshdoctor.probes.authz_servers import sidecar_hop, waypoint_hop, ztunnel_hop
 from meshdoctor.probes.reading import edge_service, workloads
 from meshdoctor.probes.view import View
+from meshdoctor.probes.waypoint_reading import past_waypoint, waypoint_of
 
 TOKEN_NOT_TOLD = Unavailable(
     reason=Reason.NOT_ASKED,
@@ -81,13 +83,22 @@ def _hops(view: View, base: Situation) -> Iterator[Hop]:
         yield gateway_hop(view, base, server, outer=client is None)
         return
     pod = server.pod
-    waypoint = waypoint_of(view, server, base.service)
-    if waypoint is not None and pod is not None and not has_proxy(pod):
+    waypoint = _on_the_way(view, base, server)
+    if waypoint is not None:
         yield waypoint_hop(view, base, waypoint)
     if pod is None or (has_proxy(pod) and not inbound_bypass(pod, base.workload_port)):
         yield sidecar_hop(view, base, server)
     elif enrolled(view, server):
         yield ztunnel_hop(view, base, server, waypoint)
+
+
+def _on_the_way(view: View, base: Situation, server: WorkloadPods) -> WorkloadPods | None:
+    """The waypoint that requests pass; None when they go past it, or there is none."""
+    pod = server.pod
+    waypoint = waypoint_of(view, server, base.service)
+    if waypoint is None or pod is None or has_proxy(pod):
+        return None
+    return None if past_waypoint(view, base.client, server, base.service).why else waypoint
 
 
 def _client_lines(view: View, base: Situation) -> tuple[Line, ...]:

@@ -12,10 +12,10 @@ from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import AuthorizationPolicy, K8sGateway, PolicyTargetRef
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
-from meshdoctor.probes.authz_ambient import waypoint_name
 from meshdoctor.probes.authz_settings import settings
 from meshdoctor.probes.reading import pods_of_service, workloads, workloads_in
 from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.waypoint_reading import waypoint_name
 
 
 class AuthzObject(Struct, frozen=True, kw_only=True):

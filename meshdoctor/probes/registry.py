@@ -63,6 +63,7 @@ from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
 from meshdoctor.probes.edge_taken import edge_taken
 from meshdoctor.probes.edge_tls import edge_tls
+from meshdoctor.probes.edge_waypoint import edge_waypoint
 from meshdoctor.probes.edge_ztunnel import ztunnel_log
 from meshdoctor.probes.egress_tls import egress_tls
 from meshdoctor.probes.gateway_front import gateway_front
@@ -176,6 +177,7 @@ PROBES: tuple[Probe, ...] = (
     edge_taken,
     edge_tls,
     edge_tls_extras,
+    edge_waypoint,
     egress_tls,
     gateway_front,
     gateway_log,
