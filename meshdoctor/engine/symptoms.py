@@ -19,7 +19,7 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import has_proxy, owner_of, proxy_type
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.report import Finding, Symptom
-from meshdoctor.model.subjects import EdgeSubject, Subject
+from meshdoctor.model.subjects import EdgeSubject, Subject, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.proxy_logs import chosen, pod_log
 from meshdoctor.probes.reading import workloads
@@ -32,7 +32,7 @@ HANDED_ON = "via_upstream"
 
 
 class Seen(Struct):
-    """One kind of failure on one edge."""
+    """One kind of failure on one edge; `at`: the gateway that led the requests nowhere."""
 
     edge: EdgeSubject
     text: str
@@ -40,6 +40,7 @@ class Seen(Struct):
     times: list[datetime] = field(default_factory=list)
     requests: set[str] = field(default_factory=set)
     over: bool = True
+    at: WorkloadSubject | None = None
 
     def concerns(self, subject: Subject) -> bool:
         """Whether the failure is on that edge, or at that workload or service."""
@@ -50,10 +51,12 @@ class Seen(Struct):
         return same_server or str(edge.service or edge.host) == str(subject.service or subject.host)
 
     def spoils(self, refs: Collection[str]) -> bool:
-        """Whether one of these services or workloads (`Service/ns/name`) is called here."""
+        """Whether one of these services or workloads (`Service/ns/name`) is called here, or the
+        gateway that did not get that far."""
         edge = self.edge
         called = {f"Service/{edge.service}"} if edge.service else set()
-        return bool((called | {edge.server.ref} if edge.server else called) & set(refs))
+        called |= {one.ref for one in (edge.server, self.at) if one is not None}
+        return bool(called & set(refs))
 
     def said(self) -> str:
         """`3 x "503 UC" on a -> b:80, 09:24:00 to 09:24:14`."""
@@ -77,10 +80,11 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
         bad = failures(lines)
         ended = _over(lines, bad)
         for line in bad:
-            for edge in edges_of(view, pod, line):
+            for edge in _edges(view, pod, line, edges):
                 if wanted and not _touches(edge, edges):
                     continue
-                found = out.setdefault((str(edge), words(line)), Seen(edge, words(line)))
+                at = owner_of(pod) if _led_nowhere(pod, line) else None
+                found = out.setdefault((str(edge), words(line)), Seen(edge, words(line), at=at))
                 found.count += 1
                 found.over = found.over and ended[stream(line)]
                 if line.request_id:
@@ -98,6 +102,19 @@ def seen(view: View, edges: Sequence[EdgeSubject]) -> list[Seen]:
         if tunnel.connection.at is not None:
             found.times.append(tunnel.connection.at)
     return sorted(out.values(), key=lambda s: (-s.count, str(s.edge), s.text))[:MOST]
+
+
+def _edges(view: View, pod: Pod, line: Line, edges: Sequence[EdgeSubject]) -> Iterable[EdgeSubject]:
+    """What a line is about: of a request that a gateway led nowhere, the edge of the host asked."""
+    if not _led_nowhere(pod, line):
+        return edges_of(view, pod, line)
+    owner = owner_of(pod)
+    mine = [e for e in edges if e.client == owner and line.host == bare_host(e.request.host)]
+    return mine if line.host and mine else edges_of(view, pod, line)
+
+
+def _led_nowhere(pod: Pod, line: Line) -> bool:
+    return not line.upstream_cluster and proxy_type(pod) == "router"
 
 
 def _asked_of(pod: Pod, edges: Sequence[EdgeSubject]) -> str:

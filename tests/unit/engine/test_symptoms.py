@@ -20,6 +20,13 @@ def test_a_failure_is_spoilt_by_what_names_its_service_or_server() -> None:
     assert not outside.spoils({"Service/shop/pay"})
 
 
+def test_a_gateway_that_led_requests_nowhere_spoils_them_too() -> None:
+    gate = WorkloadSubject("edge", "gate")
+    one = Seen(EDGE, "404 NR route_not_found", count=3, over=False, at=gate)
+    assert one.spoils({"Deployment/edge/gate"}) and one.spoils({"Service/shop/pay"})
+    assert not Seen(EDGE, "503 UF", count=3, over=False).spoils({"Deployment/edge/gate"})
+
+
 def test_what_nothing_explains_says_where_to_look() -> None:
     found = symptoms([Seen(EDGE, "503 UC", count=1, over=False)], [])
     assert found[0].explained_by == []
