@@ -5,7 +5,7 @@ Mirrors pilot/pkg/networking/core/route GetDestinationCluster and core/cluster.g
 a port takes the only port of its service, or else the port that was called.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
@@ -20,11 +20,13 @@ _ELSEWHERE = (".global", ".clusterset.local")
 
 
 class Lost(Struct, frozen=True, kw_only=True):
-    """A destination without a cluster; `service` has the host, but not the port (0: no port)."""
+    """A destination without a cluster; `service` has the host, but not the port (0: no port). With
+    `unsaid` the destination names none, and `port` is the one that was called."""
 
     host: str
     port: int = 0
     service: Service | None = None
+    unsaid: bool = False
 
 
 def lost(
@@ -32,9 +34,12 @@ def lost(
     known: Catalogue,
     find: Callable[[str, str], Service | None],
     domain: str = CLUSTER_DOMAIN,
+    *,
+    called: Collection[int] = (),
 ) -> Lost | None:
     """The first such destination. `find` gives a Service by namespace and name, which `known`
-    lacks because it lies outside the scope."""
+    lacks because it lies outside the scope; `called` are the ports of the servers by which
+    gateways take the requests."""
     for one in destinations(route):
         host = resolve_short_name(one.host, route.namespace, domain)
         port = one.port.number if one.port is not None else 0
@@ -47,6 +52,9 @@ def lost(
         numbers = {p.port for p in service.spec.ports}
         if not numbers or (port and port not in numbers):
             return Lost(host=host, port=port, service=service)
+        meant = min(called, default=0)
+        if not port and len(numbers) > 1 and meant and numbers.isdisjoint(called):
+            return Lost(host=host, port=meant, service=service, unsaid=True)
     return None
 
 

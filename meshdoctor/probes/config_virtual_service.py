@@ -305,9 +305,22 @@ def _subsets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> V
     )
 
 
+def _called(view: View, route: VirtualService) -> frozenset[int]:
+    """Ports of the servers of the Gateways that a route for gateways alone is bound to."""
+    if routes.in_mesh(route):
+        return frozenset()
+    found = (view.object("Gateway", Gateway, *key) for key in routes.gateway_keys(route))
+    return frozenset(s.port.number for one in found if one for s in one.spec.servers)
+
+
 def _targets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
     known = shared.known_hosts(view)
-    found = route_targets.lost(route, known, lambda *own: view.object("Service", Service, *own))
+    found = route_targets.lost(
+        route,
+        known,
+        lambda *own: view.object("Service", Service, *own),
+        called=_called(view, route),
+    )
     if found is None:
         return facts
     port = f"port {found.port} of " if found.port else ""
@@ -316,6 +329,10 @@ def _targets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> V
     else:
         listed = ", ".join(str(p.port) for p in found.service.spec.ports) or "no port"
         words = f"{port}{found.service.ref}, which lists {listed}"
+        if found.unsaid:
+            words += (
+                "; the destination names no port, so the one that is called at the gateway counts"
+            )
     return replace(
         facts,
         lost_host=clean(found.host, 253),

@@ -607,6 +607,32 @@ spec: {hosts: [alias.shop.svc.cluster.local], ports: [{number: 80, name: http, p
 
 
 @pytest.mark.parametrize(
+    ("ports", "destination", "called", "lost"),
+    [
+        ("[{port: 8080}, {port: 9000}]", "{host: pay}", {80}, 80),
+        ("[{port: 8080}, {port: 9000}]", "{host: pay}", {443, 80}, 80),
+        ("[{port: 8080}, {port: 9000}]", "{host: pay, port: {number: 8080}}", {80}, 0),
+        ("[{port: 8080}, {port: 80}]", "{host: pay}", {80}, 0),
+        ("[{port: 8080}]", "{host: pay}", {80}, 0),  # its only port
+        ("[{port: 8080}, {port: 9000}]", "{host: pay}", set(), 0),  # nobody knows what is called
+    ],
+)
+def test_a_destination_without_a_port(
+    ports: str, destination: str, called: set[int], lost: int
+) -> None:
+    service = one(
+        Service,
+        "{apiVersion: v1, kind: Service, metadata: {name: pay, namespace: shop},"
+        f" spec: {{ports: {ports}}}}}",
+    )
+    route = vs("r", f"{{hosts: [x.example], http: [{{route: [{{destination: {destination}}}]}}]}}")
+    known = catalogue([service], [])
+    found = route_targets.lost(route, known, lambda *_: None, called=called)
+    assert (found.port if found is not None else 0) == lost
+    assert found is None or found.unsaid
+
+
+@pytest.mark.parametrize(
     ("destination", "lost"),
     [
         ("{host: pay}", ""),
