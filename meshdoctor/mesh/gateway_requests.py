@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import Line
-from meshdoctor.mesh.route_match import may_take
+from meshdoctor.mesh.route_match import Mine, every_match, may_take
 from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import Server, VirtualService
@@ -104,7 +104,8 @@ def unread(lines: Iterable[Line]) -> Unread | None:
 
 class Unrouted(Struct, frozen=True, kw_only=True):
     """Requests of one host and path for which the gateway has no route. `narrow`: the
-    VirtualService whose virtual host takes them (None: no VirtualService has the host); `wide`: one
+    VirtualService whose virtual host takes them (None: no VirtualService has the host); with
+    `for_others` a rule of it would take them, but its matches are for other proxies. `wide`: one
     with a wider host that has a rule for the path. `short`: one that names the host without a dot,
     which istiod completes to a name that nobody calls (ResolveShortnameToFQDN). `passing`: one that
     has only `tls` or `tcp` rules for the host, while the server that took the request ended TLS."""
@@ -116,33 +117,47 @@ class Unrouted(Struct, frozen=True, kw_only=True):
     wide: VirtualService | None = None
     short: VirtualService | None = None
     passing: VirtualService | None = None
+    for_others: bool = False
+
+
+class _Call(Struct, frozen=True):
+    host: str
+    authority: str
+    path: str
+    method: str
 
 
 def unrouted(
-    lines: Iterable[Line], routes: Sequence[VirtualService], asked: str = "", path: str = ""
+    lines: Iterable[Line],
+    routes: Sequence[VirtualService],
+    asked: str = "",
+    path: str = "",
+    mine: Mine = every_match,
 ) -> Unrouted | None:
     """The most frequent of such requests that a wider host's rules would take; failing that, those
     to the host and path asked about, or, where no path is named, to a host of which nothing is
-    routed. `routes` are bound to the gateway."""
-    seen: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    routed. `routes` are bound to the gateway; `mine` are those of their matches that it gets."""
+    seen: dict[_Call, int] = defaultdict(int)
     routed, over_tls = set(), set()
     for line in lines:
         if not line.method or not line.authority:
             continue
         if ev.unrouted(line):
-            seen[line.host, line.authority, path_of(line), line.method] += 1
+            seen[_Call(line.host, line.authority, path_of(line), line.method)] += 1
             if line.server_name:
                 over_tls.add(line.host)
         else:
             routed.add(line.host)
     table = _virtual_hosts(routes)
     found = []
-    for (host, authority, called, method), count in seen.items():
-        one = _judge(host, authority, called, method, count, table)
+    for call, count in seen.items():
+        one = _judge(call, count, table, mine)
         if one is not None and one.narrow is None:
-            one = replace(one, short=_short(host, routes))
-        concerns = host == asked and (path == called or not path and host not in routed)
-        passing = _passing(host, routes) if host in over_tls else None
+            one = replace(one, short=_short(call.host, routes))
+        concerns = call.host == asked and (
+            path == call.path or not path and call.host not in routed
+        )
+        passing = _passing(call.host, routes) if call.host in over_tls else None
         if one is not None and one.narrow is None and passing is not None:
             found.append(replace(one, passing=passing))
         elif one is not None and (one.wide is not None or one.short is not None or concerns):
@@ -165,27 +180,31 @@ def _virtual_hosts(routes: Iterable[VirtualService]) -> dict[str, list[VirtualSe
 
 
 def _judge(
-    host: str,
-    authority: str,
-    path: str,
-    method: str,
-    count: int,
-    table: Mapping[str, Sequence[VirtualService]],
+    call: _Call, count: int, table: Mapping[str, Sequence[VirtualService]], mine: Mine
 ) -> Unrouted | None:
     """None when a rule of its own virtual host may take the request after all. Hosts are compared
     without case and port; what a rule says of the authority is compared as it came."""
 
-    def takes(route: VirtualService) -> bool:
-        return any(may_take(rule, authority, path, method) for rule in route.spec.http)
+    def takes(route: VirtualService, get: Mine = mine) -> bool:
+        every = route.spec.http
+        return any(may_take(r, call.authority, call.path, call.method, get) for r in every)
 
-    covering = sorted((d for d in table if host_matches(d, host)), key=_told, reverse=True)
+    covering = sorted((d for d in table if host_matches(d, call.host)), key=_told, reverse=True)
     if not covering:
-        return Unrouted(host=host, path=path, count=count)
+        return Unrouted(host=call.host, path=call.path, count=count)
     own = table[covering[0]]
     if any(map(takes, own)):
         return None
+    narrow = next((one for one in own if takes(one, every_match)), None)
     wide = next((r for domain in covering[1:] for r in table[domain] if takes(r)), None)
-    return Unrouted(host=host, path=path, count=count, narrow=own[0], wide=wide)
+    return Unrouted(
+        host=call.host,
+        path=call.path,
+        count=count,
+        narrow=narrow or own[0],
+        wide=wide,
+        for_others=narrow is not None,
+    )
 
 
 def _short(host: str, routes: Iterable[VirtualService]) -> VirtualService | None:

@@ -1,18 +1,28 @@
-"""Which rule of a VirtualService takes a sidecar's request?
+"""Which rule of a VirtualService takes a request?
 
-Mirrors pilot/pkg/networking/core/route (translateRoutes: of a proxy's rules those stay whose
-sourceLabels, sourceNamespace, gateways and port fit it; where none does, the service's own route
-stays in place) and Envoy's route matching (read at 1.18 to 1.32-dev, seen at 1.31). Three-valued:
-what of a request is not known may match.
+Mirrors pilot/pkg/networking/core/route (translateRoutes, sourceMatchHTTP: of a proxy's rules those
+stay whose port fits it and whose gateways do, or, where a match names none, whose sourceLabels and
+sourceNamespace do; where none does, the service's own route stays in place) and Envoy's route
+matching (read at 1.18 to 1.32-dev, seen at 1.31). Three-valued: what of a request is not known may
+match.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.istio import HttpMatch, HttpRoute, StringMatch, VirtualService
+
+MESH = "mesh"
+Mine = Callable[[HttpMatch], bool]
+"""Which matches a proxy gets."""
+
+
+def every_match(_: HttpMatch) -> bool:
+    """All of them."""
+    return True
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -47,12 +57,25 @@ def _rule(rule: HttpRoute, asked: Asked) -> bool | None:
 
 
 def _mine(match: HttpMatch, asked: Asked) -> bool:
-    return (
-        (not match.gateways or "mesh" in match.gateways)
-        and match.port in (0, asked.port)
-        and match.source_namespace in ("", asked.namespace)
-        and all(asked.labels.get(key) == value for key, value in match.source_labels.items())
+    if match.port not in (0, asked.port):
+        return False
+    if match.gateways:
+        return MESH in match.gateways
+    return _is_source(match, asked.namespace, asked.labels)
+
+
+def _is_source(match: HttpMatch, namespace: str, labels: Mapping[str, str]) -> bool:
+    return match.source_namespace in ("", namespace) and all(
+        labels.get(key) == value for key, value in match.source_labels.items()
     )
+
+
+def for_gateway(match: HttpMatch, namespace: str, labels: Mapping[str, str]) -> bool:
+    """Whether a gateway with these labels gets the match at all: sourceLabels are compared with its
+    own. Which of its Gateways a match may name is another question."""
+    if match.gateways:
+        return any(name != MESH for name in match.gateways)
+    return _is_source(match, namespace, labels)
 
 
 def _match(match: HttpMatch, asked: Asked) -> bool | None:
@@ -74,11 +97,17 @@ def _match(match: HttpMatch, asked: Asked) -> bool | None:
     )
 
 
-def may_take(rule: HttpRoute, authority: str, path: str, method: str) -> bool:
+def may_take(
+    rule: HttpRoute,
+    authority: str,
+    path: str,
+    method: str,
+    mine: Mine = every_match,
+) -> bool:
     """Whether a rule may take such a request (`path` without its query), by itself: what an access
-    log does not tell may hold."""
+    log does not tell may hold. `mine`: which of its matches the proxy gets."""
     return not rule.match or any(
-        _all(_line(one, authority, path, method)) is not False for one in rule.match
+        mine(one) and _all(_line(one, authority, path, method)) is not False for one in rule.match
     )
 
 

@@ -1,6 +1,7 @@
 """Which requests does a gateway send round, not find a route for, or not read as HTTP?"""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.gateway_front import behind
 from meshdoctor.mesh.hosts import service_of
+from meshdoctor.mesh.route_match import Mine, every_match, for_gateway
 from meshdoctor.mesh.routes import gateway_keys, hosts
 from meshdoctor.mesh.services import host_matches, services_of
 from meshdoctor.mesh.text import clean
@@ -28,6 +30,13 @@ PLAIN = (
     "whatever the client spoke to the load balancer"
 )
 ENDED = "the gateway ends TLS and calls the application over plain HTTP"
+
+
+NONE_TAKES = "none of its rules matches path, method and authority"
+FOR_OTHERS = (
+    "its rule for them is for other proxies, by sourceLabels, sourceNamespace or gateways of the "
+    "match"
+)
 
 
 class GatewayRequests(Struct, frozen=True, kw_only=True):
@@ -57,6 +66,7 @@ class GatewayRequests(Struct, frozen=True, kw_only=True):
     narrow: Annotated[Fact[Ref], "the VirtualService whose host takes them; empty: none has it"]
     narrow_name: Annotated[Fact[str], "its name"]
     narrow_namespace: Annotated[Fact[str], "its namespace"]
+    narrow_said: Annotated[Fact[str], "why no rule of it takes them, in words"]
     short: Annotated[Fact[Ref], "the VirtualService that names the host without dot; empty: none"]
     short_name: Annotated[Fact[str], "its name"]
     short_namespace: Annotated[Fact[str], "its namespace"]
@@ -132,6 +142,7 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
         narrow=Ref(lost.narrow.ref if lost and lost.narrow else ""),
         narrow_name=lost.narrow.name if lost and lost.narrow else "",
         narrow_namespace=lost.narrow.namespace if lost and lost.narrow else "",
+        narrow_said=FOR_OTHERS if lost is not None and lost.for_others else NONE_TAKES,
         short=Ref(lost.short.ref if lost and lost.short else ""),
         short_name=lost.short.name if lost and lost.short else "",
         short_namespace=lost.short.namespace if lost and lost.short else "",
@@ -168,10 +179,17 @@ def _lost(
             here = tuple({g.ref: g for g, _ in behind(mine, gateways, pod, port)}.values())
         here = here or gateways
         came = [line for line in lines if line.local_port == port]
-        one = gr.unrouted(came, routes_of(view, here), asked, path)
+        one = gr.unrouted(came, routes_of(view, here), asked, path, _mine(pod))
         if one is not None:
             found.append((one, here))
     return max(found, key=lambda pair: gr.weight(pair[0], asked), default=(None, ()))
+
+
+def _mine(pod: Pod | None) -> Mine:
+    """Which matches a gateway's pod gets."""
+    if pod is None:
+        return every_match
+    return partial(for_gateway, namespace=pod.namespace, labels=pod.labels)
 
 
 def _serves(gateway: Gateway, host: str) -> bool:

@@ -1,9 +1,12 @@
 """Redirects that lead back, bytes that are no HTTP, and paths without route, at a gateway."""
 
+from functools import partial
+
 import pytest
 
 from meshdoctor.mesh import gateway_requests as gr
 from meshdoctor.mesh.access_log import Line, parse
+from meshdoctor.mesh.route_match import for_gateway
 from meshdoctor.model.istio import VirtualService
 from tests.unit.mesh.objects import many, one
 
@@ -186,3 +189,36 @@ spec: {hosts: [a.x], http: [{match: [{uri: {prefix: /api}}]}, {redirect: {scheme
     assert gr.redirecting(routes, "a.x", "/", "GET") is routes[0]
     assert gr.redirecting(routes, "a.x", "/api", "GET") is None
     assert gr.redirecting(routes, "b.x", "/", "GET") is None
+
+
+OTHERS = """
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {name: one, namespace: shop}
+spec:
+  hosts: [foo.bar]
+  gateways: [pub, mesh]
+  http:
+  - match: [{MATCH, uri: {prefix: /}}]
+    route: [{destination: {host: pay}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("match", "for_others"),
+    [
+        ("sourceLabels: {app: cart}", True),
+        ("sourceNamespace: shop", True),
+        ("gateways: [mesh]", True),
+        ("sourceLabels: {app: gate}", None),  # labels are compared with the gateway's own
+        ("sourceNamespace: ingress", None),
+        ("gateways: [pub], sourceLabels: {app: cart}", None),  # then labels do not count
+        ("uri: {prefix: /b}", False),
+    ],
+)
+def test_rules_that_a_gateway_does_not_get(match: str, for_others: bool | None) -> None:
+    text = OTHERS.replace("MATCH, uri: {prefix: /}", match)
+    mine = partial(for_gateway, namespace="ingress", labels={"app": "gate"})
+    lost = line(first="GET /a HTTP/1.1", code=404, flags="NR", host="foo.bar", details="-")
+    found = gr.unrouted([lost], many(VirtualService, text), "foo.bar", "/a", mine)
+    assert (found.for_others if found is not None else None) is for_others

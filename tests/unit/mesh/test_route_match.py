@@ -54,6 +54,7 @@ def route(*matches: Any) -> VirtualService:
         ({"sourceNamespace": "shop"}, False, False),
         ({"gateways": ["edge/front"]}, False, False),
         ({"gateways": ["edge/front", "mesh"]}, True, True),
+        ({"gateways": ["mesh"], "sourceLabels": {"app": "web"}}, True, True),  # not compared
         ({"uri": {"prefix": "/admin"}, "headers": {"x-other": {"exact": "a"}}}, False, None),
     ],
 )
