@@ -1,16 +1,16 @@
 """When was an object last written, and by whom?"""
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from meshdoctor.engine.evidence import Evidence
+from meshdoctor.mesh.changes import writes
 from meshdoctor.mesh.text import clean
 from meshdoctor.model import report as r
-from meshdoctor.model.kubernetes import Object
 
-if TYPE_CHECKING:
-    pass
+LATELY = timedelta(days=3)
+MOST_LATELY = 10
+MOMENT = timedelta(seconds=2)
 
 
 class Changes:
@@ -26,7 +26,14 @@ class Changes:
 
     def _last(self, ref: str) -> tuple[datetime, str, str] | None:
         obj = self._evidence.known_object(ref)
-        return last_change(obj) if obj is not None else None
+        if obj is None:
+            return None
+        made, found = obj.metadata.creation_timestamp, writes(obj)
+        if not found:
+            return (made, "", "created") if made else None
+        last = found[-1]
+        new = made is not None and abs(last.at - made) < MOMENT
+        return last.at, last.manager, "created" if new else "changed"
 
     def note(self, ref: str) -> r.ChangeNote | None:
         """The same as the report says it."""
@@ -41,19 +48,14 @@ class Changes:
         notes = [n for n in map(self.note, dict.fromkeys(refs)) if n is not None]
         return sorted(notes, key=lambda n: n.at, reverse=True)
 
-
-def last_change(obj: Object) -> tuple[datetime, str, str] | None:
-    """(time, manager, created or changed) of the newest write outside status."""
-    writes = [
-        (m.time, m.manager)
-        for m in obj.metadata.managed_fields
-        if m.time is not None and m.subresource != "status"
-    ]
-    created = obj.metadata.creation_timestamp
-    if not writes:
-        return (created, "", "created") if created else None
-    at, by = max(writes, key=lambda w: w[0])
-    return at, by, "created" if created and abs((at - created).total_seconds()) < 2 else "changed"
+    def lately(self, refs: Iterable[str], now: datetime) -> list[r.ChangeNote]:
+        """The newest of the last days, at most MOST_LATELY: what a person asks for first when no
+        cause is known."""
+        dated = ((self.time(ref), ref) for ref in dict.fromkeys(refs))
+        late = [
+            (at, ref) for at, ref in dated if at is not None and timedelta(0) <= now - at <= LATELY
+        ]
+        return self.listed(ref for _, ref in sorted(late, reverse=True)[:MOST_LATELY])
 
 
 def text_of(moment: datetime) -> str:

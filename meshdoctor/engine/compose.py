@@ -14,6 +14,7 @@ from meshdoctor.mesh.workloads import PROXY, proxy_container
 from meshdoctor.model import report as r
 from meshdoctor.model.cause import Exit, Severity, Verdict
 from meshdoctor.model.evidence import Reason
+from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.edge_seen import edge_seen
 from meshdoctor.probes.reading import workloads
@@ -55,12 +56,29 @@ def compose(run: "Run") -> r.Report:
         ruled_out=ruled_out(run),
         unseen=unseen,
         symptoms=failing,
-        changes=changes.listed(
-            ref for f in findings if f.group != "undecided" for ref in f.objects
-        ),
+        changes=_changes(run, changes, findings, exit_),
         coverage=coverage,
         timings=run.timings,
     )
+
+
+def _changes(
+    run: "Run", changes: Changes, findings: Sequence[r.Finding], exit_: Exit
+) -> list[r.ChangeNote]:
+    """Of the objects of findings; where no cause is known, of whatever was judged too."""
+    if exit_ is Exit.INCOMPLETE and not any(f.group == "main" for f in findings):
+        some = run.resolved.subjects
+        judged = [
+            *(str(one) for one in some.get(SubjectKind.CONFIG, ())),
+            *(
+                one.ref
+                for one in some.get(SubjectKind.WORKLOAD, ())
+                if isinstance(one, WorkloadSubject)
+            ),
+            *(f"Service/{one}" for one in some.get(SubjectKind.SERVICE, ())),
+        ]
+        return changes.lately(judged, run.evidence.now)
+    return changes.listed(ref for f in findings if f.group != "undecided" for ref in f.objects)
 
 
 def _coverage(run: "Run") -> r.Coverage:

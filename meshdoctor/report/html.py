@@ -80,6 +80,7 @@ def _sections(report: Report) -> list[str]:
     out = [[r.code, r.name, r.because] for r in report.ruled_out]
     return [
         _table("Seen, and no known cause explains it", symptoms),
+        _table(wording.LATELY, [[one] for one in wording.lately(report)]),
         _table("Undecided: what would settle it", undecided),
         _table("Also noticed", noticed),
         _table("Could not see", unseen),

@@ -42,7 +42,13 @@ def text(report: Report, *, verbose: bool = True) -> str:
     blocks = [*_head(report)]
     for finding in report.main:
         blocks += _finding(finding, report)
-    blocks += [*_symptoms(report), *_undecided(report), *_noticed(report), *_unseen(report)]
+    blocks += [
+        *_symptoms(report),
+        *_lately(report),
+        *_undecided(report),
+        *_noticed(report),
+        *_unseen(report),
+    ]
     blocks += _ruled_out(report) if verbose else []
     return "\n\n".join(blocks) + "\n"
 
@@ -97,6 +103,13 @@ def _symptoms(report: Report) -> list[str]:
     ]
     head = ("symptom", "look at")
     return ["## Seen, and no known cause explains it", _table(head, rows)] if rows else []
+
+
+def _lately(report: Report) -> list[str]:
+    found = wording.lately(report)
+    return (
+        [f"## {wording.LATELY}", "\n".join(f"- {escaped(one)}" for one in found)] if found else []
+    )
 
 
 def _undecided(report: Report) -> list[str]:

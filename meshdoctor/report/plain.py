@@ -15,7 +15,7 @@ def text(report: Report, *, verbose: bool, trail: bool) -> str:
     blocks += [_finding(f, report, verbose) for f in report.main]
     if trail:
         blocks += [_trail(f) for f in (*report.main, *report.of("undecided"))]
-    blocks += [_symptoms(report), _undecided(report), _ruled_out(report, verbose)]
+    blocks += [_symptoms(report), _lately(report), _undecided(report), _ruled_out(report, verbose)]
     blocks += [_noticed(report), _unseen(report)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -62,6 +62,10 @@ def _symptoms(report: Report) -> str:
         [wording.symptom(s, report.observed_at), s.look_next] for s in wording.unexplained(report)
     ]
     return _block("Seen, and no known cause explains it", rows)
+
+
+def _lately(report: Report) -> str:
+    return _block(wording.LATELY, [[one] for one in wording.lately(report)])
 
 
 def _undecided(report: Report) -> str:

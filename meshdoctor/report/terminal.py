@@ -27,6 +27,7 @@ def text(report: Report, *, width: int, color: bool, verbose: bool, trail: bool)
     if trail:
         _trails(sheet, report)
     _symptoms(sheet, report)
+    _lately(sheet, report, verbose)
     _undecided(sheet, report, verbose)
     _ruled_out(sheet, report, verbose)
     _noticed(sheet, report, verbose)
@@ -187,6 +188,18 @@ def _symptoms(sheet: Sheet, report: Report) -> None:
         sheet.wrapped(Text(INDENT), wording.symptom(one, report.observed_at), 5)
         if one.look_next:
             sheet.wrapped(Text(" " * 5), f"look at {one.look_next}", 7)
+
+
+def _lately(sheet: Sheet, report: Report, verbose: bool) -> None:
+    found = wording.lately(report)
+    if not found:
+        return
+    sheet.line()
+    sheet.line(Text(wording.LATELY, _BOLD))
+    for one in found if verbose else found[:SHORT]:
+        sheet.wrapped(Text(INDENT), one, 5)
+    if not verbose and len(found) > SHORT:
+        sheet.line(Text(f"{INDENT}and {len(found) - SHORT} more (-v lists them)", _DIM))
 
 
 def _undecided(sheet: Sheet, report: Report, verbose: bool) -> None:

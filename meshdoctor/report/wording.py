@@ -120,6 +120,16 @@ def recent(finding: Finding, report: Report) -> list[ChangeNote]:
     return kept
 
 
+LATELY = "Changed lately, near what was judged"
+
+
+def lately(report: Report) -> list[str]:
+    """What changed in the last days, newest first, where no cause is known."""
+    if report.main or report.healthy:
+        return []
+    return [change(note, report.observed_at) for note in report.changes]
+
+
 def change(note: ChangeNote, observed_at: str) -> str:
     """Which object was written last when, and by whom."""
     when = moment(note.at, observed_at)

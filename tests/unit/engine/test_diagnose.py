@@ -502,6 +502,43 @@ def test_a_symptom_that_nothing_explains_is_reported(book: Playbook) -> None:
     assert one.explained_by == []
     assert "--to shop/cart:80" in one.look_next
     assert report.exit == 3, "an unexplained failure is never healthy"
+    assert [note.object for note in report.changes] == []
+
+
+CHANGED = """
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: NAME
+  namespace: shop
+  creationTimestamp: "2026-10-01T00:00:00Z"
+  managedFields: [{manager: kubectl-edit, operation: Update, time: "TIME"}]
+spec: {hosts: [cart]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        (["2026-11-18T09:20:00Z"], ["r0"]),
+        (["2026-11-17T09:20:00Z", "2026-11-18T09:20:00Z"], ["r1", "r0"]),
+        (["2026-11-10T09:20:00Z"], []),  # no news
+        (["2026-11-19T09:20:00Z"], []),  # after what was seen
+        ([f"2026-11-18T08:{n:02}:00Z" for n in range(12)], [f"r{n}" for n in range(11, 1, -1)]),
+    ],
+)
+def test_what_changed_lately_where_no_cause_is_known(
+    book: Playbook, times: list[str], found: list[str]
+) -> None:
+    healthy = MESH.replace("restartCount: 3", "restartCount: 0")
+    more = "".join(
+        CHANGED.replace("NAME", f"r{n}").replace("TIME", at) for n, at in enumerate(times)
+    )
+    logs = {**APP_LOG, ("shop", "cart-5c9d-aaaaa", "istio-proxy"): FAILING * 3}
+    report = run(book, text=healthy + more, logs=logs)
+    assert [note.object.rpartition("/")[2] for note in report.changes] == found
+    assert run(book, text=healthy + more).changes == [], "nothing fails, so nobody asks"
 
 
 def test_a_symptom_names_the_finding_that_explains_it(book: Playbook) -> None:

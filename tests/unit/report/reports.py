@@ -155,6 +155,14 @@ BLIND = msgspec.structs.replace(
     ONE_CAUSE,
     exit=3,
     summary="nothing confirmed, 3 undecided",
+    changes=[
+        ChangeNote(
+            object="VirtualService/shop/pay", at="2026-11-24T03:11:40Z", by="argocd", what="changed"
+        ),
+        ChangeNote(
+            object="Deployment/shop/pay", at="2026-11-23T21:02:00Z", by="helm", what="created"
+        ),
+    ],
     findings=[
         EXPIRED,
         msgspec.structs.replace(EXPIRED, code="MD1105", title="The root certificate has expired"),

@@ -76,6 +76,15 @@ def test_only_a_healthy_and_fully_seen_run_is_called_healthy() -> None:
     assert wording.verdict_line(reports.ONE_CAUSE) == ""
 
 
+def test_what_changed_lately_is_told_where_no_cause_is_known() -> None:
+    assert wording.lately(reports.BLIND) == [
+        "VirtualService shop/pay, 03:11:40 (28 min before), by argocd",
+        "Deployment shop/pay created, 2026-11-23 21:02:00 (6 h before), by helm",
+    ]
+    assert wording.lately(reports.ONE_CAUSE) == []
+    assert wording.lately(msgspec.structs.replace(reports.BLIND, healthy=True)) == []
+
+
 def test_a_sample_of_the_logs_is_called_one() -> None:
     some = msgspec.structs.replace(
         reports.HEALTHY,
