@@ -155,6 +155,17 @@ def application_unready(pod: Pod) -> bool:
     return any(not s.ready for s in pod.status.container_statuses if s.name != PROXY)
 
 
+def starting(pods: Iterable[Pod], now: datetime) -> bool:
+    """Whether all of these began less than a minute ago, and no container of theirs has ended yet:
+    they have had no time to become ready."""
+    return all(
+        pod.status.start_time is not None
+        and now - pod.status.start_time < _SETTLED
+        and not any(s.restart_count for s in pod.all_statuses)
+        for pod in pods
+    )
+
+
 def template_selected(service: Service, workloads: Iterable[WorkloadPods]) -> bool:
     """Whether the selector means a workload that has no pods (scaled to zero, none created)."""
     return any(

@@ -32,6 +32,9 @@ class ServiceEndpoints(Struct, frozen=True, kw_only=True):
     app_unready: Annotated[
         Fact[bool], "in that pod an application container runs or crashes, beside a ready proxy"
     ]
+    starting: Annotated[
+        Fact[bool], "all its pods that are not Ready began less than a minute ago, none ended yet"
+    ]
     idle: Annotated[Fact[bool], "the selector means a workload that has no pods (scaled to zero)"]
     meant: Annotated[Fact[Ref], "the workload with ready pods that was probably meant; empty: none"]
     meant_name: Annotated[Fact[str], "its name"]
@@ -92,6 +95,7 @@ def service_endpoints(view: View, subject: ServiceSubject) -> ServiceEndpoints:
         unready_pod=down.name if down is not None else "",
         unready_workload=Ref(owner_of(down).ref if down is not None else ""),
         app_unready=down is not None and ep.application_unready(down),
+        starting=bool(unready) and ep.starting(unready, view.now),
         idle=not pods and ep.template_selected(service, reading.workloads(view).values()),
         meant=Ref(meant.workload.subject.ref if meant is not None else ""),
         meant_name=meant.workload.subject.name if meant is not None else "",

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from meshdoctor.mesh import changes, discovery, endpoints, proxy_bootstrap, rejections
+from meshdoctor.mesh import (
+    changes,
+    discovery,
+    endpoints,
+    proxy_bootstrap,
+    rejections,
+)
 from meshdoctor.mesh.rejections import Objects, offender
 from meshdoctor.mesh.services import selected_pods
 from meshdoctor.mesh.workloads import group
@@ -494,6 +500,19 @@ def test_settings_fixed_at_injection(mesh: str, env: str, annotation: str, found
         ),
     )
     assert proxy_bootstrap.outdated(pod, config) == found
+
+
+@pytest.mark.parametrize(
+    ("started", "restarts", "starting"),
+    [("03:39:48", 0, True), ("03:38:59", 0, False), ("03:39:48", 1, False), ("", 0, False)],
+)
+def test_a_pod_that_has_had_no_time_to_become_ready(
+    started: str, restarts: int, starting: bool
+) -> None:
+    at = f"startTime: '2026-11-20T{started}Z', " if started else ""
+    text = f"{{kind: Pod, apiVersion: v1, metadata: {{name: p, namespace: x}}, spec: {{containers: [{{name: app}}]}}, status: {{{at}containerStatuses: [{{name: app, ready: false, restartCount: {restarts}}}]}}}}"  # noqa: E501
+    now = datetime(2026, 11, 20, 3, 40, tzinfo=UTC)
+    assert endpoints.starting([one(Pod, text)], now) is starting
 
 
 def test_doctests() -> None:
