@@ -6,6 +6,7 @@ utility and PGV messages, 1.24 to 1.36); which object holds them is looked up in
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from msgspec import Struct, field
@@ -80,7 +81,8 @@ def offender(message: str, known: Objects, type_: str = "") -> Offender:
 
 _NOT_KNOWN = pattern(
     r"does not have an object factory|registered implementation|[Uu]nknown field|unknown fields|"
-    r"Unable to unpack|[Ii]nvalid type URL|[Cc]ould not find (?:@type|type) "
+    r"Unable to unpack|[Ii]nvalid type URL|[Cc]ould not find (?:@type|type) |"
+    r"Not supported field in StreamInfo"
 )
 
 
@@ -129,11 +131,26 @@ def _listener(message: str, known: Objects) -> Offender | None:
             services = [s for s in services if s.headless] or services
         return Offender(
             why=f"listener on port {min(ports, default=0)}",
-            objects=_newest(gateways) or _newest(services),
+            objects=_newest(gateways)
+            or _newest(_doubled(known, ports))
+            or _newest(services)
+            or _newest(e for e in known.entries if _declares(e, ports)),
         )
     if "has the same matching rules defined as" in message:
         return _same_matching(message, known)
     return None
+
+
+def _doubled(known: Objects, ports: set[int]) -> list[ServiceEntry]:
+    """ServiceEntries that declare one of these ports for a host for which another does so too:
+    istiod makes one listener, or one filter chain, of each."""
+    entries = [e for e in known.entries if _declares(e, ports)]
+    hosts = Counter(host for e in entries for host in set(e.spec.hosts))
+    return [e for e in entries if any(hosts[host] > 1 for host in e.spec.hosts)]
+
+
+def _declares(entry: ServiceEntry, ports: set[int]) -> bool:
+    return any(p.number in ports for p in entry.spec.ports)
 
 
 def _same_matching(message: str, known: Objects) -> Offender | None:

@@ -90,12 +90,13 @@ def refusals(view: View, _: MeshSubject) -> Refusals:
     last = seen[-1]
     found = offender(last.message, _objects(view, last.proxy), last.type)
     facts = _facts(view, seen, found)
-    return facts if found.objects or not too_new(last.message) else _of_older(view, facts)
+    written = any(o.kind != "ConfigMap" for o in found.objects)
+    return facts if written or not too_new(last.message) else _of_older(view, facts)
 
 
 def _of_older(view: View, facts: Refusals) -> Refusals:
     """The same, of a proxy whose release is older than that of every istiod: its workload is what
-    lags behind."""
+    lags behind, before the mesh config, of whose words istiod's release makes what it sends."""
     pod = _pod(view, known(facts.first_proxy))
     if pod is None:
         return facts
@@ -111,6 +112,7 @@ def _of_older(view: View, facts: Refusals) -> Refusals:
         facts,
         points_at=f"{owner.ref} ({words}, and its Envoy does not know what it is sent)",
         object=Ref(owner.ref),
+        second=facts.object,
         kind=owner.owner.lower(),
         name=owner.name,
         namespace=owner.namespace,

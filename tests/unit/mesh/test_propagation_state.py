@@ -194,6 +194,22 @@ def test_gateways_that_share_a_listener_whose_chains_match_alike() -> None:
     assert offender(SAME_CHAINS, Objects(services=services, gateways=gateways[:2])).objects == ()
 
 
+TWO_CHAINS = "Error adding/updating listener(s) 0.0.0.0_9999: error adding listener '0.0.0.0:9999': multiple filter chains with the same matching rules are defined"
+
+
+def entry(name: str, host: str, port: int) -> str:
+    return f"---\n{{kind: ServiceEntry, apiVersion: networking.istio.io/v1, metadata: {{name: {name}, namespace: x}}, spec: {{hosts: [{host}], ports: [{{number: {port}, protocol: TCP}}]}}}}\n"  # noqa: E501
+
+
+def test_entries_that_make_one_listener_twice() -> None:
+    text = entry("one", "db.x", 9999) + entry("two", "db.x", 9999) + entry("own", "other.x", 9999)
+    some = tuple(many(ServiceEntry, text + entry("far", "db.x", 9998)))
+    found = offender(TWO_CHAINS, Objects(entries=some))
+    assert [one.name for one in found.objects] == ["one", "two"]
+    alone = offender(TWO_CHAINS, Objects(entries=some[2:]))
+    assert [one.name for one in alone.objects] == ["own"]
+
+
 ENDPOINTS = """
 apiVersion: v1
 kind: Service

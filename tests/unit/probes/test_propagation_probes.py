@@ -123,6 +123,8 @@ def test_a_refusal_leads_to_its_object() -> None:
 
 FACTORY = "Error adding/updating listener(s) x: 'io.istio.x' does not have an object factory"
 
+NEW_COMMAND = "Error adding listener 0.0.0.0_80: Not supported field in StreamInfo: UPSTREAM_X"
+
 
 @pytest.mark.parametrize(
     ("proxy", "istiod", "message", "blamed"),
@@ -132,6 +134,8 @@ FACTORY = "Error adding/updating listener(s) x: 'io.istio.x' does not have an ob
         ("1.31.0", "1.30.0", FACTORY, ""),
         ("1.28.3", "latest", FACTORY, ""),
         ("1.28.3", "1.30.0", "Error adding/updating listener(s) x: bad address", ""),
+        ("1.28.3", "1.30.0", NEW_COMMAND, "Pod/shop/cart-1"),
+        ("1.30.3", "1.30.0", NEW_COMMAND, "ConfigMap/istio-system/istio"),
     ],
 )
 def test_a_proxy_that_is_older_than_istiod_and_does_not_know_what_it_gets(
@@ -151,7 +155,7 @@ def test_a_proxy_that_is_older_than_istiod_and_does_not_know_what_it_gets(
         MeshSubject(),
     )
     assert found.object == blamed
-    assert ("older" in str(found.points_at) or "istiod of" in str(found.points_at)) is bool(blamed)
+    assert ("istiod of" in str(found.points_at)) is blamed.startswith("Pod/")
 
 
 REJECTED = "2026-11-18T{}:00Z\twarning\tenvoy config\tgRPC config for type.googleapis.com/envoy.config.listener.v3.Listener rejected: Error adding/updating listener(s) 0.0.0.0_15021: error adding listener: '0.0.0.0_15021' has duplicate address '0.0.0.0:15021' as existing listener\n"
