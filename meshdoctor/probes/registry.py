@@ -78,6 +78,7 @@ from meshdoctor.probes.injection_room import injection_room
 from meshdoctor.probes.istiod_ca_log import istiod_ca_log
 from meshdoctor.probes.istiod_health import istiod_health
 from meshdoctor.probes.istiod_log import istiod_log
+from meshdoctor.probes.istiod_panic import istiod_panic
 from meshdoctor.probes.istiod_settings import istiod_settings
 from meshdoctor.probes.lingering import lingering
 from meshdoctor.probes.mesh_ca import mesh_ca
@@ -190,6 +191,7 @@ PROBES: tuple[Probe, ...] = (
     injection_room,
     istiod_ca_log,
     istiod_health,
+    istiod_panic,
     istiod_log,
     istiod_network,
     istiod_settings,

@@ -12,6 +12,7 @@ from meshdoctor.mesh import (
     changes,
     discovery,
     endpoints,
+    go_panic,
     proxy_bootstrap,
     rejections,
 )
@@ -531,5 +532,21 @@ def test_a_pod_that_has_had_no_time_to_become_ready(
     assert endpoints.starting([one(Pod, text)], now) is starting
 
 
+def test_a_panic_is_told_with_where_it_happened() -> None:
+    before = "info\tads\tPush debounce stable[5] 1 for config ServiceEntry/shop/db: 101ms\n"
+    frames = "\ngoroutine 7 [running]:\nruntime.gopanic({0x1})\nistio.io/istio/pilot/pkg/model.(*PushContext).Of(...)\nistio.io/istio/pilot/pkg/xds.Push(0xc0)\n"  # noqa: E501
+    after = "info\tads\tPush debounce stable[6] 1 for config Sidecar/shop/default: 101ms\n"
+    text = f"{before}panic: runtime error: nil pointer{frames}{after}"
+    found = go_panic.panic(text)
+    place = "istio.io/istio/pilot/pkg/model.(*PushContext).Of"
+    assert (found.reason, found.place, found.pushed) == (
+        "runtime error: nil pointer",
+        place,
+        "ServiceEntry/shop/db",
+    )
+    assert go_panic.panic(before + after) == go_panic.Panic()
+
+
 def test_doctests() -> None:
-    assert doctest.testmod(rejections).failed == 0
+    for module in (rejections, go_panic):
+        assert doctest.testmod(module).failed == 0

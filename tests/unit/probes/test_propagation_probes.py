@@ -26,6 +26,7 @@ from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.istiod_health import istiod_health
 from meshdoctor.probes.istiod_log import istiod_log
+from meshdoctor.probes.istiod_panic import istiod_panic
 from meshdoctor.probes.namespace_discovery import namespace_discovery
 from meshdoctor.probes.proxies_say import proxies_say
 from meshdoctor.probes.proxy_xds_log import proxy_xds_log
@@ -339,6 +340,28 @@ def test_what_istiods_readiness_waits_for(line: str, part: str) -> None:
     assert said.waits_said == (f"; its log says: {part} is not ready" if part else "")
 
 
+PANIC = "info\tfor config ServiceEntry/shop/db: 1s\npanic: index out of range\n"
+DISCOVERY = ("istio-system", "istiod-1", "discovery")
+
+
+@pytest.mark.parametrize("previous", [False, True])
+def test_an_istiod_that_panics(previous: bool) -> None:
+    ends = MESH.replace("reason: OOMKilled", "reason: Error")
+    before, now = (PANIC, "") if previous else ("", PANIC)
+    view = world(ends, logs={DISCOVERY: now}, previous={DISCOVERY: before})
+    found = istiod_panic.run(view, MeshSubject())
+    assert (found.reason, found.change) == ("index out of range", "ServiceEntry/shop/db")
+    remedy = istiod_health.run(world(ends), MeshSubject()).remedy
+    assert remedy == "kubectl -n istio-system logs istiod-1 -c discovery --previous"
+
+
+def test_an_istiod_whose_log_is_not_to_be_had_is_not_known_to_panic() -> None:
+    found = istiod_panic.run(world(MESH, logs={}), MeshSubject())
+    assert isinstance(found.reason, Unavailable)
+    stays = MESH.replace("restartCount: 3", "restartCount: 0")
+    assert istiod_panic.run(world(stays, logs={}), MeshSubject()).reason == ""
+
+
 def test_istiod_itself() -> None:
     health = istiod_health.run(mesh(), MeshSubject())
     assert (health.restarting, health.reason, health.workload) == (
@@ -346,6 +369,7 @@ def test_istiod_itself() -> None:
         "OOMKilled",
         "Pod/istio-system/istiod-1",
     )
+    assert str(health.remedy).startswith("kubectl -n istio-system set resources")
     text = "error\tfailed to list *v1.WasmPlugin: wasmplugins is forbidden\ninfo\ttimeout writing\tconnection=cart-1.shop-4\n"
     says = istiod_log.run(
         mesh(logs={("istio-system", "istiod-1", "discovery"): text}), MeshSubject()
