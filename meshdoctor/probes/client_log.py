@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import idle_connections, tls_errors
-from meshdoctor.mesh.access_log import AccessLog, Line
+from meshdoctor.mesh.access_log import AccessLog, Line, address
 from meshdoctor.mesh.access_logging import CLIENT
-from meshdoctor.mesh.edge_target import target
+from meshdoctor.mesh.edge_target import ips, target
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact
-from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, NotAskedError
 from meshdoctor.probes import proxy_logs, reading
@@ -122,9 +122,11 @@ def client_log(view: View, edge: EdgeSubject) -> ClientLog:
     service = reading.edge_service(view, edge)
     pods = _server_pods(view, edge)
     wanted = target(edge, service, pods)
+    elsewhere = _taken_elsewhere(view, service, pods)
 
     def of(log: AccessLog) -> tuple[Line, ...]:
-        return ev.of_client(log, wanted)
+        lines = ev.of_client(log, wanted)
+        return tuple(ln for ln in lines if address(ln.upstream_host)[0] not in elsewhere)
 
     return _facts(
         logs, of, lambda log: ev.not_http(log, wanted), lambda log: ev.handed_on(log, wanted)
@@ -139,6 +141,19 @@ def _server_pods(view: View, edge: EdgeSubject) -> tuple[Pod, ...]:
         return reading.workload(view, edge.server).pods
     except EvidenceError:
         return ()
+
+
+def _taken_elsewhere(view: View, service: Service | None, mine: tuple[Pod, ...]) -> frozenset[str]:
+    """Addresses of the service's pods that are not of the edge's server: a call that one of them
+    took, or failed to take, is an edge of its own. None when the pods cannot be read."""
+    if service is None or not mine:
+        return frozenset()
+    try:
+        behind = reading.pods_of_service(view, service)
+    except EvidenceError:
+        return frozenset()
+    own = {ip for pod in mine for ip in ips(pod)}
+    return frozenset(ip for pod in behind for ip in ips(pod)) - own
 
 
 Of = Callable[[AccessLog], tuple[Line, ...]]

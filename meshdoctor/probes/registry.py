@@ -58,6 +58,7 @@ from meshdoctor.probes.edge_http import edge_http
 from meshdoctor.probes.edge_limits import edge_limits
 from meshdoctor.probes.edge_locality import edge_locality
 from meshdoctor.probes.edge_network import edge_network, edge_tls_extras
+from meshdoctor.probes.edge_nodes import edge_nodes
 from meshdoctor.probes.edge_outbound import edge_outbound
 from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.edge_seen import edge_seen, refused_peers
@@ -172,6 +173,7 @@ PROBES: tuple[Probe, ...] = (
     edge_limits,
     edge_locality,
     edge_network,
+    edge_nodes,
     edge_outbound,
     edge_scope,
     edge_seen,

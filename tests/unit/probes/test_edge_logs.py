@@ -10,6 +10,7 @@ from meshdoctor.model.subjects import EdgeSubject, Request, ServiceSubject, Work
 from meshdoctor.ports import EvidenceError, ForbiddenError
 from meshdoctor.probes.client_log import ClientLog, client_log
 from meshdoctor.probes.edge_http import EdgeHttp, edge_http
+from meshdoctor.probes.edge_nodes import edge_nodes
 from meshdoctor.probes.edge_seen import edge_seen
 from meshdoctor.probes.server_log import ServerLog, server_log
 from tests.unit.world import world
@@ -94,6 +95,48 @@ def test_client_failures() -> None:
     assert facts.closed == 2 and facts.tls_failures == 0 and facts.tls == ""
     assert (facts.code, facts.flags, facts.pod) == (503, "UC", "cart-1")
     assert facts.upstream == "10.0.0.2:8080" and facts.working_upstreams == 1
+
+
+SECOND = """
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: pay-b, namespace: shop, labels: {app: pay}}
+spec: {nodeName: NODE, containers: [{name: pay}]}
+status: {phase: Running, podIP: 10.0.0.4}
+"""
+LOST = UC.replace("503 UC", "503 UF,URX").replace(
+    "{connection_termination}", "{connection_timeout}"
+)
+
+
+def two_servers(text: str, node: str = "b") -> Any:
+    """The second server behind the service is on another node than the client and the first."""
+    objects = OBJECTS.replace("FILE", "/dev/stdout") + SECOND.replace("NODE", node)
+    objects = objects.replace(
+        "spec: {containers: [{name: cart}", "spec: {nodeName: a, containers: [{name: cart}"
+    )  # noqa: E501
+    objects = objects.replace(
+        "spec: {containers: [{name: pay}, ", "spec: {nodeName: a, containers: [{name: pay}, "
+    )  # noqa: E501
+    return world(objects, logs={("shop", "cart-1", "istio-proxy"): text})
+
+
+def test_calls_that_another_server_of_the_service_took_are_not_this_edges() -> None:
+    view = two_servers(OK + LOST.replace("10.0.0.2", "10.0.0.4"))
+    first = of_client(view)
+    assert (first.ok, first.failures, first.upstream) == (1, 0, "")
+    second = of_client(view, replace(EDGE, server=WorkloadSubject("shop", "pay-b", "Pod")))
+    assert (second.ok, second.failures, second.upstream) == (0, 1, "10.0.0.4:8080")
+
+
+def test_calls_between_nodes_and_within_one() -> None:
+    text = OK + LOST.replace("10.0.0.2", "10.0.0.4")
+    found = edge_nodes.run(two_servers(text), EDGE)
+    assert (found.near, found.near_lost, found.far, found.far_lost) == (1, 0, 1, 1)
+    assert (found.pod, found.node) == ("pay-b", "Node//b")
+    same = edge_nodes.run(two_servers(text, "a"), EDGE)
+    assert (same.near, same.near_lost, same.far, same.node) == (2, 1, 0, "")
 
 
 def test_idle_connections_that_the_upstream_closed() -> None:
