@@ -87,6 +87,7 @@ from meshdoctor.probes.multicluster import multicluster
 from meshdoctor.probes.namespace_discovery import namespace_discovery
 from meshdoctor.probes.namespace_root import namespace_root
 from meshdoctor.probes.orphan_refusals import orphan_refusals
+from meshdoctor.probes.pod_identity import pod_identity
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxies_say import proxies_say
@@ -203,6 +204,7 @@ PROBES: tuple[Probe, ...] = (
     namespace_discovery,
     namespace_root,
     orphan_refusals,
+    pod_identity,
     pod_redirect,
     pod_startup,
     policy_effect_probe,

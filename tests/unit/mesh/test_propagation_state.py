@@ -13,6 +13,7 @@ from meshdoctor.mesh import (
     discovery,
     endpoints,
     go_panic,
+    pod_identity,
     proxy_bootstrap,
     rejections,
 )
@@ -548,5 +549,5 @@ def test_a_panic_is_told_with_where_it_happened() -> None:
 
 
 def test_doctests() -> None:
-    for module in (rejections, go_panic):
+    for module in (rejections, go_panic, pod_identity):
         assert doctest.testmod(module).failed == 0

@@ -23,10 +23,50 @@ from meshdoctor.probes.edge_drain import EdgeDrain, edge_drain
 from meshdoctor.probes.edge_exposure import EdgeExposure, edge_exposure
 from meshdoctor.probes.edge_external import EdgeExternal, edge_external
 from meshdoctor.probes.edge_hairpin import EdgeHairpin, edge_hairpin
+from meshdoctor.probes.pod_identity import PodIdentity, pod_identity
 from meshdoctor.probes.service_load_balancer import ServiceLoadBalancer, service_load_balancer
 from meshdoctor.probes.service_local_endpoints import service_local_endpoints
 from meshdoctor.probes.way_to_istiod import WayToIstiod, proxy_way_to_istiod
 from tests.unit.world import world
+
+ASKS_AGENT = """
+kind: Pod
+apiVersion: v1
+metadata: {name: dns-1, namespace: x}
+spec:
+  containers:
+  - name: dns
+    image: dns:1
+    env: [{name: AWS_CONTAINER_CREDENTIALS_FULL_URI, value: "http://ADDRESS/v1/credentials"}]
+status: {phase: Running}
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "line", "old"),
+    [
+        (
+            "169.254.170.23",
+            'endpoint host, "169.254.170.23", only loopback hosts are allowed',
+            True,
+        ),
+        ("169.254.170.23", "connect to 169.254.170.23: timeout", False),
+        (
+            "localhost:1338",
+            'endpoint host, "169.254.170.23", only loopback hosts are allowed',
+            False,
+        ),
+    ],
+)
+def test_an_sdk_that_takes_no_credentials_from_the_agent(
+    address: str, line: str, old: bool
+) -> None:
+    text = f"Ignoring, HTTP credential provider invalid {line}"
+    view = world(ASKS_AGENT.replace("ADDRESS", address), logs={("x", "dns-1", "dns"): text})
+    found = pod_identity.run(view, WorkloadSubject("x", "dns-1", "Pod"))
+    assert isinstance(found, PodIdentity)
+    assert (bool(found.too_old), found.asks) == (old, address.startswith("169"))
+
 
 NOTE = "service.beta.kubernetes.io/aws-load-balancer-"
 
