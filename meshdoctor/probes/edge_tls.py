@@ -6,10 +6,12 @@ from msgspec import Struct, json
 
 from meshdoctor.mesh.client_tls import SUBSET, tls_path
 from meshdoctor.mesh.edge_tls import BadSubset, Judged
+from meshdoctor.mesh.routes import destinations
+from meshdoctor.mesh.services import resolve_short_name
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import owner_of
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import DestinationRule
+from meshdoctor.model.istio import DestinationRule, VirtualService
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import edge_objects, reading
@@ -54,7 +56,7 @@ class EdgeTls(Struct, frozen=True, kw_only=True):
     chosen: Annotated[Fact[Ref], "the DestinationRule in force, whatever it says"]
     chosen_name: Annotated[Fact[str], "its name"]
     chosen_namespace: Annotated[Fact[str], "its namespace"]
-    subset: Annotated[Fact[str], "a subset whose own tls fails while the rule itself works"]
+    subset: Annotated[Fact[str], "a subset in use whose own tls fails while the rule itself works"]
     subsets: Annotated[Fact[str], "all such subsets of the same DestinationRule"]
     subset_mode: Annotated[Fact[str], "the tls mode of that subset"]
     subset_rule: Annotated[Fact[Ref], "the DestinationRule that states the subset"]
@@ -114,7 +116,29 @@ class EdgeTls(Struct, frozen=True, kw_only=True):
 def edge_tls(view: View, edge: EdgeSubject) -> EdgeTls:
     """What will client and server speak on this port, and does it work?"""
     mesh_config = Ref(reading.mesh_config_ref(view))
-    return _facts(edge_objects.judged(view, edge), edge, mesh_config)
+    judged = edge_objects.judged(view, edge)
+    return _facts(judged, edge, mesh_config, _bad(view, judged))
+
+
+def _bad(view: View, j: Judged) -> tuple[BadSubset, ...]:
+    """Subsets of one rule that fail, of those that routes lead to: others get no calls."""
+    if not j.bad_subsets:
+        return ()
+    used = view.memo("used-subsets", _used_subsets)
+    wanted = used.get(j.host.lower(), ())
+    found = tuple(one for one in j.bad_subsets if one.name in wanted)
+    return tuple(one for one in found if one.rule.ref == found[0].rule.ref)
+
+
+def _used_subsets(view: View) -> dict[str, set[str]]:
+    """By host, the subsets that some route leads to."""
+    found: dict[str, set[str]] = {}
+    for route in view.objects("VirtualService", VirtualService):
+        for one in destinations(route):
+            if one.subset:
+                host = resolve_short_name(one.host, route.namespace).lower()
+                found.setdefault(host, set()).add(one.subset)
+    return found
 
 
 def _ref(found: DestinationRule | Pod | None) -> Ref:
@@ -145,11 +169,10 @@ def _service(edge: EdgeSubject) -> Ref:
     return Ref(f"Service/{found.namespace}/{found.name}" if found is not None else "")
 
 
-def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref) -> EdgeTls:
+def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref, bad: tuple[BadSubset, ...]) -> EdgeTls:
     rule, policy, chosen = j.ruling.rule, j.policy.policy, j.ruling.chosen
     cluster = j.cluster_policy.policy
     fails = j.applies and not j.outcome.works
-    bad = tuple(one for one in j.bad_subsets if one.rule.ref == j.bad_subsets[0].rule.ref)
     return EdgeTls(
         named=edge.client is not None,
         applies=j.applies,

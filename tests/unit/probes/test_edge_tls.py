@@ -103,6 +103,20 @@ def test_a_rule_of_the_clients_namespace_shadows_another() -> None:
     assert f.rule == "DestinationRule/web/pay-web"
 
 
+def leads_to(*subsets: str) -> str:
+    """A VirtualService of the service for sidecars."""
+    shares = ", ".join(
+        f"{{destination: {{host: pay, subset: {one}}}, weight: 5}}" for one in subsets
+    )
+    return f"""
+---
+kind: VirtualService
+apiVersion: networking.istio.io/v1
+metadata: {{name: pay, namespace: shop}}
+spec: {{hosts: [pay], http: [{{route: [{shares}]}}]}}
+"""
+
+
 def test_one_patch_mends_all_subsets_with_tls_of_their_own() -> None:
     more = """
   subsets:
@@ -111,8 +125,12 @@ def test_one_patch_mends_all_subsets_with_tls_of_their_own() -> None:
   - name: v2
     trafficPolicy: {tls: {mode: DISABLE}, connectionPool: {tcp: {maxConnections: 5}}}
 """
-    f = facts(BOTH + STRICT + rule("shop", "ISTIO_MUTUAL") + more)
+    both = BOTH + STRICT + rule("shop", "ISTIO_MUTUAL") + more
+    f = facts(both + leads_to("v1", "v2"))
     assert (f.subset, f.subsets, f.subset_mode) == ("v1", "v1, v2", "DISABLE")
+    assert facts(both + leads_to("v0", "v2")).subsets == "v2"
+    assert facts(both + leads_to("v0")).subset == "", "no route leads to them"
+    assert facts(both).subset == ""
     assert f.subset_patch == (
         '[{"op":"remove","path":"/spec/subsets/1/trafficPolicy"},'
         '{"op":"remove","path":"/spec/subsets/2/trafficPolicy/tls"}]'
