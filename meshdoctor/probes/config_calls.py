@@ -48,6 +48,7 @@ class ConfigCalls(Struct, frozen=True, kw_only=True):
     no_cluster: Annotated[Fact[int], "NC: the route's cluster does not exist", OBSERVED]
     no_route: Annotated[Fact[int], "NR route_not_found: no route takes the request", OBSERVED]
     no_endpoint: Annotated[Fact[int], "UH: the cluster has no healthy endpoint", OBSERVED]
+    faults: Annotated[Fact[int], "FI or DI: requests failed or delayed on purpose", OBSERVED]
 
 
 class ServiceCalls(Struct, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ def config_reach(view: View, subject: ConfigSubject) -> ConfigReach:
 def config_calls(view: View, subject: ConfigSubject) -> ConfigCalls:
     """How do calls to the object's hosts end?"""
     if not _is_ours(subject):
-        return ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0)
+        return ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0, faults=0)
     hosts = _hosts(view, subject)
     logs, lines = _lines(view, hosts, (*_services(view, hosts), *_covered(view, hosts)))
     if _at_gateways(view, subject):
@@ -91,6 +92,7 @@ def config_calls(view: View, subject: ConfigSubject) -> ConfigCalls:
         no_cluster=logs.seen(ev.count(lines, lambda line: "NC" in line.flags)),
         no_route=logs.seen(ev.count(lines, lambda line: line.details == "route_not_found")),
         no_endpoint=logs.seen(ev.count(lines, lambda line: "UH" in line.flags)),
+        faults=logs.seen(ev.count(lines, lambda line: bool(line.flags & {"FI", "DI"}))),
     )
 
 

@@ -10,6 +10,7 @@ from meshdoctor.mesh import route_targets, routes
 from meshdoctor.mesh.client_tls import rule_host
 from meshdoctor.mesh.delegates import dropped
 from meshdoctor.mesh.exports import audience
+from meshdoctor.mesh.faults import injected
 from meshdoctor.mesh.hosts import Misread, misread
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean
@@ -66,6 +67,9 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     impossible: Annotated[Fact[str], "the header that it asks for"]
     starred_rule: Annotated[Fact[int], "an http rule that takes a star for a wildcard; 0: none"]
     starred: Annotated[Fact[str], "what that rule matches"]
+    fault_rule: Annotated[Fact[int], "an http rule with a fault; 0: none"]
+    fault: Annotated[Fact[str], "what that fault does, in words"]
+    fault_every: Annotated[Fact[bool], "it ends every request of the rule, whoever asks"]
     dead_rule: Annotated[Fact[int], "an http rule that none of its gateways uses; 0: none"]
     dead: Annotated[Fact[str], "what its match asks for, in words"]
     dead_foreign: Annotated[Fact[bool], "that is a gateway which the route itself does not name"]
@@ -112,6 +116,9 @@ _NONE = VirtualServiceFacts(
     impossible="",
     starred_rule=0,
     starred="",
+    fault_rule=0,
+    fault="",
+    fault_every=False,
     dead_rule=0,
     dead="",
     dead_foreign=False,
@@ -172,6 +179,14 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
         narrowed="*" not in seen_in,
         has_subsets=any(d.subset for d in routes.destinations(route)),
     )
+    fault = injected(route)
+    if fault is not None:
+        facts = replace(
+            facts,
+            fault_rule=fault.rule,
+            fault=clean(fault.said, 200),
+            fault_every=fault.every,
+        )
     rule, text = routes.starred(route)
     facts = replace(facts, starred_rule=rule, starred=clean(text, 200))
     facts = _delegates(view, route, facts, mesh.default_virtual_service_export_to)
