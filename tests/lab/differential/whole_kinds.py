@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.lab.differential import asks, mtls_cases, policies, tokens, whole_cases
+from tests.lab.differential import asks, mtls_cases, policies, tokens, whole_cases, whole_scopes
 from tests.lab.differential.case import (
     ALICE,
     BOB,
@@ -519,6 +519,9 @@ KINDS: dict[str, tuple[int, Callable[[Dice, str, str], Drawn]]] = {
     "identities": (8, identities),
     "rules": (10, rules),
     "leaving": (14, leaving),
+    "scoped": (10, whole_scopes.scoped),
+    "delegated": (8, whole_scopes.delegated),
+    "inbound": (8, whole_scopes.inbound),
 }
 """The kinds of cases, with their weights."""
 
