@@ -37,6 +37,7 @@ class AuthzJwt(Struct, frozen=True, kw_only=True):
     policy_namespace: Annotated[Fact[str], "its namespace"]
     text: Annotated[Fact[str], "why the request's token must be refused; empty: it need not"]
     refusal: Annotated[Fact[str], "why a token is refused: as logged, else as its contents tell"]
+    unread: Annotated[Fact[str], "the same, or that there is none where the rule looks"]
     issuer: Annotated[Fact[str], "issuer of that rule"]
     said_issuer: Annotated[Fact[str], "issuer that the token names"]
     audience: Annotated[Fact[str], "audiences of that rule"]
@@ -49,6 +50,7 @@ class AuthzJwt(Struct, frozen=True, kw_only=True):
     has_token: Annotated[Fact[bool], "the request carries a token where the rules look"]
     no_token: Annotated[Fact[bool], "it is known to carry none"]
     token_elsewhere: Annotated[Fact[str], "another place of the request that holds a token"]
+    token_elsewhere_said: Annotated[Fact[str], "the same, or `none known`"]
     one_good: Annotated[Fact[bool], "several tokens, and one of them alone would be accepted"]
     proxy_fetches: Annotated[Fact[bool], "PILOT_JWT_ENABLE_REMOTE_JWKS: the proxy fetches keys"]
     wants_token: Annotated[
@@ -86,6 +88,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
     call = judge.inputs.call if judge is not None else Call()
     places = [jwt_tokens.tokens_of(call, r) for r, _ in rules]
     has = any(places)
+    elsewhere = _other_place(call) if not has else ""
     ref = policy.ref if policy is not None else ""
     wants = _wants_token(judge)
     away = _elsewhere(view, found, mine)
@@ -98,6 +101,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         policy_namespace=namespace_of(ref),
         text=outcome.text if outcome is not None else "",
         refusal=_refusal(judge),
+        unread=_refusal(judge) or "there is none where it looks",
         issuer=clean(rule.issuer, 200) if rule is not None else "",
         said_issuer=outcome.said_issuer if outcome is not None else "",
         audience=clean(", ".join(rule.audiences), 200) if rule is not None else "",
@@ -106,7 +110,8 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         inline=rule is not None and bool(rule.jwks) and not rule.jwks_uri,
         has_token=has,
         no_token=_no_token(judge, places, call),
-        token_elsewhere=_other_place(call) if not has else "",
+        token_elsewhere=elsewhere,
+        token_elsewhere_said=elsewhere or "none known",
         one_good=_one_good(judge, mine),
         proxy_fetches=istiod_env(view).get(REMOTE_JWKS, "false").lower() not in ("false", "istiod"),
         wants_token=Ref(wants),

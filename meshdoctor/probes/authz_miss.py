@@ -24,10 +24,13 @@ from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hop import Hop, Situation
+from meshdoctor.probes.authz_hop import Hop, Situation, pod_ips
 from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, situation
 from meshdoctor.probes.authz_verdict import contradicted, name_of, namespace_of
 from meshdoctor.probes.view import View, probe
+
+OWN = "the calling pod's own; who called that pod is not seen here"
+BETWEEN = "that of a load balancer, node or proxy in between"
 
 
 class AuthzMiss(Struct, frozen=True, kw_only=True):
@@ -44,6 +47,7 @@ class AuthzMiss(Struct, frozen=True, kw_only=True):
     field: Annotated[Fact[str], "the field that would have had to match"]
     wanted: Annotated[Fact[str], "what it wants"]
     seen: Annotated[Fact[str], "what the request has"]
+    seen_said: Annotated[Fact[str], "whose address that is, where it is one"]
     single: Annotated[Fact[bool], "that field alone keeps the rule from matching"]
     mended: Annotated[Fact[str], "the spelling that would match, or what differs"]
     plaintext: Annotated[Fact[bool], "an identity is wanted and the caller has none"]
@@ -176,6 +180,7 @@ def _facts(
         field=clean(f"{clause.where}.{clause.field}", 120) if clause is not None else "",
         wanted=clean(", ".join(clause.wanted), 200) if clause is not None else "",
         seen=clean(clause.seen, 200) or "nothing" if clause is not None else "",
+        seen_said=OWN if clause is not None and clause.seen in pod_ips(found.client) else BETWEEN,
         single=miss is not None and miss.single is not None,
         mended=_mended(clause, setting),
         plaintext=Hint.PLAINTEXT in named,
