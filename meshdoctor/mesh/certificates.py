@@ -99,10 +99,15 @@ def parse(text: str) -> Bundle:
 
 
 def _certificate(block: str) -> Certificate:
+    """What is odd in a certificate, such as a serial of zero, is no news for the terminal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        raw = x509.load_pem_x509_certificate(block.replace("TRUSTED ", "").encode())
-        subject, issuer = raw.subject.rfc4514_string(), raw.issuer.rfc4514_string()
+        return _read(block)
+
+
+def _read(block: str) -> Certificate:
+    raw = x509.load_pem_x509_certificate(block.replace("TRUSTED ", "").encode())
+    subject, issuer = raw.subject.rfc4514_string(), raw.issuer.rfc4514_string()
     uris: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     try:

@@ -303,6 +303,18 @@ def ruling(chosen: Merged | None, client: Client, port: int, subset: str = "") -
     )
 
 
+def tls_blocks(rule: DestinationRule) -> tuple[ClientTls, ...]:
+    """Every tls block of a DestinationRule: at the top, of its ports, of its subsets and theirs."""
+    policies = (rule.spec.traffic_policy, *(s.traffic_policy for s in rule.spec.subsets))
+    blocks = (
+        tls
+        for policy in policies
+        if policy is not None
+        for tls in (policy.tls, *(p.tls for p in policy.port_level_settings))
+    )
+    return tuple(tls for tls in blocks if tls is not None)
+
+
 def tls_path(rule: DestinationRule, level: str, port: int, subset: str = "") -> str:
     """JSON pointer to remove so that a ruling's tls block is gone, or to add it where a port entry
     lacks it; "" when there is no place for it.

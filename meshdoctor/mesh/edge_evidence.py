@@ -20,6 +20,7 @@ from meshdoctor.mesh.services import host_matches
 NOT_A_FAILURE = frozenset({"DC", "DI", "FI", "RFCF", "LR"})
 PATIENT_MS = 1000
 PASSTHROUGH, BLACK_HOLE = "PassthroughCluster", "BlackHoleCluster"
+NO_CLUSTER = "NC"
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -73,8 +74,10 @@ def _of_cluster(line: Line, target: Target) -> bool:
 def _is_call(line: Line, target: Target) -> bool:
     if line.is_outbound:
         return _of_cluster(line, target)
-    if line.is_inbound or (line.is_tcp and not line.upstream_cluster):
+    if line.is_inbound:
         return False
+    if line.is_tcp and not line.upstream_cluster:
+        return NO_CLUSTER in line.flags and target.is_host(line.server_name)
     if line.upstream_cluster and line.upstream_cluster not in (PASSTHROUGH, BLACK_HOLE):
         return False
     called, port = address(line.upstream_host or line.downstream_local)

@@ -2,18 +2,19 @@
 
 Mirrors buildUpstreamClusterTLSContext and constructUpstreamTLS of
 pilot/pkg/networking/core/cluster_tls.go (1.21 to 1.32-dev: certificates are verified against the
-system's roots, and the SNI is the Host header, unless the rule says otherwise).
+system's roots, and the SNI is the Host header, unless the rule says otherwise; ISTIO_MUTUAL offers
+the mesh's certificate and trusts the mesh's root alone, outside as well).
 """
 
 from collections.abc import Iterable
 
 from msgspec import Struct
 
-from meshdoctor.mesh.client_tls import ClientTlsRuling
+from meshdoctor.mesh.client_tls import ISTIO_MUTUAL, ClientTlsRuling
 from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import Port, ServiceEntry, VirtualService
 
-ORIGINATES = ("SIMPLE", "MUTUAL")
+ORIGINATES = ("SIMPLE", "MUTUAL", ISTIO_MUTUAL)
 _TLS = ("HTTPS", "TLS")
 _HTTP = ("HTTP", "HTTP2", "GRPC")
 

@@ -47,6 +47,10 @@ class Peers(Struct, frozen=True, kw_only=True):
                 return side
         return ""
 
+    def others_undelivered(self) -> tuple[str, ...]:
+        """Secrets that the client's proxy waits for and that are not its own identity or root."""
+        return tuple(one for one in undelivered(self.client) if one not in (IDENTITY, ROOT))
+
     def stale_side(self, current: Bundle) -> str:
         """The side that trusts none of the roots that the mesh hands out now; "" when neither, or
         both, or no root is known."""

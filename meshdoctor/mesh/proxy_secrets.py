@@ -16,7 +16,9 @@ from msgspec import Struct
 
 from meshdoctor.mesh.certificates import Certificate
 from meshdoctor.mesh.certificates import parse as parse_pem
+from meshdoctor.mesh.client_tls import tls_blocks
 from meshdoctor.mesh.log_text import when
+from meshdoctor.model.istio import DestinationRule
 from meshdoctor.model.patterns import pattern
 from meshdoctor.ports import UnparsableError
 
@@ -169,6 +171,20 @@ def identity(secrets: Iterable[ProxySecret]) -> ProxySecret | None:
 def roots(secrets: Iterable[ProxySecret]) -> frozenset[str]:
     """Serials of the roots that the proxy trusts; empty when none was delivered."""
     return frozenset(s.serial for s in secrets if s.name == ROOT and s.active and s.serial)
+
+
+def asked_for_by(name: str, rule: DestinationRule) -> bool:
+    """Whether a tls block of the rule names the files or the credential of this secret, as istiod
+    calls it: `file-cert:CERTIFICATE~KEY`, `file-root:CA`, `kubernetes://NAME`
+    (pilot/pkg/security/model SdsCertificateConfig)."""
+    kind, _, rest = name.partition(":")
+    paths = set(rest.split("~")) if kind in ("file-cert", "file-root") else set()
+    credential = name.removeprefix("kubernetes://").removesuffix("-cacert")
+    return any(
+        paths & {tls.client_certificate, tls.private_key, tls.ca_certificates} - {""}
+        or tls.credential_name == credential
+        for tls in tls_blocks(rule)
+    )
 
 
 def undelivered(secrets: Iterable[ProxySecret]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from meshdoctor.mesh import filter_blame, log_blame, route_blame
 from meshdoctor.mesh.authority import bare_host
+from meshdoctor.mesh.client_tls import tls_blocks
 from meshdoctor.mesh.protocols import select, select_raw
 from meshdoctor.mesh.services import host_matches, named_by_client, resolve_short_name
 from meshdoctor.model.istio import (
@@ -263,14 +264,9 @@ def _certificate(message: str, known: Objects) -> Offender | None:
 
 
 def _tls_paths(rule: DestinationRule) -> set[str]:
-    policy = rule.spec.traffic_policy
-    blocks = [policy.tls] if policy is not None else []
-    blocks += [p.tls for p in policy.port_level_settings] if policy is not None else []
-    blocks += [s.traffic_policy.tls for s in rule.spec.subsets if s.traffic_policy is not None]
     return {
         path
-        for tls in blocks
-        if tls is not None
+        for tls in tls_blocks(rule)
         for path in (tls.client_certificate, tls.private_key, tls.ca_certificates)
         if path
     }

@@ -8,11 +8,12 @@ from msgspec import Struct
 from meshdoctor.mesh import ca
 from meshdoctor.mesh.certificates import Bundle
 from meshdoctor.mesh.peer_certificates import CLIENT, SERVER, Peers, accepted_domains, san_missing
-from meshdoctor.mesh.proxy_secrets import ProxySecret, identity, parse, roots
+from meshdoctor.mesh.proxy_secrets import ProxySecret, asked_for_by, identity, parse, roots
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, principal, proxy_type
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.istio import DestinationRule
 from meshdoctor.model.kubernetes import ConfigMap, Secret
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError
@@ -52,6 +53,12 @@ class EdgeCertificates(Struct, frozen=True, kw_only=True):
     expired_at: Annotated[Fact[datetime], "when it ended", OBSERVED]
     early: Annotated[Fact[bool], "a workload certificate is not yet valid", OBSERVED]
     undelivered: Annotated[Fact[bool], "a proxy never got its certificate or root", OBSERVED]
+    waits_for: Annotated[
+        Fact[str], "secrets that the client's proxy waits for, its own aside; empty: none", OBSERVED
+    ]
+    waits_by: Annotated[Fact[Ref], "the DestinationRule that names them; empty: none seen"]
+    waits_by_name: Annotated[Fact[str], "its name"]
+    waits_by_namespace: Annotated[Fact[str], "its namespace"]
     guilty: Annotated[Fact[Ref], "the workload whose certificate expired, is early or is absent"]
     guilty_kind: Annotated[Fact[str], "its kind, in lower case"]
     guilty_name: Annotated[Fact[str], "its name"]
@@ -147,6 +154,19 @@ def _proxied(workload: WorkloadPods | None) -> bool:
     return pod is not None and proxy_type(pod) in ("sidecar", "router", "waypoint")
 
 
+NO_SECRET = "no_secret"
+
+
+def _asker(view: View, names: tuple[str, ...]) -> DestinationRule | None:
+    """A DestinationRule that names one of these secrets."""
+    every = view.objects("DestinationRule", DestinationRule) if names else ()
+    return next((r for r in every if any(asked_for_by(name, r) for name in names)), None)
+
+
+def _ref_of(rule: DestinationRule | None) -> Ref:
+    return Ref(rule.ref if rule is not None else "")
+
+
 def _secrets(view: View, workload: WorkloadPods | None) -> tuple[ProxySecret, ...]:
     pod = workload.pod if workload is not None else None
     if pod is None:
@@ -169,7 +189,9 @@ def _facts(
     worded = _side_by_words(ends, "alert_expired", "expired")
     expired = known.side_in_state("expired", now) or worded
     early = known.side_in_state("early", now) or (SERVER if ends.verify == "early" else "")
-    absent = known.side_undelivered() or (CLIENT if ends.word == "no_secret" else "")
+    others = known.others_undelivered() if ends.word == NO_SECRET else ()
+    absent = known.side_undelivered() or (CLIENT if ends.word == NO_SECRET and not others else "")
+    asker = _asker(view, others)
     guilty = ends.of(expired or early or absent)
     root = _root(view)
     stale_side = known.stale_side(root)
@@ -202,6 +224,10 @@ def _facts(
         expired_at=own.not_after if own is not None and own.not_after else _NO_DATE,
         early=told(bool(early)),
         undelivered=told(bool(absent)),
+        waits_for=clean(", ".join(others), 200),
+        waits_by=_ref_of(asker),
+        waits_by_name=asker.name if asker is not None else "",
+        waits_by_namespace=asker.namespace if asker is not None else "",
         guilty=_ref(guilty),
         guilty_kind=_kind(guilty),
         guilty_name=guilty.subject.name if guilty else "",

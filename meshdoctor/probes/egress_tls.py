@@ -5,12 +5,13 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import gateway_tls as gt
+from meshdoctor.mesh.client_tls import ISTIO_MUTUAL
 from meshdoctor.mesh.edge_path import entry_of
 from meshdoctor.mesh.edge_tls import Judged
 from meshdoctor.mesh.egress import judge, routed_as_http
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import VirtualService
+from meshdoctor.model.istio import ClientTls, VirtualService
 from meshdoctor.model.kubernetes import Secret
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
@@ -76,7 +77,7 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         sni_differs=found is not None and found.sni_differs,
         sni=clean(found.sni) if found is not None else "",
         verified=found is not None and found.originates and not found.unverified,
-        roots=clean((tls.ca_certificates or tls.credential_name) if tls is not None else ""),
+        roots=_roots(tls),
         credential=Ref(secret),
         credential_lacks=_lacks(view, secret) if secret else "",
         mode=ruling.mode,
@@ -93,6 +94,14 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         client_namespace=edge.client.namespace if edge.client is not None else "",
         client_target=judged.client_target,
     )
+
+
+def _roots(tls: ClientTls | None) -> str:
+    if tls is None:
+        return ""
+    if tls.mode == ISTIO_MUTUAL:
+        return "the mesh's own root (ISTIO_MUTUAL)"
+    return clean(tls.ca_certificates or tls.credential_name)
 
 
 def _lacks(view: View, secret: str) -> str:

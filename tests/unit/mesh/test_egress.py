@@ -41,6 +41,8 @@ WRONG = "{number: 443, name: http, protocol: HTTP}"
             ClientTls(mode="SIMPLE", insecure_skip_verify=True),
             {"originates", "unverified"},
         ),
+        (HTTPS, ClientTls(mode="ISTIO_MUTUAL"), {"originates", "twice"}),
+        (MOVED, ClientTls(mode="ISTIO_MUTUAL"), {"originates"}),
         (MOVED, ClientTls(mode="MUTUAL"), {"no_client", "plain_to_tls"}),
         (MOVED, ClientTls(mode="MUTUAL", credential_name="x"), {"originates"}),
         (

@@ -34,6 +34,11 @@ CVF = (
     'OPENSSL_internal:CERTIFICATE_VERIFY_FAILED{why}:TLS_error_end" 0 0 1 - "-" "-" "-" "pay" '
     '"10.0.0.2:8080" outbound|80||pay.shop.svc.cluster.local - 172.20.0.9:80 10.0.0.1:6 - -\n'
 )
+NO_SECRET = (
+    '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 503 UF,URX - - "TLS_error:_Secret_is_not_supplied_by_'
+    'SDS" 0 0 1 - "-" "-" "-" "pay" "10.0.0.2:8080" outbound|80||pay.shop.svc.cluster.local - '
+    "172.20.0.9:80 10.0.0.1:6 - -\n"
+)
 EDGE = EdgeSubject(
     client=WorkloadSubject("shop", "cart-1", "Pod"),
     server=WorkloadSubject("shop", "pay-1", "Pod"),
@@ -218,6 +223,39 @@ def test_expired_and_warming() -> None:
     warming = "RESOURCE NAME\ndefault    WARMING   false\n"
     found = edge(CVF.format(why=""), table(serial(NEW)), warming)
     assert found.undelivered and found.guilty == "Pod/shop/pay-1"
+
+
+FILES = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: pay, namespace: shop}
+spec:
+  host: pay
+  subsets:
+  - {name: v1, trafficPolicy: {tls: {mode: MUTUAL, BLOCK}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "by"),
+    [
+        ("file-cert:/etc/a.pem~/etc/b.pem", "clientCertificate: /etc/a.pem", "DestinationRule"),
+        ("file-cert:/etc/a.pem~/etc/b.pem", "clientCertificate: /etc/c.pem", ""),
+        ("file-root:/etc/ca.pem", "caCertificates: /etc/ca.pem", "DestinationRule"),
+        ("kubernetes://bank-cacert", "credentialName: bank", "DestinationRule"),
+        ("kubernetes://bank", "credentialName: other", ""),
+    ],
+)
+def test_a_secret_that_a_rule_names_and_never_comes(name: str, block: str, by: str) -> None:
+    """The proxy has its own identity and root: it waits for another certificate."""
+    waits = f"{name}  Cert Chain  WARMING  false\n"
+    rule = yaml.safe_load(FILES.replace("BLOCK", block))
+    found = edge(NO_SECRET, table(serial(NEW)) + waits, table(serial(NEW)), rule)
+    assert (found.waits_for, found.undelivered) == (name, False)
+    assert found.waits_by == (f"{by}/shop/pay" if by else "")
+    own = table(serial(NEW), own="WARMING     false")
+    found = edge(NO_SECRET, own, table(serial(NEW)), rule)
+    assert (found.waits_for, found.undelivered) == ("", True)
 
 
 def test_nothing_is_looked_at_when_nothing_points_there() -> None:
