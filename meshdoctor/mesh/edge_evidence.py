@@ -77,7 +77,10 @@ def _is_call(line: Line, target: Target) -> bool:
     if line.is_inbound:
         return False
     if line.is_tcp and not line.upstream_cluster:
-        return NO_CLUSTER in line.flags and target.is_host(line.server_name)
+        if NO_CLUSTER not in line.flags:
+            return False
+        if line.server_name:
+            return target.is_host(line.server_name)
     if line.upstream_cluster and line.upstream_cluster not in (PASSTHROUGH, BLACK_HOLE):
         return False
     called, port = address(line.upstream_host or line.downstream_local)

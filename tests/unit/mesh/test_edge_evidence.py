@@ -60,6 +60,9 @@ OUT = "outbound|8080||pay.shop.svc.cluster.local"
         ({"request": "- - -", "code": 0, "flags": "NC", "sni": "pay.shop"}, True),
         ({"request": "- - -", "code": 0, "flags": "NC", "sni": "other.shop"}, False),
         ({"request": "- - -", "code": 0, "flags": "NR", "sni": "pay.shop"}, False),
+        ({"request": "- - -", "code": 0, "flags": "NC"}, True),  # by the address called
+        ({"request": "- - -", "code": 0, "flags": "NC", "local": "172.20.0.8:8080"}, False),
+        ({"request": "- - -", "code": 0, "flags": "NR"}, False),
         ({"authority": "pay.shop:8080", "flags": "NR", "code": 404}, True),
         ({"authority": "other:8080", "flags": "NR", "local": "1.1.1.1:8080"}, False),
         ({"cluster": "inbound|9090||", "authority": "pay.shop"}, False),
