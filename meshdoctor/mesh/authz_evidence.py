@@ -110,6 +110,8 @@ def _rbac(text: str) -> Denial:
         kind = BAD_CUSTOM
     elif inner.startswith("istio-ext-authz"):
         kind = SHADOW_CUSTOM
+    elif found is None:
+        kind = OTHER  # no name that istiod gives: a filter that an EnvoyFilter added
     return Denial(
         kind=kind,
         text=clean(text, 200),

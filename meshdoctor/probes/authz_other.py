@@ -28,6 +28,7 @@ _ADDED = (
     (_WASM, ("wasm",)),
     ("lua_response", ("lua",)),
     ("rate_limit", ("ratelimit", "rate_limit")),
+    ("rbac_access_denied", ("filters.http.rbac", "filters.network.rbac")),
 )
 
 

@@ -188,6 +188,7 @@ RULE = "rbac_access_denied_matched_policy[{}ns[a]-policy[b]-rule[2]{}]"
     ("text", "kind", "ref", "rule"),
     [
         (log("rbac_access_denied_matched_policy[none]"), "default", "", -1),
+        (log("rbac_access_denied_matched_policy[all]"), "other", "", -1),
         (log(RULE.format("", "")), "matched", "AuthorizationPolicy/a/b", 2),
         (
             log(RULE.format("istio-ext-authz-oauth-", "-deny-due-to-bad-CUSTOM-action")),
