@@ -42,6 +42,7 @@ class EdgeExternal(Struct, frozen=True, kw_only=True):
         Fact[str],
         "other entries of the same host and port, where the entry is known by its address; empty",
     ]
+    sealed: Annotated[Fact[str], "the entry's protocol of the port, if TLS or HTTPS; else empty"]
     opaque: Annotated[
         Fact[str], "the protocol of the port, where it is TCP of any kind without addresses; empty"
     ]
@@ -81,6 +82,7 @@ _NONE = EdgeExternal(
     ports="",
     by_name="",
     sharing="",
+    sealed="",
     opaque="",
     asked="",
     asked_known=False,
@@ -178,6 +180,7 @@ def _facts(
         ports=clean(", ".join(str(p.number) for p in entry.spec.ports), 80) if entry else "",
         by_name=_by_name(entry, edge.port) if entry is not None else "",
         sharing=_sharing(view, entry, edge) if entry is not None else "",
+        sealed=_sealed(entry, edge.port),
         opaque=bare_protocol(entry, edge.port) if entry is not None else "",
         asked=clean(asked, 253),
         asked_known=bool(asked) and attempt(lambda: _asked_known(view, edge, asked)),
@@ -280,3 +283,9 @@ def _said(why: Why, namespace: str, sidecar: str) -> str:
     if why is Why.EXPORT_TO:
         return f"its exportTo leaves {namespace} out"
     return f"no egress host of {sidecar} covers it" if why is Why.SIDECAR else ""
+
+
+def _sealed(entry: ServiceEntry | None, port: int) -> str:
+    ports = entry.spec.ports if entry is not None else ()
+    found = next((p.protocol for p in ports if p.number == port), "")
+    return clean(found) if found.upper() in ("TLS", "HTTPS") else ""

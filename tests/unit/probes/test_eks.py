@@ -790,6 +790,15 @@ def test_what_to_change_where_an_entry_is_hidden(
     assert found.known_host == host
 
 
+@pytest.mark.parametrize(
+    ("protocol", "sealed"), [("HTTP", ""), ("HTTPS", "HTTPS"), ("TLS", "TLS"), ("TCP", "")]
+)
+def test_a_port_that_is_declared_tls(protocol: str, sealed: str) -> None:
+    edge = EdgeSubject(client=CALL.client, server=None, host="meta.example", port=80)
+    objects = REGISTRY_ONLY.replace("protocol: HTTP}", f"protocol: {protocol}}}")
+    assert edge_external.run(world(CLIENTS + objects), edge).sealed == sealed
+
+
 @pytest.mark.parametrize("host", ["pay.shop.svc.cluster.local", "pay", ""])
 def test_a_name_of_the_cluster_is_not_outside(host: str) -> None:
     edge = EdgeSubject(client=CALL.client, server=None, host=host, port=80)
