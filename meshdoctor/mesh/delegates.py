@@ -64,13 +64,14 @@ def dropped(
     return None
 
 
-def _why(
+def why_dropped(
     root: VirtualService,
     rule: HttpRoute,
     delegate: VirtualService | None,
     default_export: Sequence[str],
     release: tuple[int, ...] | None,
 ) -> str:
+    """Why a root's rule gets nothing at all of its delegate; "" when it gets its rules."""
     if delegate is None:
         return "does not exist"
     if (
@@ -86,6 +87,19 @@ def _why(
     seen = audience(delegate.spec.export_to, delegate.namespace, default_export)
     if not sees(seen, root.namespace):
         return f"is not exported to {root.namespace}"
+    return ""
+
+
+def _why(
+    root: VirtualService,
+    rule: HttpRoute,
+    delegate: VirtualService | None,
+    default_export: Sequence[str],
+    release: tuple[int, ...] | None,
+) -> str:
+    why = why_dropped(root, rule, delegate, default_export, release)
+    if why or delegate is None:
+        return why
     for number, own in enumerate(delegate.spec.http, start=1):
         if own.delegate is not None:
             return f"hands its rule {number} to another delegate, which is not followed"

@@ -15,10 +15,11 @@ from meshdoctor.mesh.visibility import Scope, service_export_to
 from meshdoctor.mesh.visibility import sees as sees_service
 from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, proxy_type
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import DestinationRule, MeshConfig, VirtualService
+from meshdoctor.model.istio import Delegate, DestinationRule, MeshConfig, VirtualService
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import reading
+from meshdoctor.probes.route_reading import as_served
 from meshdoctor.probes.view import View, probe
 
 
@@ -54,6 +55,7 @@ class EdgeScope(Struct, frozen=True, kw_only=True):
     unbound_namespace: Annotated[Fact[str], "its namespace"]
     route: Annotated[Fact[Ref], "the VirtualService in force at the client; empty: none"]
     route_namespace: Annotated[Fact[str], "its namespace"]
+    delegate: Annotated[Fact[Ref], "the first VirtualService to which it hands requests; or empty"]
     subset: Annotated[Fact[str], "a subset it routes to that the rule in force lacks; empty: none"]
     rule: Annotated[Fact[Ref], "the DestinationRule in force at the client; empty: none"]
     rule_said: Annotated[Fact[str], "the same, or `no rule`"]
@@ -93,6 +95,7 @@ _NONE = EdgeScope(
     unbound_namespace="",
     route=Ref(""),
     route_namespace="",
+    delegate=Ref(""),
     subset="",
     rule=Ref(""),
     rule_said="no rule",
@@ -228,12 +231,19 @@ def _routing(
         facts = replace(facts, rule=Ref(chosen.first.ref), rule_said=chosen.first.ref)
     if not seen:
         return facts
-    facts = _in_force(seen[0], host, chosen, rules, facts)
+    route = as_served(view, seen[0])
+    handed = (rule.delegate for rule in seen[0].spec.http if rule.delegate is not None)
+    facts = replace(facts, delegate=Ref(_delegate(next(handed, None), seen[0].namespace)))
+    facts = _in_force(route, host, chosen, rules, facts)
     if not seen[0].spec.http or facts.http_ignored:
         return facts
     asked = _asked(edge, client)
-    missed = edge.request.given and route_match.takes(seen[0], asked) is False
-    return replace(facts, no_rule=missed, wants=route_match.wants(seen[0]))
+    missed = edge.request.given and route_match.takes(route, asked) is False
+    return replace(facts, no_rule=missed, wants=route_match.wants(route))
+
+
+def _delegate(named: Delegate | None, home: str) -> str:
+    return f"VirtualService/{named.namespace or home}/{named.name}" if named is not None else ""
 
 
 def _asked(edge: EdgeSubject, client: WorkloadPods) -> route_match.Asked:

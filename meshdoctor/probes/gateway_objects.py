@@ -6,6 +6,7 @@ from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.routes import gateway_keys
 from meshdoctor.model.istio import Gateway, VirtualService
 from meshdoctor.model.kubernetes import Pod
+from meshdoctor.probes.route_reading import as_served
 from meshdoctor.probes.view import View
 
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
@@ -25,4 +26,4 @@ def routes_of(view: View, gateways: Iterable[Gateway]) -> tuple[VirtualService, 
     if not keys:
         return ()
     every = view.objects("VirtualService", VirtualService)
-    return tuple(one for one in every if keys.intersection(gateway_keys(one)))
+    return tuple(as_served(view, one) for one in every if keys.intersection(gateway_keys(one)))
