@@ -5,7 +5,7 @@ services, proxies, nodes, and the configuration of those namespaces or for their
 the whole mesh. Reads go through the same view as probes'.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -45,8 +45,9 @@ from meshdoctor.model.subjects import (
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.config_reading import CONFIG_KINDS
 from meshdoctor.probes.propagation_reading import sync
-from meshdoctor.probes.reading import workloads
+from meshdoctor.probes.reading import edge_service, workloads
 from meshdoctor.probes.view import View
+from meshdoctor.probes.waypoint_reading import waypoint_of
 
 ALIKE = 2
 """Of so many pods of one workload every proxy is judged."""
@@ -110,6 +111,7 @@ def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     ends = {e.server for e in edges if e.server} | clients
     keys = sorted((w.namespace, w.name) for w in ends)
     near = [found[key] for key in keys if key in found]
+    near += [one for one in _waypoints(view, found, edges) if one not in near]
     subjects = _surroundings(view, near)
     services = {e.service for e in edges if e.service}
     calling = found[(client.namespace, client.name)] if client is not None else None
@@ -128,6 +130,24 @@ def _pair(view: View, scope: Scope, seen: tuple[EdgeSubject, ...]) -> Resolved:
     return Resolved(
         subjects=subjects, asked=frozenset(asked), called=frozenset(called), edges=edges
     )
+
+
+def _waypoints(
+    view: View, found: Mapping[tuple[str, str], WorkloadPods], edges: Iterable[EdgeSubject]
+) -> Iterable[WorkloadPods]:
+    """The waypoints that calls of ambient servers pass: without them nothing arrives."""
+    for edge in edges:
+        key = (edge.server.namespace, edge.server.name) if edge.server is not None else None
+        server = found.get(key) if key is not None else None
+        if server is None or server.proxy_type:
+            continue
+        try:
+            service = edge_service(view, edge)
+            waypoint = waypoint_of(view, server, service)
+        except EvidenceError:
+            continue
+        if waypoint is not None:
+            yield waypoint
 
 
 def _services_of(view: View, workload: WorkloadPods) -> Iterable[ServiceSubject]:

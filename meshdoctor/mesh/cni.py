@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready
-from meshdoctor.model.kubernetes import ConfigMap, EnvVar, Pod
+from meshdoctor.model.kubernetes import ConfigMap, EnvVar, Pod, Workload
 from meshdoctor.model.patterns import pattern
 
 ISTIO = "istio-cni"
@@ -102,6 +102,13 @@ def refused_unnamed(message: str) -> bool:
 def is_agent(pod: Pod) -> bool:
     """Whether a pod is istio-cni's node agent."""
     return any(wanted.items() <= pod.labels.items() for wanted in AGENT_LABELS)
+
+
+def makes_agents(one: Workload) -> bool:
+    """Whether a DaemonSet is that of istio-cni's node agent; its name tells where its template was
+    not recorded."""
+    labels = one.spec.template.metadata.labels
+    return one.name == "istio-cni-node" or any(w.items() <= labels.items() for w in AGENT_LABELS)
 
 
 def agents_by_node(pods: Iterable[Pod]) -> dict[str, Pod]:

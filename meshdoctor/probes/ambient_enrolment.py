@@ -15,14 +15,14 @@ from meshdoctor.mesh.ambient import (
     wanted,
 )
 from meshdoctor.mesh.branch_interface import enforcement
-from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, read_log
+from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, makes_agents, read_log
 from meshdoctor.mesh.control_path import BRANCH_INTERFACE
 from meshdoctor.mesh.pod_events import recent
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import is_ready, is_sidecar
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod
+from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod, Workload
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.eks_reads import group_policy, vpc_cni
 from meshdoctor.probes.injection_reads import space_of
@@ -52,7 +52,7 @@ class AmbientEnrolment(Struct, frozen=True, kw_only=True):
     ztunnel_ready: Annotated[Fact[bool], "that pod is Ready"]
     agent: Annotated[Fact[Ref], "the istio-cni that runs on the node; empty: none there"]
     agent_ready: Annotated[Fact[bool], "that pod is Ready"]
-    agent_down: Annotated[Fact[Ref], "that istio-cni, when it is not ready"]
+    broken: Annotated[Fact[Ref], "what is not ready on the node; both ready: istio-cni"]
     agent_text: Annotated[Fact[str], "its log on pods it could not add", OBSERVED]
     agent_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     probe_timeouts: Annotated[Fact[int], "recent events: probes of the pod time out", OBSERVED]
@@ -114,7 +114,7 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         ztunnel_ready=gone or (tunnel is not None and tunnel.ready),
         agent=gone or (agent.owner if agent is not None else Ref("")),
         agent_ready=gone or (agent is not None and agent.ready),
-        agent_down=gone or (Ref("") if agent is None or agent.ready else agent.owner),
+        broken=gone or _broken(view, tunnel, agent),
         agent_text=trouble.agent_text,
         agent_said=trouble.agent_said,
         probe_timeouts=trouble.probe_timeouts,
@@ -124,6 +124,18 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         dropped_by=trouble.dropped_by,
         group_policy=trouble.group_policy,
     )
+
+
+def _broken(view: View, tunnel: NodePod | None, agent: NodePod | None) -> Ref:
+    """A node without a pod of istio-cni lacks what its DaemonSet should have put there."""
+    if agent is not None and agent.ready:
+        return agent.owner if tunnel is None or tunnel.ready else tunnel.owner
+    if agent is not None:
+        return agent.owner
+    spaces = dict.fromkeys((view.istio_namespace, "kube-system"))
+    every = (one for space in spaces for one in view.objects("DaemonSet", Workload, space))
+    found = (one.ref for one in every if makes_agents(one))
+    return Ref(next(found, tunnel.owner if tunnel is not None else ""))
 
 
 def _wanted(view: View, pod: Pod, namespace: dict[str, str], nodes: NodePods) -> Wanted:

@@ -16,11 +16,12 @@ from meshdoctor.mesh.ztunnel_log import Connection
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import ServiceEntry
-from meshdoctor.model.kubernetes import Pod
+from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError, NotAskedError
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.waypoint_reading import waypoint_of
 from meshdoctor.probes.ztunnel_reading import connections, ztunnels
 
 
@@ -44,6 +45,7 @@ class ZtunnelLog(Struct, frozen=True, kw_only=True):
     not_allowed: Annotated[Fact[int], "refused because no ALLOW policy matched", OBSERVED]
     hbone_blocked: Annotated[Fact[int], "timed out on port 15008", OBSERVED]
     refused: Annotated[Fact[int], "connection refused", OBSERVED]
+    app_refused: Annotated[Fact[int], "of them by the application, at the server's own", OBSERVED]
     no_upstream: Annotated[Fact[int], "no healthy upstream", OBSERVED]
     unknown_waypoint: Annotated[Fact[int], "the waypoint is not known", OBSERVED]
     peer_denied: Annotated[Fact[int], "the peer's ztunnel answered 401", OBSERVED]
@@ -68,6 +70,7 @@ class ZtunnelLog(Struct, frozen=True, kw_only=True):
         "DaemonSet",
         "Deployment",
         "Job",
+        "Namespace",
         "Pod",
         "Service",
         "ServiceEntry",
@@ -93,6 +96,8 @@ def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
     client_ips = frozenset(ip for one in client for ip in ips(one)) | (
         {edge.client_ip} if edge.client_ip else set()
     )
+    if client_ips:
+        client_ips |= _waypoint_ips(view, edge, service)
     lines = [
         one
         for one in found
@@ -115,6 +120,14 @@ def ztunnel_log(view: View, edge: EdgeSubject) -> ZtunnelLog:
         entry_namespace=entry.namespace,
         entry_lacks=lacks_endpoints(entry, reading.release(view)),
     )
+
+
+def _waypoint_ips(view: View, edge: EdgeSubject, service: Service | None) -> frozenset[str]:
+    """Addresses of the waypoint by which calls come to the server, in the caller's stead."""
+    if edge.server is None:
+        return frozenset()
+    waypoint = waypoint_of(view, reading.workload(view, edge.server), service)
+    return frozenset(ip for one in (waypoint.pods if waypoint else ()) for ip in ips(one))
 
 
 def _entry(view: View, edge: EdgeSubject) -> ServiceEntry | None:
@@ -172,6 +185,7 @@ def _facts(lines: Iterable[Connection], pod: str, missing: Unavailable | None) -
         not_allowed=count(kinds["not_allowed"]),
         hbone_blocked=count(kinds["hbone_blocked"]),
         refused=count(kinds["refused"]),
+        app_refused=count(sum(one.kind == "refused" and one.direction == "inbound" for one in bad)),
         no_upstream=count(kinds["no_upstream"]),
         unknown_waypoint=count(kinds["unknown_waypoint"]),
         peer_denied=count(kinds["peer_denied"]),

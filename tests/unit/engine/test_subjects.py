@@ -173,3 +173,34 @@ def test_a_way_out_is_judged_on_both_sides_of_its_gateway() -> None:
     assert edges("sidecar") == [first]
     assert edges(host="www.z.com") == ["shop/cart -> www.z.com:80"]
     assert edges(VirtualService=ForbiddenError("VirtualService")) == [first]
+
+
+WAYPOINT = """
+apiVersion: v1
+kind: Pod
+metadata:
+  {name: waypoint-1, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: waypoint}}
+spec: {containers: [{name: istio-proxy, args: [proxy, waypoint]}]}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {LABEL}}
+---
+"""
+
+
+def test_a_waypoint_on_the_way_is_judged_too() -> None:
+    def judged(label: str) -> set[str]:
+        text = POD.format("cart", "shop") + POD.format("pay", "shop")
+        text += WAYPOINT.replace("LABEL", label)
+        evidence = Evidence(FakeSource(text), Request(), ("istio-system", "shop"))
+        scope = Scope(
+            from_=parse_target("shop/cart", ""),
+            to=parse_target("shop/pay:80", ""),
+            request=Request(),
+        )
+        found = resolve(RecordingView(evidence), scope).subjects[SubjectKind.WORKLOAD]
+        return {str(one) for one in found}
+
+    assert judged("istio.io/use-waypoint: waypoint") == {"shop/cart", "shop/pay", "shop/waypoint-1"}
+    assert judged("istio.io/use-waypoint: other") == {"shop/cart", "shop/pay"}

@@ -1030,6 +1030,9 @@ WAYPOINT = (
 )
 
 
+OTHER_ACCOUNT = "{from: [{source: {principals: [cluster.local/ns/shop/sa/other]}}]}"
+
+
 def test_waypoints() -> None:
     meant = policy(
         "{targetRefs: [{kind: Service, name: pay}], rules: [{to: [{operation: {methods: [PUT]}}]}]}",
@@ -1048,6 +1051,10 @@ def test_waypoints() -> None:
         "shop/waypoint-1": line(cluster="inbound-vip|80|http|pay.shop.svc.cluster.local"),
     }
     assert outcome(*labelled, *WAYPOINT, meant, logs=logs, request=GET) == ["MD2010", "(MD2002)"]
+    other = meant.replace("{to: [{operation: {methods: [PUT]}}]}", OTHER_ACCOUNT)
+    refused = {**tunnel(""), "shop/waypoint-1": line(cluster="inbound-vip|80|http|pay.shop")}
+    found = outcome(*labelled, *WAYPOINT, other, logs=refused, request=GET)
+    assert found[0] == "MD2005", "the tunnel has the caller's identity, whatever a line tells"
     clients = policy(source("principals: [cluster.local/ns/shop/sa/cart]"), "l4")
     seen = {**tunnel(NONE_ALLOWED, "cluster.local/ns/shop/sa/waypoint"), "shop/waypoint-1": ""}
     found = outcome(*labelled, *WAYPOINT, clients, logs=seen, request=GET)

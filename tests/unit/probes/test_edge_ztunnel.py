@@ -71,6 +71,35 @@ def test_strict_refusal() -> None:
     )
 
 
+REFUSED = ' error="connection failed: Connection refused (os error 111)"'
+WAYPOINT = """
+---
+kind: Pod
+apiVersion: v1
+metadata:
+  {name: waypoint-1, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: waypoint}}
+spec: {nodeName: n2, containers: [{name: istio-proxy, args: [proxy, waypoint]}]}
+status: {phase: Running, podIP: 10.0.0.5}
+"""
+
+
+def test_an_application_that_refuses() -> None:
+    inbound = LINE.format(src="10.0.0.1", error=REFUSED)
+    outbound = inbound.replace('direction="inbound"', 'direction="outbound"')
+    found = facts(OBJECTS + ZTUNNEL, inbound + outbound)
+    assert (found.refused, found.app_refused) == (2, 1)
+
+
+def test_the_waypoint_calls_in_the_caller_s_stead() -> None:
+    log = LINE.format(src="10.0.0.5", error=REFUSED)
+    assert facts(OBJECTS + ZTUNNEL + WAYPOINT, log).app_refused == 0
+    used = OBJECTS.replace(
+        "metadata: {name: pay, namespace: shop}",
+        "metadata: {name: pay, namespace: shop, labels: {istio.io/use-waypoint: waypoint}}",
+    )
+    assert facts(used + ZTUNNEL + WAYPOINT, log).app_refused == 1
+
+
 def test_no_ztunnel_is_known() -> None:
     assert facts(OBJECTS, "").failures == 0
 

@@ -70,7 +70,7 @@ MESH = (
 def test_each_workload_has_what_runs_on_its_node() -> None:
     view = world(MESH)
     near, far = ambient_enrolment.run(view, CART), ambient_enrolment.run(view, TILL)
-    assert (near.agent_down, far.agent_down) == ("", "DaemonSet/kube-system/istio-cni-node")
+    assert near.broken == far.broken == "DaemonSet/kube-system/istio-cni-node"
     assert (near.ztunnel_ready, far.ztunnel_ready) == (True, False)
     assert (near.ztunnel, far.ztunnel) == (
         "Pod/istio-system/ztunnel-1",
@@ -83,6 +83,40 @@ def test_each_workload_has_what_runs_on_its_node() -> None:
     assert (net.agent, net.agent_ready, net.agents) == ("cni-2", False, 2)
     assert (net.excluded, net.cni_config) == (True, "ConfigMap/kube-system/istio-cni-config")
     assert pod_redirect.run(view, CART).excluded is False
+
+
+DAEMON_SET = """
+---
+kind: DaemonSet
+apiVersion: apps/v1
+metadata: {name: NAME, namespace: kube-system}
+spec: {template: {metadata: {labels: {LABELS}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("objects", "broken"),
+    [
+        (agent("cni-1", "n1", "False") + tunnel("z", "n1", "True"), "istio-cni-node"),
+        (agent("cni-1", "n1", "True") + tunnel("z", "n1", "False"), "z"),
+        (agent("cni-1", "n1", "False") + tunnel("z", "n1", "False"), "istio-cni-node"),
+        # No pod of istio-cni is on the node: the DaemonSet tells who should be.
+        (
+            tunnel("z", "n1", "True")
+            + DAEMON_SET.replace("NAME", "cni").replace("LABELS", "k8s-app: istio-cni-node"),
+            "cni",
+        ),
+        (
+            tunnel("z", "n1", "True")
+            + DAEMON_SET.replace("NAME", "istio-cni-node").replace("LABELS", ""),
+            "istio-cni-node",
+        ),
+        (tunnel("z", "n1", "True"), "z"),
+    ],
+)
+def test_what_is_to_be_mended_on_a_node(objects: str, broken: str) -> None:
+    view = world(SPACES + CONFIG + pod("cart", "shop", "n1", ENROLLED) + objects)
+    assert ambient_enrolment.run(view, CART).broken.rpartition("/")[2] == broken
 
 
 class Shut(FakeSource):
