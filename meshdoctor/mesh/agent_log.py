@@ -87,6 +87,16 @@ _STAMP = pattern(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _LAST_LINES = 2000
 
 
+def refused_settings(text: str) -> str:
+    """The last words of an agent that ends over a setting; empty: it ended for another reason.
+
+    >>> refused_settings("error\tinvalid output level 'loud'\nError: invalid output level 'loud'\n")
+    "Error: invalid output level 'loud'"
+    """
+    lines = (line for line in reversed(text.splitlines()) if _SETTINGS.search(line))
+    return next(lines, "")
+
+
 def read(text: str, now: datetime | None = None) -> AgentLog:
     """The state of a proxy as its own log tells it. An empty log tells nothing; `now` tells how
     long an agent has tried to connect."""

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.agent_log import refused_settings
 from meshdoctor.mesh.capture import PROXY_UID, excludes_some
 from meshdoctor.mesh.cni import NOTHING_LOGGED, CniLog, attached, read_log, ready_later_than
 from meshdoctor.mesh.init_calls import exempt, targets
@@ -34,6 +35,8 @@ COMPUTE = "eks.amazonaws.com/compute-type"
 NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
 NO_CONFIG = CniConfig(ref=Ref(""), excluded=frozenset(), by_multus=False)
 _TELLING = pattern(r"unable|cannot|can't|[Pp]ermission denied|not permitted|xtables lock|failed")
+_UNCONCERNED = pattern(r"GOMEMLIMIT")
+"""Said by every agent that is in no control group of its own; it goes on."""
 _RIGHTS = pattern(r"Operation not permitted|Permission denied \(you must be root\)")
 
 
@@ -45,6 +48,9 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     injector: Annotated[Fact[Ref], "the injector's ConfigMap, which names hub and tag"]
     cni_enabled: Annotated[Fact[bool], "the injector is told that istio-cni redirects"]
     init_text: Annotated[Fact[str], "last words of an istio-init that failed", OBSERVED]
+    init_settings: Annotated[
+        Fact[str], "its words over an argument that it does not take; empty: none", OBSERVED
+    ]
     init_rights: Annotated[Fact[bool], "istio-init may not do what it must", OBSERVED]
     init_caps_missing: Annotated[Fact[bool], "istio-init lacks NET_ADMIN, NET_RAW or root"]
     app_init: Annotated[Fact[str], "the application's hanging, redirected init container", OBSERVED]
@@ -107,6 +113,7 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
         injector=attempt(lambda: _injector(view, subject)),
         cni_enabled=view.memo("cni-enabled", _cni_enabled),
         init_text=held.init_text,
+        init_settings=held.init_settings,
         init_rights=held.init_rights,
         init_caps_missing=by_init and _caps_missing(pod),
         app_init=_app_init(one),
@@ -148,6 +155,7 @@ class _Held(Struct, frozen=True, kw_only=True):
     """What logs and the node say of a pod that is held up; empty: nothing."""
 
     init_text: Fact[str] = ""
+    init_settings: Fact[str] = ""
     init_rights: Fact[bool] = False
     overwritten: Fact[str] = ""
     mixed: Fact[str] = ""
@@ -170,6 +178,7 @@ def _held(view: View, one: Startup, agent: NodePod | None, gone: Unavailable | N
     mixed = log if isinstance(log, Unavailable) else log.mixed
     return _Held(
         init_text=attempt(lambda: clean(_tail(known(init)))),
+        init_settings=attempt(lambda: clean(refused_settings(known(init)))),
         init_rights=attempt(lambda: bool(_RIGHTS.search(known(init)))),
         overwritten=log if isinstance(log, Unavailable) else log.overwritten,
         mixed=mixed,
@@ -224,7 +233,7 @@ def _init_log(view: View, one: Startup) -> str:
 
 def _tail(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    telling = [x for x in lines if _TELLING.search(x)]
+    telling = [x for x in lines if _TELLING.search(x) and not _UNCONCERNED.search(x)]
     return (telling or lines or [""])[-1]
 
 

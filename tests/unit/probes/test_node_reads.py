@@ -163,3 +163,34 @@ def test_istio_cni_that_only_multus_calls() -> None:
     )
     asked = unchained.replace("{ambient.istio.io/redirection: enabled}", notes)
     assert pod_redirect.run(world(asked), CART).unattached is False
+
+
+@pytest.mark.parametrize(
+    ("log", "settings", "text"),
+    [
+        (
+            "error\tinvalid output level 'loud'\nERROR failed to set GOMEMLIMIT\n"
+            "Error: invalid output level 'loud'\n",
+            "Error: invalid output level 'loud'",
+            "Error: invalid output level 'loud'",
+        ),
+        ("ERROR failed to set GOMEMLIMIT\nxtables lock held\nend\n", "", "xtables lock held"),
+    ],
+)
+def test_why_istio_init_ends(log: str, settings: str, text: str) -> None:
+    ended = "{terminated: {exitCode: 255}}"
+    pods = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: cart, namespace: shop}}
+spec: {{nodeName: n1, initContainers: [{{name: istio-init}}], containers: [{{name: app}}]}}
+status:
+  phase: Pending
+  initContainerStatuses: [{{name: istio-init, state: {ended}}}]
+---
+apiVersion: v1
+kind: Node
+metadata: {{name: n1}}
+"""
+    found = pod_redirect.run(world(pods, logs={("shop", "cart", "istio-init"): log}), CART)
+    assert (found.init_settings, found.init_text) == (settings, text)
