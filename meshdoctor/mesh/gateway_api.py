@@ -4,9 +4,10 @@ Conditions as in the Gateway API (v1) and pilot/pkg/config/kube/gateway (1.20 to
 condition of an older generation than the spec's is not about the object as it is now.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Set
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.model.istio import K8sGateway, Route
 from meshdoctor.model.kubernetes import Condition
@@ -17,12 +18,23 @@ _NOT_OURS = frozenset({"Pending"})
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """A condition that is False. `parent`: `Gateway/ns/name` for a route."""
+    """A condition that is False. `parent`: `Gateway/ns/name` for a route. `current`: it was
+    written on the spec as it is now."""
 
     condition: str
     reason: str
     message: str
     parent: str = ""
+    current: bool = False
+
+
+class Backend(Struct, frozen=True, kw_only=True):
+    """A backendRef to a Service, and the number of its rule."""
+
+    rule: int
+    namespace: str
+    name: str
+    port: int
 
 
 def gateway_refusal(gateway: K8sGateway) -> Refusal | None:
@@ -44,12 +56,23 @@ def route_refusal(route: Route) -> Refusal | None:
         if found is not None:
             ref = parent.parent_ref
             space = ref.namespace or route.namespace
-            return Refusal(
-                condition=found.condition,
-                reason=found.reason,
-                message=found.message,
-                parent=f"{ref.kind or 'Gateway'}/{space}/{ref.name}",
-            )
+            return replace(found, parent=f"{ref.kind or 'Gateway'}/{space}/{ref.name}")
+    return None
+
+
+def lost_port(route: Route, ports_of: Callable[[str, str], Set[int] | None]) -> Backend | None:
+    """The first Service behind the route that has no port of the number given: istiod accepts such
+    a route (pilot/pkg/config/kube/gateway conversion.go buildDestination looks at the Service
+    alone), and its proxies have no such cluster. `ports_of`: the ports of a Service; None: it does
+    not exist."""
+    for number, rule in enumerate(route.spec.rules, 1):
+        for ref in rule.backend_refs:
+            if ref.group or ref.kind != "Service" or not ref.port:
+                continue
+            space = ref.namespace or route.namespace
+            ports = ports_of(space, ref.name)
+            if ports is not None and ref.port not in ports:
+                return Backend(rule=number, namespace=space, name=ref.name, port=ref.port)
     return None
 
 
@@ -79,7 +102,12 @@ def _first(conditions: Iterable[Condition], generation: int) -> Refusal | None:
         if one.type in _MATTERS and one.status == "False" and not old:
             if _certificate(one) or one.reason in _NOT_OURS:
                 continue
-            return Refusal(condition=one.type, reason=one.reason, message=one.message)
+            return Refusal(
+                condition=one.type,
+                reason=one.reason,
+                message=one.message,
+                current=bool(generation) and one.observed_generation == generation,
+            )
     return None
 
 

@@ -12,7 +12,7 @@ from meshdoctor.mesh.hosts import service_of
 from meshdoctor.mesh.services import fqdn, host_matches
 from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import DestinationRule, Gateway, VirtualService
+from meshdoctor.model.istio import DestinationRule, Gateway, Route, VirtualService
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import ConfigSubject, ServiceSubject, SubjectKind
 from meshdoctor.probes import proxy_logs, reading
@@ -23,18 +23,21 @@ READS = (
     "DaemonSet",
     "Deployment",
     "DestinationRule",
+    "GRPCRoute",
     "Gateway",
+    "HTTPRoute",
     "Job",
     "Pod",
     "Service",
     "StatefulSet",
     "VirtualService",
 )
-OURS = ("VirtualService", "DestinationRule", "Gateway")
+ROUTES = ("HTTPRoute", "GRPCRoute")
+OURS = ("VirtualService", "DestinationRule", "Gateway", *ROUTES)
 
 
 class ConfigReach(Struct, frozen=True, kw_only=True):
-    """Whom a VirtualService, DestinationRule or Gateway is about; empty for other objects."""
+    """Whom a route, a DestinationRule or a Gateway is about; empty for other objects."""
 
     service: Annotated[Fact[Ref], "the first Service that its hosts mean; empty: none"]
     client: Annotated[Fact[str], "a workload with a sidecar, kind/name.namespace, its own first"]
@@ -119,6 +122,9 @@ def _hosts(view: View, subject: ConfigSubject) -> tuple[str, ...]:
     if subject.config_kind == "DestinationRule":
         rule = view.object("DestinationRule", DestinationRule, space, name)
         return (rules.host(rule),) if rule is not None else ()
+    if subject.config_kind in ROUTES:
+        given = view.object(subject.config_kind, Route, space, name)
+        return tuple(given.spec.hostnames) if given is not None else ()
     if subject.config_kind == "Gateway":
         gateway = view.object("Gateway", Gateway, space, name)
         served = gateway.spec.servers if gateway is not None else ()

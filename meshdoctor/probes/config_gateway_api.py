@@ -4,14 +4,21 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.gateway_api import Refusal, gateway_refusal, route_refusal, unanswered
+from meshdoctor.mesh.gateway_api import (
+    Backend,
+    Refusal,
+    gateway_refusal,
+    lost_port,
+    route_refusal,
+    unanswered,
+)
 from meshdoctor.mesh.log_lines import Said
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import K8sGateway, Route
 from meshdoctor.model.kinds import BY_NAME
-from meshdoctor.model.kubernetes import Object
+from meshdoctor.model.kubernetes import Object, Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import propagation_reading as shared
@@ -33,7 +40,14 @@ class GatewayApiFacts(Struct, frozen=True, kw_only=True):
     condition: Annotated[Fact[str], "a condition that is False; empty: none", OBSERVED]
     reason: Annotated[Fact[str], "its reason", OBSERVED]
     message: Annotated[Fact[str], "its message", OBSERVED]
+    answered: Annotated[
+        Fact[bool], "of a route: istiod wrote it on the route as it is now, so no delay explains it"
+    ]
     parent: Annotated[Fact[Ref], "the Gateway that a route asks for; empty: none"]
+    lost_rule: Annotated[Fact[int], "a rule of a route to a port that its Service has not; 0: none"]
+    lost_service: Annotated[Fact[Ref], "that Service; empty: none"]
+    lost_port: Annotated[Fact[int], "the port that the rule names; 0: none"]
+    ports: Annotated[Fact[str], "the ports of that Service"]
     waypoint: Annotated[Fact[bool], "a waypoint (gatewayClassName istio-waypoint)"]
     unanswered: Annotated[
         Fact[bool], "a route for one of Istio's Gateways on which istiod has written no status"
@@ -87,6 +101,9 @@ def _facts(
 ) -> GatewayApiFacts:
     waits = isinstance(obj, Route) and unanswered(obj, view.objects("K8sGateway", K8sGateway))
     name = _definition(obj.kind) if obj is not None else ""
+    lost = attempt(lambda: _lost(view, obj)) if isinstance(obj, Route) else None
+    gone = lost if isinstance(lost, Unavailable) else None
+    backend = lost if isinstance(lost, Backend) else None
     kept = attempt(lambda: _undeployed(view, obj)) if isinstance(obj, K8sGateway) else None
     return GatewayApiFacts(
         ref=Ref(obj.ref if obj is not None else ""),
@@ -96,7 +113,13 @@ def _facts(
         condition=clean(found.condition, 60) if found is not None else "",
         reason=clean(found.reason, 60) if found is not None else "",
         message=clean(found.message) if found is not None else "",
+        answered=isinstance(obj, Route) and found is not None and found.current,
         parent=Ref(found.parent if found is not None else ""),
+        lost_rule=gone or (backend.rule if backend else 0),
+        lost_service=gone
+        or Ref(f"Service/{backend.namespace}/{backend.name}" if backend is not None else ""),
+        lost_port=gone or (backend.port if backend else 0),
+        ports=gone or (_said_ports(view, backend) if backend is not None else ""),
         waypoint=waypoint,
         unanswered=waits,
         ignored=attempt(lambda: _ignored(view, obj.kind)) if waits and obj is not None else "",
@@ -108,6 +131,20 @@ def _facts(
         definition=Ref(f"CustomResourceDefinition//{name}" if name else ""),
         definition_name=name,
     )
+
+
+def _lost(view: View, route: Route) -> Backend | None:
+    return lost_port(route, lambda namespace, name: _ports(view, namespace, name))
+
+
+def _ports(view: View, namespace: str, name: str) -> frozenset[int] | None:
+    service = view.object("Service", Service, namespace, name)
+    return frozenset(p.port for p in service.spec.ports) if service is not None else None
+
+
+def _said_ports(view: View, backend: Backend) -> str:
+    ports = _ports(view, backend.namespace, backend.name) or frozenset()
+    return clean(", ".join(map(str, sorted(ports))), 100)
 
 
 def _definition(kind: str) -> str:

@@ -104,3 +104,18 @@ def test_a_wildcard_at_a_gateway_covers_every_host_that_is_called() -> None:
     assert config_calls.run(world(wide, logs=logs), ROUTE).no_cluster == 0
     narrow = gateway.replace('"*"', '"*.com"')
     assert config_calls.run(world(narrow, logs=logs), ROUTE).no_cluster == 0
+
+
+def test_requests_of_a_route_of_the_gateway_api_are_found_by_its_hostnames() -> None:
+    route = """
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: api, namespace: shop}
+spec: {hostnames: [api.example.com], rules: [{backendRefs: [{name: pay, port: 8081}]}]}
+"""
+    lost = NO_CLUSTER.replace("503 NC", "500 NC").replace("pay.shop:8080", "api.example.com")
+    line = lost.replace("10.89.97.36:8080", "10.88.16.9:80")
+    view = world(OBJECTS + route, logs={("shop", "cart-1", "istio-proxy"): line})
+    assert config_calls.run(view, ConfigSubject("HTTPRoute", "shop", "api")).no_cluster == 1
+    assert config_calls.run(view, ConfigSubject("HTTPRoute", "shop", "gone")).no_cluster == 0

@@ -127,3 +127,49 @@ def test_istiods_own_trial_of_validation_is_no_refusal() -> None:
     said = "info\tvalidationServer\tconfiguration is invalid: "
     assert not read([said + "gateway must have at least one server"]).said
     assert read([said + "gateway needs a selector"]).kind("invalid")
+
+
+BACKEND = """
+kind: HTTPRoute
+apiVersion: gateway.networking.k8s.io/v1
+metadata: {{name: pay, namespace: shop, generation: 3}}
+spec: {{rules: [{{backendRefs: [{{name: pay, port: 8080}}]}}, {{backendRefs: [{backend}]}}]}}
+status:
+  parents:
+  - controllerName: istio.io/gateway-controller
+    parentRef: {{name: edge, namespace: ingress}}
+    conditions:
+    - {{type: Accepted, status: "{accepted}", reason: NoMatchingParent, observedGeneration: {seen}}}
+---
+kind: Service
+apiVersion: v1
+metadata: {{name: pay, namespace: shop}}
+spec: {{ports: [{{name: http, port: 8080, targetPort: 8081}}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "rule", "port"),
+    [
+        ("{name: pay, port: 8081}", 2, 8081),
+        ("{name: pay, port: 8080}", 0, 0),
+        ("{name: gone, port: 8081}", 0, 0),  # that istiod tells itself
+        ("{kind: InferencePool, group: x.io, name: pay, port: 8081}", 0, 0),
+    ],
+)
+def test_a_port_that_the_service_does_not_have(backend: str, rule: int, port: int) -> None:
+    text = BACKEND.format(backend=backend, accepted="True", seen=3)
+    found = config_gateway_api.run(world(text), ConfigSubject("HTTPRoute", "shop", "pay"))
+    assert (found.lost_rule, found.lost_port) == (rule, port)
+    assert (found.lost_service == "Service/shop/pay") is bool(rule)
+    assert found.ports == ("8080" if rule else "")
+
+
+@pytest.mark.parametrize(
+    ("seen", "condition", "answered"),
+    [(3, "Accepted", True), (2, "", False), (0, "Accepted", False)],
+)
+def test_a_refusal_of_the_route_as_it_is_now(seen: int, condition: str, answered: bool) -> None:
+    text = BACKEND.format(backend="", accepted="False", seen=seen)
+    found = config_gateway_api.run(world(text), ConfigSubject("HTTPRoute", "shop", "pay"))
+    assert (found.condition, found.answered) == (condition, answered)
