@@ -119,8 +119,9 @@ def _ruling(view: View, pod: Pod | None, port: int) -> Ruling:
 
 
 def _pods(view: View, entry: ServiceEntry) -> dict[str, Pod]:
-    """Pods by address: of the scope, and of the namespaces that the entry's names speak of."""
-    spaces = ei.namespaces(entry.spec.subject_alt_names)
+    """Pods by address: of the scope, of the entry's namespace, and of those that its names speak
+    of."""
+    spaces = {entry.namespace, *ei.namespaces(entry.spec.subject_alt_names)}
     more = (p for space in sorted(spaces) for p in view.objects("Pod", Pod, space))
     pods = (*view.objects("Pod", Pod), *more)
     return {ip: p for p in pods if not p.spec.host_network for ip in ips(p)}

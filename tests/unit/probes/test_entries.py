@@ -164,3 +164,22 @@ def test_endpoints_of_an_entry_are_no_stale_ones_of_the_service() -> None:
     stale = world(MESH + TAKEN.replace("pay.bank.svc", "other.bank.svc"), logs=logs)
     assert edge_endpoints.run(stale, edge).dead_calls == 1
     assert edge_endpoints.run(world(MESH + TAKEN, logs=logs), edge).dead_calls == 0
+
+
+def test_pods_of_the_entrys_own_namespace_are_read_for_a_pair() -> None:
+    entry = f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: echo, namespace: echo}}
+spec:
+  hosts: [echo.example.com]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 10.0.0.1}}]
+---{STRICT.replace("istio-system", "echo")}"""
+    meshed = POD.replace("spec: {", f"spec: {{{SIDECAR}, ")
+    edge = EdgeSubject(client=CURL, server=None, host="echo.example.com", port=80)
+    view = world("---".join((MESH, entry, meshed)), namespaces=("istio-system", "shop"))
+    found = edge_entry_identity.run(view, edge)
+    assert (found.plain_workload, found.plain_mode) == ("Pod/echo/echo-1", "STRICT")
