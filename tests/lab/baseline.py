@@ -25,6 +25,7 @@ _ISTIO = {
     "networking.istio.io/v1beta1": "proxyconfigs",
     "security.istio.io/v1": "authorizationpolicies peerauthentications requestauthentications",
     "telemetry.istio.io/v1": "telemetries",
+    "gateway.networking.k8s.io/v1": "gateways grpcroutes httproutes referencegrants",
 }
 COLLECTIONS = (
     "/api/v1/namespaces",

@@ -23,6 +23,7 @@ ISTIO = "1.31.0"
 ISTIO_MODULE = "v0.0.0-20260827124520-eed52ebb66ad"
 KUBERNETES = "1.36.3"
 ETCD = "3.6.14"
+GATEWAY_API = "1.6.0"
 KWOK = "0.8.0"
 ENVOY = "1.40.0"
 
@@ -58,7 +59,9 @@ def missing(cache: Path | None = None) -> list[str]:
     """Names of binaries and data that are not in the cache yet."""
     root = cache or cache_root()
     wanted = [root / "bin" / name for name in BINARIES]
-    wanted += [root / "share" / "envoy_bootstrap.json", root / "share" / "kwok-crds"]
+    wanted += [
+        root / "share" / name for name in ("envoy_bootstrap.json", "kwok-crds", "gateway-api-crds")
+    ]
     return [path.name for path in wanted if not path.exists()]
 
 
@@ -231,11 +234,22 @@ def build_kwok(builder: Builder) -> None:
         {"GOBIN": str(builder.bin)},
     )
     source = module_folder(builder, "sigs.k8s.io/kwok", f"v{KWOK}")
-    crds = builder.root / "share" / "kwok-crds"
-    shutil.rmtree(crds, ignore_errors=True)
-    crds.mkdir(parents=True)
-    for path in sorted((source / "kustomize" / "crd" / "bases").glob("*.yaml")):
-        (crds / path.name).write_bytes(path.read_bytes())
+    copy_crds(source / "kustomize" / "crd" / "bases", builder.root / "share" / "kwok-crds")
+
+
+def take_gateway_api(builder: Builder) -> None:
+    """The objects of the release that Istio's own go.mod names."""
+    source = module_folder(builder, "sigs.k8s.io/gateway-api", f"v{GATEWAY_API}")
+    target = builder.root / "share" / "gateway-api-crds"
+    copy_crds(source / "config" / "crd" / "standard", target)
+
+
+def copy_crds(source: Path, target: Path) -> None:
+    """The definitions of a module's own kinds, as its release has them."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for path in sorted(source.glob("*.yaml")):
+        (target / path.name).write_bytes(path.read_bytes())
 
 
 def take_envoy(builder: Builder) -> None:
@@ -269,6 +283,7 @@ STEPS: tuple[tuple[str, Callable[[Builder], None], str, tuple[str, ...]], ...] =
     ("envoy", take_envoy, ENVOY, ("bin/envoy",)),
     ("etcd", build_etcd, ETCD, ("bin/etcd",)),
     ("kwok", build_kwok, KWOK, ("bin/kwok", "share/kwok-crds")),
+    ("gateway-api", take_gateway_api, GATEWAY_API, ("share/gateway-api-crds",)),
     (
         "istio",
         build_istio,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -232,7 +233,7 @@ def held(box: Sandbox, container: Container) -> tuple[str, str, str] | None:
     """Why a kubelet cannot make the container: its waiting reason, and the event's reason and
     text; None where it can. The lab's registry has one tag of its own application."""
     image = str(container.spec["image"])
-    if image.startswith("lab/app") and image != "lab/app:1":
+    if re.search(r"(^|/)lab/app:", image) and image != "lab/app:1":
         return (
             "ImagePullBackOff",
             "Failed",

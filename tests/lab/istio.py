@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import yaml
 
-from tests.lab import layout, netns
+from tests.lab import build, layout, netns
 from tests.lab.api import Object
 from tests.lab.controlplane import kubectl
 from tests.lab.processes import LabError, run
@@ -57,8 +57,10 @@ def apply(items: Iterable[Object]) -> None:
 
 
 def install(*extra: str) -> None:
-    """Istio's CRDs first, then the rest."""
+    """The Gateway API's CRDs and Istio's first, then the rest."""
     kubectl("create", "namespace", "istio-system", check=False)
+    definitions = build.cache_root() / "share" / "gateway-api-crds"
+    kubectl("apply", "--server-side", "-f", str(definitions))
     items = manifest(*extra)
     crds = [item for item in items if item["kind"] == "CustomResourceDefinition"]
     rest = [item for item in items if item["kind"] != "CustomResourceDefinition"]
