@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.istiod_health import CONTAINER, Health, health
+from meshdoctor.mesh.istiod_health import health
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.probes import reading
@@ -38,9 +38,6 @@ class IstiodHealth(Struct, frozen=True, kw_only=True):
     namespace: Annotated[Fact[str], "istiod's namespace"]
     memory_limit: Annotated[Fact[str], "its memory limit; empty: none"]
     limit_said: Annotated[Fact[str], "the same as the end of a clause; empty: there is none"]
-    remedy: Annotated[
-        Fact[str], "what to run: give it memory when it lacked it, else read why it ended"
-    ]
     cpu_limit: Annotated[Fact[str], "its CPU limit; empty: none"]
 
 
@@ -62,14 +59,5 @@ def istiod_health(view: View, _: MeshSubject) -> IstiodHealth:
         namespace=view.istio_namespace,
         memory_limit=found.memory_limit,
         limit_said=f"; memory limit {found.memory_limit}" if found.memory_limit else "",
-        remedy=_remedy(view.istio_namespace, found),
         cpu_limit=found.cpu_limit,
     )
-
-
-def _remedy(namespace: str, found: Health) -> str:
-    name = found.workload.rpartition("/")[2]
-    if found.reason == "OOMKilled" or not found.pod:
-        more = "--limits=memory=2Gi --requests=memory=2Gi"
-        return f"kubectl -n {namespace} set resources deployment {name} -c {CONTAINER} {more}"
-    return f"kubectl -n {namespace} logs {found.pod} -c {CONTAINER} --previous"

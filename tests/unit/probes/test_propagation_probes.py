@@ -351,8 +351,6 @@ def test_an_istiod_that_panics(previous: bool) -> None:
     view = world(ends, logs={DISCOVERY: now}, previous={DISCOVERY: before})
     found = istiod_panic.run(view, MeshSubject())
     assert (found.reason, found.change) == ("index out of range", "ServiceEntry/shop/db")
-    remedy = istiod_health.run(world(ends), MeshSubject()).remedy
-    assert remedy == "kubectl -n istio-system logs istiod-1 -c discovery --previous"
 
 
 def test_an_istiod_whose_log_is_not_to_be_had_is_not_known_to_panic() -> None:
@@ -369,7 +367,6 @@ def test_istiod_itself() -> None:
         "OOMKilled",
         "Pod/istio-system/istiod-1",
     )
-    assert str(health.remedy).startswith("kubectl -n istio-system set resources")
     text = "error\tfailed to list *v1.WasmPlugin: wasmplugins is forbidden\ninfo\ttimeout writing\tconnection=cart-1.shop-4\n"
     says = istiod_log.run(
         mesh(logs={("istio-system", "istiod-1", "discovery"): text}), MeshSubject()
