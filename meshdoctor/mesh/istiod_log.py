@@ -9,14 +9,16 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, field
 
+from meshdoctor.mesh.access_log import address
 from meshdoctor.mesh.log_lines import ISTIOD, Said, of, row, scan
 from meshdoctor.model.patterns import pattern
 
 _OWN = (
     row(
         "api_unreachable",
-        'Get "https://',
-        r'Get "(?P<api>https://[\d.\[\]:a-f]+:(?:443|6443))/\S*: (?P<reason>.*(?:i/o timeout|'
+        "https://",
+        r'(?:Get|Post|Put|Patch|Delete) "?(?P<api>https://[\d.\[\]:a-f]+:(?:443|6443))/\S*: '
+        r"(?P<reason>.*(?:i/o timeout|"
         r"refused|no route|deadline exceeded|handshake timeout|network is unreachable).*)",
     ),
     row("list_refused", "ailed to list", r"ailed to list (?P<what>[^:]+): (?P<reason>.*)"),
@@ -192,6 +194,24 @@ def still_forbidden(
             continue
         seen.setdefault(found.resource, []).append(one.at)
     return frozenset(r for r, at in seen.items() if len(set(at)) > 1 and now - max(at) <= _REPEATS)
+
+
+def of_other_apis(said: Iterable[Said], own: Iterable[str]) -> tuple[Said, ...]:
+    """Of calls without an answer those to another API than the cluster's own (a remote cluster's):
+    `own` are its addresses as pods know them. None known: pods call it on port 443.
+
+    >>> said = read(['Get "https://10.9.0.9:6443/api": dial tcp: i/o timeout']).said
+    >>> len(of_other_apis(said, ())), len(of_other_apis(said, ["10.9.0.9"]))
+    (1, 0)
+    """
+    mine = frozenset(own)
+    return tuple(
+        s
+        for s in said
+        if s.kind == "api_unreachable"
+        and (at := address(s.get("api").removeprefix("https://")))
+        and (at[0] not in mine if mine else at[1] != 443)
+    )
 
 
 def unanswered_for(said: Iterable[Said], now: datetime) -> timedelta:

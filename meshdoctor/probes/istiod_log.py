@@ -9,6 +9,7 @@ from msgspec import Struct
 from meshdoctor.mesh.istiod_log import (
     Unreadable,
     identity_refused,
+    of_other_apis,
     proxy_of,
     still_forbidden,
     unanswered_for,
@@ -18,7 +19,7 @@ from meshdoctor.mesh.log_lines import Said, go_duration
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ClusterRoleBinding
-from meshdoctor.model.subjects import MeshSubject, SubjectKind
+from meshdoctor.model.subjects import MeshSubject, ServiceSubject, SubjectKind
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, attempt, probe
@@ -49,6 +50,9 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
         Fact[int], "calls of the Kubernetes API that got no answer", OBSERVED
     ]
     api_silent: Annotated[Fact[bool], "no answer of it for a minute or longer, until now", OBSERVED]
+    other_apis: Annotated[
+        Fact[int], "of them calls to other APIs than the cluster's own (a remote's)", OBSERVED
+    ]
     api_text: Annotated[Fact[str], "the last of them, and what came of it", OBSERVED]
     not_synced: Annotated[
         Fact[int], "times that istiod said it still waits for a cache, or has failed to", OBSERVED
@@ -63,6 +67,7 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
     waits_said: Annotated[Fact[str], "the same as the end of a sentence", OBSERVED]
     remote_unsynced: Annotated[Fact[int], "remote clusters that failed to sync", OBSERVED]
     remote_cluster: Annotated[Fact[str], "the last such cluster", OBSERVED]
+    remote_said: Annotated[Fact[str], "how a remote cluster fails, in words", OBSERVED]
     too_large: Annotated[Fact[int], "messages over gRPC's limit", OBSERVED]
     too_large_text: Annotated[Fact[str], "the last such line", OBSERVED]
     rate_limited: Annotated[Fact[int], "connections refused: exceeded rate limit", OBSERVED]
@@ -79,7 +84,9 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
     terminated: Annotated[Fact[int], "xDS connections that ended", OBSERVED]
 
 
-@probe("istiod-log", subject=SubjectKind.MESH, reads=("ClusterRoleBinding", "Pod", "log"))
+@probe(
+    "istiod-log", subject=SubjectKind.MESH, reads=("ClusterRoleBinding", "Pod", "Service", "log")
+)
 def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     """What does istiod say of configuration that it cannot read or deliver?"""
     log = shared.istiod_log(view).log
@@ -100,6 +107,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         still_forbidden=len(still_forbidden(refused, accounts, view.now)),
         api_unreachable=len(silent),
         api_silent=unanswered_for(silent, view.now) >= A_MINUTE,
+        other_apis=attempt(lambda: len(of_other_apis(silent, _own_api(view)))) if silent else 0,
         api_text=_unanswered(silent),
         not_synced=len(log.kind("sync_failed")) + len(waiting),
         unsynced_said=_waits(waiting),
@@ -108,6 +116,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         waits_said=f"; its log says: {waits} is not ready" if waits else "",
         remote_unsynced=len(remote),
         remote_cluster=remote[-1].get("cluster") if remote else "",
+        remote_said=_remote(remote, silent),
         too_large=len(large),
         too_large_text=_text(large),
         rate_limited=len(_recent(view, log.kind("rate_limited"))),
@@ -125,6 +134,20 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
 
 def _recent(view: View, said: Iterable[Said]) -> tuple[Said, ...]:
     return tuple(s for s in said if shared.is_recent(s, view.now))
+
+
+def _own_api(view: View) -> frozenset[str]:
+    """Addresses of the cluster's own API: its Service's, and what istiod is told instead."""
+    service = reading.service(view, ServiceSubject("default", "kubernetes"))
+    told = (
+        e.value or ""
+        for pod in reading.istiod_pods(view)
+        for c in pod.spec.containers
+        for e in c.env
+        if e.name == "KUBERNETES_SERVICE_HOST"
+    )
+    known = [*told, service.spec.cluster_ip if service is not None else ""]
+    return frozenset(address for address in known if address)
 
 
 def _accounts(view: View) -> frozenset[tuple[str, str]]:
@@ -162,6 +185,13 @@ def _kept_by(view: View, kind: Unreadable | None) -> Ref:
 
 def _unanswered(said: tuple[Said, ...]) -> str:
     return f"{said[-1].get('api')}: {clean(said[-1].get('reason'), 150)}" if said else ""
+
+
+def _remote(unsynced: tuple[Said, ...], silent: tuple[Said, ...]) -> str:
+    if unsynced:
+        name = clean(unsynced[-1].get("cluster"), 63)
+        return f"Remote cluster {name} failed to sync ({len(unsynced)} times)"
+    return f"The API of a remote cluster does not answer ({_unanswered(silent)})"
 
 
 def _waits(said: tuple[Said, ...]) -> str:

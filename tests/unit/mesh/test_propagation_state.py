@@ -13,6 +13,7 @@ from meshdoctor.mesh import (
     discovery,
     endpoints,
     go_panic,
+    istiod_log,
     pod_identity,
     proxy_bootstrap,
     rejections,
@@ -549,5 +550,5 @@ def test_a_panic_is_told_with_where_it_happened() -> None:
 
 
 def test_doctests() -> None:
-    for module in (rejections, go_panic, pod_identity):
+    for module in (rejections, go_panic, pod_identity, istiod_log):
         assert doctest.testmod(module).failed == 0

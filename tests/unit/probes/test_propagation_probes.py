@@ -340,6 +340,27 @@ def test_what_istiods_readiness_waits_for(line: str, part: str) -> None:
     assert said.waits_said == (f"; its log says: {part} is not ready" if part else "")
 
 
+REMOTE_SECRET = """
+---
+{kind: Service, apiVersion: v1, metadata: {name: kubernetes, namespace: default}, spec: {clusterIP: 172.20.0.1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "others"),
+    [
+        ('list: Get "https://10.2.0.9:6443/api/v1/pods": dial tcp 10.2.0.9:6443: i/o timeout', 1),
+        ('list: Get "https://172.20.0.1:443/api": dial tcp 172.20.0.1:443: i/o timeout', 0),
+        ("(error: Post https://172.20.0.1:443/api/v1/x: dial tcp 172.20.0.1:443: i/o timeout)", 0),
+        ("(error: Get https://10.2.0.9:443/api: dial tcp 10.2.0.9:443: i/o timeout)", 1),
+    ],
+)
+def test_whose_api_does_not_answer(line: str, others: int) -> None:
+    logs = {DISCOVERY: f"2026-11-18T09:00:00Z\terror\tklog\t{line}\n"}
+    found = istiod_log.run(world(MESH + REMOTE_SECRET, logs=logs), MeshSubject())
+    assert (found.api_unreachable, found.other_apis) == (1, others)
+
+
 PANIC = "info\tfor config ServiceEntry/shop/db: 1s\npanic: index out of range\n"
 DISCOVERY = ("istio-system", "istiod-1", "discovery")
 
