@@ -91,6 +91,7 @@ from meshdoctor.probes.pod_identity import pod_identity
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxies_say import proxies_say
+from meshdoctor.probes.proxy_killed import proxy_killed
 from meshdoctor.probes.proxy_setup import proxy_setup
 from meshdoctor.probes.proxy_signing import proxy_signing
 from meshdoctor.probes.proxy_signing_log import proxy_signing_log
@@ -211,6 +212,7 @@ PROBES: tuple[Probe, ...] = (
     policy_seen,
     probe_failures,
     proxies_say,
+    proxy_killed,
     proxy_setup,
     proxy_signing,
     proxy_signing_log,

@@ -12,6 +12,7 @@ from meshdoctor.mesh import (
     changes,
     discovery,
     endpoints,
+    envoy_killed,
     go_panic,
     istiod_log,
     pod_identity,
@@ -550,5 +551,5 @@ def test_a_panic_is_told_with_where_it_happened() -> None:
 
 
 def test_doctests() -> None:
-    for module in (rejections, go_panic, pod_identity, istiod_log):
+    for module in (rejections, go_panic, pod_identity, envoy_killed, istiod_log):
         assert doctest.testmod(module).failed == 0

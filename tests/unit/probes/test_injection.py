@@ -17,6 +17,7 @@ from meshdoctor.probes.lingering import lingering
 from meshdoctor.probes.orphan_refusals import orphan_refusals
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
+from meshdoctor.probes.proxy_killed import proxy_killed
 from meshdoctor.probes.proxy_setup import proxy_setup
 from tests.unit.world import world
 from tests.unit.world_injection import MESH, SHOP, pod
@@ -438,6 +439,38 @@ def test_the_share_of_the_proxy_counts_containers_that_keep_running() -> None:
 def test_a_ready_pod_needs_no_log() -> None:
     facts = pod_startup.run(world(MESH + SHOP + pod(NEW, sidecar=True)), CART)
     assert (facts.stage, facts.complaint, facts.blocked) == ("ready", "none", 0)
+
+
+KILLED = "error\tEpoch 0 exited with error: signal: killed\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "at", "log", "ended", "said"),
+    [
+        ("Error", "2026-11-18T09:00:00Z", KILLED, True, True),
+        (
+            "Error",
+            "2026-11-18T09:00:00Z",
+            "error\tEnvoy exited with error: exit status 1",
+            True,
+            False,
+        ),
+        ("Error", "2026-11-16T09:00:00Z", KILLED, False, False),
+        ("OOMKilled", "2026-11-18T09:00:00Z", KILLED, False, False),
+    ],
+)
+def test_envoy_is_killed_under_its_agent(
+    reason: str, at: str, log: str, ended: bool, said: bool
+) -> None:
+    dead = (
+        "  containerStatuses: [{name: istio-proxy, restartCount: 1, lastState: {terminated: "
+        f"{{exitCode: 255, reason: {reason}, finishedAt: '{at}'}}}}}}]\n"
+    )
+    text = pod(NEW, sidecar=True, ready="False")
+    objects = MESH + SHOP + text[: text.index("  containerStatuses")] + dead
+    key = ("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy")
+    found = proxy_killed.run(world(objects, logs={key: ""}, previous={key: log}), CART)
+    assert (found.ended, bool(found.said)) == (ended, said)
 
 
 def test_out_of_memory_lately_and_long_ago() -> None:
