@@ -77,6 +77,18 @@ def name_errors(text: str, names: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def ends_unresolved(text: str, names: Iterable[str]) -> bool:
+    """Whether the last line of an application's log says so of one of these names.
+
+    >>> ends_unresolved("curl: (6) Could not resolve host: a.example", ["a.example"])
+    True
+    >>> ends_unresolved("curl: (6) Could not resolve host: a.example\\nGET / 200", ["a.example"])
+    False
+    """
+    last = text.rstrip().rpartition("\n")[2]
+    return bool(name_errors(last, names))
+
+
 def no_answer(line: str) -> bool:
     """Whether a name error says that no resolver answered, rather than that there is no such name.
 

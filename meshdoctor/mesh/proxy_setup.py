@@ -26,6 +26,9 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DRAIN = pattern(r'"?terminationDrainDuration"?\s*:\s*"?([\dhms.]+)"?')
 _HOLD = pattern(r'"?holdApplicationUntilProxyStarts"?\s*:\s*"?true"?')
 DNS_CAPTURE = "ISTIO_META_DNS_CAPTURE"
+AUTO_ALLOCATE = "ISTIO_META_DNS_AUTO_ALLOCATE"
+_ISTIOD_ALLOCATES = (1, 25)
+_ALLOCATES = pattern(r'ISTIO_META_DNS_AUTO_ALLOCATE"?\s*:\s*"?true')
 _CAPTURES = pattern(r'ISTIO_META_DNS_CAPTURE"?\s*:\s*"?true')
 _SLEEP = pattern(r"\bsleep\s+(\d+)")
 _RELEASE = pattern(r":v?(\d+)\.(\d+)(?:\.\d+)?[^/]*$")
@@ -64,6 +67,19 @@ def answers_dns(pod: Pod, mesh: MeshConfig) -> bool:
     said += [pod.annotations.get("proxy.istio.io/config", "")]
     said += [mesh.default_config.proxy_metadata.get(DNS_CAPTURE, "")]
     return any(text == "true" or _CAPTURES.search(text) for text in said)
+
+
+def allocates_addresses(pod: Pod, mesh: MeshConfig) -> bool:
+    """Whether hosts of entries without addresses get one that the proxy can answer with: the proxy
+    asks for it (DNS_AUTO_ALLOCATE), or istiod allocates it (by default since 1.25)."""
+    proxy = proxy_container(pod)
+    minor = release(proxy.image) if proxy is not None else None
+    if proxy is None or minor is None or minor >= _ISTIOD_ALLOCATES:
+        return True
+    said = [e.value or "" for e in proxy.env if e.name in (AUTO_ALLOCATE, "PROXY_CONFIG")]
+    said += [pod.annotations.get("proxy.istio.io/config", "")]
+    said += [mesh.default_config.proxy_metadata.get(AUTO_ALLOCATE, "")]
+    return any(text == "true" or _ALLOCATES.search(text) for text in said)
 
 
 def holds_application(pod: Pod) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.dead_calls import name_errors, no_answer, of_resolver
-from meshdoctor.mesh.proxy_setup import answers_dns
+from meshdoctor.mesh.proxy_setup import allocates_addresses, answers_dns
 from meshdoctor.mesh.services import host_matches
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import app_containers, owner_of
@@ -79,18 +79,27 @@ def client_app_log(view: View, edge: EdgeSubject) -> ClientAppLog:
 
 
 def _entry(view: View, edge: EdgeSubject, pod: Pod) -> ServiceEntry | None:
-    """An entry whose calls go to what it lists itself: nobody else need know its host."""
-    if edge.service is not None or answers_dns(pod, reading.mesh_config(view)):
+    """An entry whose calls go to what it lists itself: nobody else need know its host. None where
+    the client's proxy answers for it: it has addresses, or is given one."""
+    if edge.service is not None:
+        return None
+    mesh = reading.mesh_config(view)
+    answers = answers_dns(pod, mesh)
+    if answers and allocates_addresses(pod, mesh):
         return None
     return next(
         (
             one
             for one in view.objects("ServiceEntry", ServiceEntry)
             if any(host_matches(h, edge.host) for h in one.spec.hosts)
-            and (one.spec.endpoints or one.spec.addresses)
+            and (not one.spec.addresses and one.spec.endpoints if answers else _lists(one))
         ),
         None,
     )
+
+
+def _lists(entry: ServiceEntry) -> bool:
+    return bool(entry.spec.endpoints or entry.spec.addresses)
 
 
 def _resolver(view: View) -> Ref:

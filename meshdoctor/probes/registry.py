@@ -19,6 +19,7 @@ from meshdoctor.probes.branch_interface import branch_interface
 from meshdoctor.probes.captured_calls import captured_calls
 from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
+from meshdoctor.probes.client_silence import client_silence
 from meshdoctor.probes.cluster_dns import cluster_dns
 from meshdoctor.probes.config_calls import config_calls, config_reach, service_calls
 from meshdoctor.probes.config_catch_all import catch_all_rule, catch_all_seen
@@ -144,6 +145,7 @@ PROBES: tuple[Probe, ...] = (
     captured_calls,
     client_app_log,
     client_log,
+    client_silence,
     cluster_dns,
     config_destination_rule,
     config_entry_calls,

@@ -10,6 +10,7 @@ import pytest
 
 from meshdoctor.mesh import (
     changes,
+    dead_calls,
     discovery,
     endpoints,
     envoy_killed,
@@ -551,5 +552,5 @@ def test_a_panic_is_told_with_where_it_happened() -> None:
 
 
 def test_doctests() -> None:
-    for module in (rejections, go_panic, pod_identity, envoy_killed, istiod_log):
+    for module in (rejections, go_panic, pod_identity, envoy_killed, istiod_log, dead_calls):
         assert doctest.testmod(module).failed == 0
