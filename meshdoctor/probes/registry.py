@@ -92,6 +92,7 @@ from meshdoctor.probes.pod_identity import pod_identity
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxies_say import proxies_say
+from meshdoctor.probes.proxy_crash import proxy_crash
 from meshdoctor.probes.proxy_killed import proxy_killed
 from meshdoctor.probes.proxy_setup import proxy_setup
 from meshdoctor.probes.proxy_signing import proxy_signing
@@ -214,6 +215,7 @@ PROBES: tuple[Probe, ...] = (
     policy_seen,
     probe_failures,
     proxies_say,
+    proxy_crash,
     proxy_killed,
     proxy_setup,
     proxy_signing,

@@ -13,6 +13,7 @@ from meshdoctor.mesh import (
     dead_calls,
     discovery,
     endpoints,
+    envoy_crash,
     envoy_killed,
     go_panic,
     istiod_log,
@@ -536,6 +537,44 @@ def test_a_pod_that_has_had_no_time_to_become_ready(
     assert endpoints.starting([one(Pod, text)], now) is starting
 
 
+FILTERS = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: limits, namespace: shop}
+spec: {configPatches: [{applyTo: HTTP_FILTER, patch: {operation: ADD, value: {name: envoy.filters.http.ratelimit}}}]}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: script, namespace: shop}
+spec: {configPatches: [{applyTo: HTTP_FILTER, patch: {operation: ADD, value: {name: envoy.lua}}}]}
+"""
+ABORTED = "critical\tenvoy backtrace\tCaught Aborted, suspect faulting address 0x5\n"
+IN_LIMITS = "#3: Envoy::Extensions::Filters::Common::RateLimit::GrpcClientImpl::limit() [0x5]\n"
+IN_WASM = "#4: Envoy::Extensions::Common::Wasm::Context::onDone() [0x5]\n"
+IN_CORE = "#4: Envoy::Server::WorkerImpl::threadRoutine() [0x5]\n"
+SPOKE = "[warning][lua] script log: sending\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "names", "blamed"),
+    [
+        (ABORTED + IN_LIMITS, ["limits", "script"], "limits"),
+        (SPOKE + ABORTED + IN_WASM, ["limits", "script"], "script"),
+        (ABORTED + IN_WASM, ["limits", "script"], ""),
+        (ABORTED + IN_WASM, ["limits"], ""),
+        (ABORTED + IN_CORE, ["limits"], "limits"),
+        (ABORTED + IN_CORE, ["limits", "script"], ""),
+    ],
+)
+def test_which_filter_brings_in_what_crashed(log: str, names: list[str], blamed: str) -> None:
+    some = [f for f in many(EnvoyFilter, FILTERS) if f.name in names]
+    seen = envoy_crash.crash(log)
+    found = envoy_crash.blamed(seen, some)
+    assert (found.name if found is not None else "") == blamed
+    assert seen.reason == "Caught Aborted"
+    assert envoy_crash.crash(SPOKE).reason == ""
+
+
 def test_a_panic_is_told_with_where_it_happened() -> None:
     before = "info\tads\tPush debounce stable[5] 1 for config ServiceEntry/shop/db: 101ms\n"
     frames = "\ngoroutine 7 [running]:\nruntime.gopanic({0x1})\nistio.io/istio/pilot/pkg/model.(*PushContext).Of(...)\nistio.io/istio/pilot/pkg/xds.Push(0xc0)\n"  # noqa: E501
@@ -552,5 +591,13 @@ def test_a_panic_is_told_with_where_it_happened() -> None:
 
 
 def test_doctests() -> None:
-    for module in (rejections, go_panic, pod_identity, envoy_killed, istiod_log, dead_calls):
+    for module in (
+        rejections,
+        go_panic,
+        pod_identity,
+        envoy_crash,
+        envoy_killed,
+        istiod_log,
+        dead_calls,
+    ):
         assert doctest.testmod(module).failed == 0

@@ -17,6 +17,7 @@ from meshdoctor.probes.lingering import lingering
 from meshdoctor.probes.orphan_refusals import orphan_refusals
 from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
+from meshdoctor.probes.proxy_crash import proxy_crash
 from meshdoctor.probes.proxy_killed import proxy_killed
 from meshdoctor.probes.proxy_setup import proxy_setup
 from tests.unit.world import world
@@ -471,6 +472,18 @@ def test_envoy_is_killed_under_its_agent(
     key = ("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy")
     found = proxy_killed.run(world(objects, logs={key: ""}, previous={key: log}), CART)
     assert (found.ended, bool(found.said)) == (ended, said)
+
+
+def test_envoy_crashes() -> None:
+    dead = "  containerStatuses: [{name: istio-proxy, restartCount: 1, lastState: {terminated: {exitCode: 255, reason: Error}}}]\n"  # noqa: E501
+    text = pod(NEW, sidecar=True, ready="False")
+    objects = MESH + SHOP + text[: text.index("  containerStatuses")] + dead
+    key = ("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy")
+    log = "critical\tenvoy backtrace\tCaught Segmentation fault, suspect faulting address 0x1\n"
+    found = proxy_crash.run(world(objects, logs={key: log}), CART)
+    assert (found.ended, found.reason, found.filter) == (True, "Caught Segmentation fault", "")
+    unread = proxy_crash.run(world(objects, logs={}), CART)
+    assert isinstance(unread.reason, Unavailable)
 
 
 def test_out_of_memory_lately_and_long_ago() -> None:
