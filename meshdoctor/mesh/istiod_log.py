@@ -22,6 +22,15 @@ _OWN = (
         r"refused|no route|deadline exceeded|handshake timeout|network is unreachable).*)",
     ),
     row("list_refused", "ailed to list", r"ailed to list (?P<what>[^:]+): (?P<reason>.*)"),
+    *(
+        row(
+            "write_refused",
+            f'" cannot {verb} resource "',
+            r'User "system:serviceaccount:(?P<namespace>[^:"]+):(?P<account>[^"]+)" cannot '
+            r'(?P<verb>\w+) resource "(?P<plural>[^"]+)"(?: in API group "(?P<group>[^"]*)")?',
+        )
+        for verb in ("update", "patch", "create", "delete")
+    ),
     row("kind_unknown", "no matches for kind", r'no matches for kind "(?P<what>[^"]+)"'),
     row("sync_failed", "ailed waiting for cache sync"),
     row(
@@ -194,6 +203,26 @@ def still_forbidden(
             continue
         seen.setdefault(found.resource, []).append(one.at)
     return frozenset(r for r, at in seen.items() if len(set(at)) > 1 and now - max(at) <= _REPEATS)
+
+
+def refused_writes(said: Iterable[Said], now: datetime) -> tuple[Said, ...]:
+    """Writes that istiod's account was refused lately, of the resource that it tried last. In a
+    remote cluster it only reads (istio-reader)."""
+    mine = [
+        s
+        for s in said
+        if s.kind == "write_refused"
+        and "reader" not in s.get("account")
+        and s.at is not None
+        and now - s.at <= _REPEATS
+    ]
+    what = written(mine[-1]) if mine else ""
+    return tuple(s for s in mine if written(s) == what)
+
+
+def written(said: Said) -> str:
+    """`plural.group` of a refused write."""
+    return ".".join(p for p in (said.get("plural"), said.get("group")) if p)
 
 
 def of_other_apis(said: Iterable[Said], own: Iterable[str]) -> tuple[Said, ...]:

@@ -11,20 +11,25 @@ from meshdoctor.mesh.istiod_log import (
     identity_refused,
     of_other_apis,
     proxy_of,
+    refused_writes,
     still_forbidden,
     unanswered_for,
     unreadable,
+    written,
 )
 from meshdoctor.mesh.log_lines import Said, go_duration
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ClusterRoleBinding
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import MeshSubject, ServiceSubject, SubjectKind
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, attempt, probe
 
 A_MINUTE = timedelta(minutes=1)
+
+_OF_ISTIOD = pattern(r"^(?:istiod|istio-pilot)(?!-gateway|-reader)")
 
 
 class IstiodSays(Struct, frozen=True, kw_only=True):
@@ -46,6 +51,14 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
         "kinds that istiod's own account was refused again and again, the last time lately",
         OBSERVED,
     ]
+    writes_refused: Annotated[
+        Fact[int], "writes of one resource that its own account was refused lately", OBSERVED
+    ]
+    write_text: Annotated[Fact[str], "the last of them", OBSERVED]
+    write_object: Annotated[Fact[Ref], "the ClusterRole of that account; or what else is seen"]
+    write_verb: Annotated[Fact[str], "what it may not do"]
+    write_resource: Annotated[Fact[str], "the resource, plural.group"]
+    write_account: Annotated[Fact[str], "the account, as the API server calls it"]
     api_unreachable: Annotated[
         Fact[int], "calls of the Kubernetes API that got no answer", OBSERVED
     ]
@@ -97,6 +110,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     strangers = _recent(view, filter(identity_refused, log.kind("unauthorized_xds")))
     kind, accounts = unreadable(refused[-1]) if refused else None, _accounts(view)
     slow, invalid, lost = log.kind("write_timeout"), log.kind("invalid"), log.kind("no_gateway")
+    writes = refused_writes(log.said, view.now)
     waits = clean(log.kind("waits")[-1].get("what"), 60) if log.kind("waits") else ""
     return IstiodSays(
         kinds_refused=len(refused),
@@ -105,6 +119,12 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         kind_account=_account(kind, accounts),
         kind_resource=kind.resource if kind is not None else "",
         still_forbidden=len(still_forbidden(refused, accounts, view.now)),
+        writes_refused=len(writes),
+        write_text=_text(writes),
+        write_object=attempt(lambda: _keeps(view, writes[-1])) if writes else Ref(""),
+        write_verb=writes[-1].get("verb") if writes else "",
+        write_resource=clean(written(writes[-1]), 120) if writes else "",
+        write_account=_writer(writes[-1]) if writes else "",
         api_unreachable=len(silent),
         api_silent=unanswered_for(silent, view.now) >= A_MINUTE,
         other_apis=attempt(lambda: len(of_other_apis(silent, _own_api(view)))) if silent else 0,
@@ -170,17 +190,38 @@ def _kept_by(view: View, kind: Unreadable | None) -> Ref:
     if not kind.account:
         custom = "." in kind.resource
         return Ref(f"CustomResourceDefinition//{kind.resource}" if custom else "")
-    wanted = (kind.namespace, kind.account)
+    return _role_of(view, kind.namespace, kind.account)
+
+
+def _keeps(view: View, refused: Said) -> Ref:
+    return _role_of(view, refused.get("namespace"), refused.get("account"))
+
+
+def _writer(refused: Said) -> str:
+    space, name = refused.get("namespace"), refused.get("account")
+    return clean(f"system:serviceaccount:{space}:{name}", 200)
+
+
+def _role_of(view: View, namespace: str, account: str) -> Ref:
+    """The ClusterRole that the account has; where it has none, the binding that gives istiod's role
+    to others; else the account itself."""
+    bindings = view.objects("ClusterRoleBinding", ClusterRoleBinding)
     roles = [
         b.role_ref.name
-        for b in view.objects("ClusterRoleBinding", ClusterRoleBinding)
-        if b.role_ref.kind == "ClusterRole"
-        and any((s.namespace, s.name) == wanted for s in b.subjects if s.kind == "ServiceAccount")
+        for b in bindings
+        if b.role_ref.kind == "ClusterRole" and (namespace, account) in _accounts_in(b)
     ]
     roles.sort(key=lambda r: ("gateway-controller" in r, r))
-    return Ref(
-        f"ClusterRole//{roles[0]}" if roles else f"ServiceAccount/{kind.namespace}/{kind.account}"
-    )
+    if roles:
+        return Ref(f"ClusterRole//{roles[0]}")
+    own = "reader" not in account
+    strays = [b for b in bindings if own and _OF_ISTIOD.search(b.role_ref.name) and _accounts_in(b)]
+    return Ref(strays[0].ref if strays else f"ServiceAccount/{namespace}/{account}")
+
+
+def _accounts_in(binding: ClusterRoleBinding) -> frozenset[tuple[str, str]]:
+    found = (s for s in binding.subjects if s.kind == "ServiceAccount")
+    return frozenset((s.namespace, s.name) for s in found)
 
 
 def _unanswered(said: tuple[Said, ...]) -> str:

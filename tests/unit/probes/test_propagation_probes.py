@@ -340,6 +340,38 @@ def test_what_istiods_readiness_waits_for(line: str, part: str) -> None:
     assert said.waits_said == (f"; its log says: {part} is not ready" if part else "")
 
 
+WRITE = 'warn\tfailed (x "y" is forbidden: User "system:serviceaccount:istio-system:ACCOUNT" cannot update resource "mutatingwebhookconfigurations" in API group "admissionregistration.k8s.io" at the cluster scope)\n'
+PILOT_BINDING = """
+---
+kind: ClusterRoleBinding
+apiVersion: rbac.authorization.k8s.io/v1
+metadata: {name: pilot}
+roleRef: {kind: ClusterRole, name: istio-pilot-istio-system}
+subjects: [{kind: ServiceAccount, namespace: istio-system, name: BOUND}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("account", "bound", "times", "refused", "blamed"),
+    [
+        ("pilot", "pilot", ("09:10", "09:18"), 2, "ClusterRole//istio-pilot-istio-system"),
+        ("pilot", "other", ("09:10", "09:18"), 2, "ClusterRoleBinding//pilot"),
+        ("pilot", "pilot", ("03:50", "09:18"), 1, "ClusterRole//istio-pilot-istio-system"),
+        ("pilot", "pilot", ("03:50", "03:58"), 0, ""),
+        ("istio-reader", "pilot", ("09:10", "09:18"), 0, ""),
+    ],
+)
+def test_what_istiod_may_not_write(
+    account: str, bound: str, times: tuple[str, ...], refused: int, blamed: str
+) -> None:
+    log = "".join(f"2026-11-18T{at}:00Z\t{WRITE}" for at in times).replace("ACCOUNT", account)
+    view = world(MESH + PILOT_BINDING.replace("BOUND", bound), logs={DISCOVERY: log})
+    found = istiod_log.run(view, MeshSubject())
+    assert (found.writes_refused, found.write_object) == (refused, blamed)
+    if blamed:
+        assert found.write_resource == "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+
+
 REMOTE_SECRET = """
 ---
 {kind: Service, apiVersion: v1, metadata: {name: kubernetes, namespace: default}, spec: {clusterIP: 172.20.0.1}}
