@@ -33,6 +33,7 @@ from meshdoctor.model.patterns import pattern
 STATIC_PORTS = {15021: "health", 15090: "metrics", 15001: "outbound", 15006: "inbound"}
 _LISTENER_PORT = pattern(r"['\s\[]([0-9a-fA-F.:]*|::)_(\d{1,5})['\s:,]|address '[^']*:(\d{1,5})'")
 _CLUSTER = pattern(r"(outbound|inbound)_?\|(\d*)\|([^|\s]*)\|([^\s'\":,;]*)")
+_UNBINDABLE = pattern(r"cannot bind '[^']*:(\d{1,5})': Permission denied")
 _DOMAIN = pattern(r"[Dd]uplicate (?:entry of )?domain[s:]? (?:is )?([^\s'\",:;]+)")
 _ISSUER = pattern(r"Issuer '([^']+)'")
 _ENDING = frozenset({"SIMPLE", "MUTUAL"})
@@ -94,6 +95,17 @@ def too_new(message: str) -> bool:
     True
     """
     return bool(_NOT_KNOWN.search(message))
+
+
+def unbindable_port(message: str) -> int:
+    """The port that Envoy, not being root, may not listen on; 0: the refusal is another.
+
+    >>> unbindable_port("Error adding/updating listener(s) 0.0.0.0_80: cannot bind '0.0.0.0:80': "
+    ...                 "Permission denied")
+    80
+    """
+    found = _UNBINDABLE.search(message)
+    return int(found[1]) if found is not None else 0
 
 
 def static_port(message: str) -> int:

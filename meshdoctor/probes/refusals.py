@@ -10,7 +10,8 @@ from meshdoctor.mesh.filter_blame import Attached, of_proxy
 from meshdoctor.mesh.filter_match import may_match
 from meshdoctor.mesh.istiod_log import proxy_of
 from meshdoctor.mesh.log_lines import Said, of, scan
-from meshdoctor.mesh.rejections import Objects, Offender, offender, too_new
+from meshdoctor.mesh.rejections import Objects, Offender, offender, too_new, unbindable_port
+from meshdoctor.mesh.services import target_port
 from meshdoctor.mesh.sync_judgement import proxy_never_gets_ready
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import image_release, owner_of, proxy_container, proxy_type
@@ -29,6 +30,7 @@ from meshdoctor.model.istio import (
     WasmPlugin,
 )
 from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.snapshot import selects
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes import propagation_reading as shared
@@ -90,6 +92,9 @@ def refusals(view: View, _: MeshSubject) -> Refusals:
     last = seen[-1]
     found = offender(last.message, _objects(view, last.proxy), last.type)
     facts = _facts(view, seen, found)
+    port = unbindable_port(last.message)
+    if port:
+        return _of_unprivileged(view, facts, port)
     written = any(o.kind != "ConfigMap" for o in found.objects)
     return facts if written or not too_new(last.message) else _of_older(view, facts)
 
@@ -113,6 +118,34 @@ def _of_older(view: View, facts: Refusals) -> Refusals:
         points_at=f"{owner.ref} ({words}, and its Envoy does not know what it is sent)",
         object=Ref(owner.ref),
         second=facts.object,
+        kind=owner.owner.lower(),
+        name=owner.name,
+        namespace=owner.namespace,
+    )
+
+
+def _of_unprivileged(view: View, facts: Refusals, port: int) -> Refusals:
+    """The same, of a proxy that may not listen on a port below 1024: its workload, and the Service
+    that leads a port of its own there."""
+    pod = _pod(view, known(facts.first_proxy))
+    if pod is None:
+        return facts
+    owner = owner_of(pod)
+    behind = (
+        s
+        for s in _services(view)
+        if s.namespace == pod.namespace
+        and selects(s.spec.selector, pod.labels)
+        and any(target_port(p, pod) == port for p in s.spec.ports)
+    )
+    service = next(behind, None)
+    words = "its proxy is not root, and nothing lets it listen below 1024"
+    return structs.replace(
+        facts,
+        points_at=f"{owner.ref} ({words}: no sysctl net.ipv4.ip_unprivileged_port_start on Fargate "
+        f"or old kernels; let targetPort be a higher port than {port})",
+        object=Ref(owner.ref),
+        second=Ref(service.ref if service is not None else ""),
         kind=owner.owner.lower(),
         name=owner.name,
         namespace=owner.namespace,

@@ -372,6 +372,13 @@ def test_what_istiod_may_not_write(
         assert found.write_resource == "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 
 
+def test_a_proxy_that_may_not_listen_on_a_low_port() -> None:
+    said = "2026-11-18T09:00:00Z\twarn\tads\tADS:LDS: ACK ERROR cart-1.shop-3 Internal:Error adding/updating listener(s) 0.0.0.0_80: cannot bind '0.0.0.0:80': Permission denied\n"  # noqa: E501
+    logs = {DISCOVERY: said}
+    found = refusals.run(mesh(logs=logs), MeshSubject())
+    assert (found.object, found.second, found.count) == ("Pod/shop/cart-1", "", 1)
+
+
 REMOTE_SECRET = """
 ---
 {kind: Service, apiVersion: v1, metadata: {name: kubernetes, namespace: default}, spec: {clusterIP: 172.20.0.1}}
