@@ -30,7 +30,7 @@ from meshdoctor.mesh.workloads import is_ready, owner_of, proxy_type
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, Gateway, K8sGateway, VirtualService
-from meshdoctor.model.kubernetes import Event, Ingress, Pod, Service
+from meshdoctor.model.kubernetes import Event, Ingress, Namespace, Pod, Service, Workload
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes import container_logs, reading
@@ -41,6 +41,7 @@ from meshdoctor.probes.view import View, attempt, known, probe
 
 CHECKER = "ELB-HealthChecker"
 CONTROLLER = "aws-load-balancer-controller"
+_GATE, _GATED = "mpod.elbv2.k8s.aws", "elbv2.k8s.aws/pod-readiness-gate-inject"
 
 
 class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
@@ -62,6 +63,9 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     event: Annotated[Fact[str], "why none is made, as its controller says", OBSERVED]
     controller: Annotated[
         Fact[Ref], "the AWS load balancer controller, where it is asked and does not run"
+    ]
+    gate: Annotated[
+        Fact[Ref], "the controller's namespace, whose label makes it wait for its own webhook"
     ]
     stuck: Annotated[
         Fact[str], "why the one that is there is no longer kept up; empty: it is", OBSERVED
@@ -109,11 +113,13 @@ class ServiceLoadBalancer(Struct, frozen=True, kw_only=True):
     "service-load-balancer",
     subject=SubjectKind.SERVICE,
     reads=(
+        "Deployment",
         "EnvoyFilter",
         "Event",
         "Gateway",
         "Ingress",
         "K8sGateway",
+        "Namespace",
         "Pod",
         "Service",
         "VirtualService",
@@ -155,6 +161,7 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
         pending=asks is not None,
         event=attempt(lambda: _event(view, asks, down) if asks is not None else ""),
         controller=down if isinstance(down, Unavailable) else Ref(down.ref if down else ""),
+        gate=down if isinstance(down, Unavailable) else Ref(down.gate if down else ""),
         stuck=attempt(lambda: _stuck(view, service) if found is not None and asks is None else ""),
         defaulted=found is not None and found.by_lbc and found.legacy and not found.scheme,
         plain_check=found is not None and _plain_check(view, service, found),
@@ -233,15 +240,36 @@ class _Down(Struct, frozen=True):
 
     ref: str
     words: str
+    gate: str = ""
 
 
 def _controller_down(view: View) -> _Down | None:
-    """The controller, where it has pods and none is ready; None: one is, or it is not known."""
+    """The controller, where none of its pods is ready, or none could be made; None: one is ready,
+    or it is not known."""
     pods = [p for p in view.objects("Pod", Pod, AGENT[0]) if _is_controller(p)]
-    if not pods or any(map(is_ready, pods)):
+    if not pods:
+        return _never_made(view)
+    if any(map(is_ready, pods)):
         return None
     ref, said = owner_of(pods[0]).ref, clean(_last_error(view, pods[0]), 300).rstrip(".")
     return _Down(ref, f"{ref} does not run" + (f"; it says: {said}" if said else ""))
+
+
+def _never_made(view: View) -> _Down | None:
+    """The controller's Deployment, where the API server refuses it every pod. A namespace with the
+    label of the readiness gates asks the controller itself before a pod is made, its own too."""
+    for one in view.objects("Deployment", Workload, AGENT[0]):
+        if not any(CONTROLLER in c.image for c in one.spec.template.spec.containers):
+            continue
+        refused = (c for c in one.status.conditions if c.type == "ReplicaFailure")
+        said = next((c.message for c in refused if c.status == "True"), "")
+        if not said:
+            continue
+        home = view.object("Namespace", Namespace, "", AGENT[0]) if _GATE in said else None
+        gated = home is not None and home.labels.get(_GATED) == "enabled"
+        words = f"{one.ref} gets no pod; the API server says: {clean(said, 300).rstrip('.')}"
+        return _Down(one.ref, words, home.ref if home is not None and gated else "")
+    return None
 
 
 def _is_controller(pod: Pod) -> bool:

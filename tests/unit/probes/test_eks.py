@@ -307,6 +307,38 @@ def test_a_controller_that_does_not_run() -> None:
     assert balanced(mine, logs=logs).controller == ""
 
 
+REFUSED = """
+---
+{kind: Namespace, apiVersion: v1, metadata: {name: kube-system, labels: {GATED: enabled}}}
+---
+kind: Deployment
+apiVersion: apps/v1
+metadata: {name: lbc, namespace: kube-system}
+spec:
+  selector: {matchLabels: {app: lbc}}
+  template:
+    spec: {containers: [{name: controller, image: aws/aws-load-balancer-controller:v2.0.0}]}
+status:
+  conditions:
+  - {type: ReplicaFailure, status: "True", message: 'failed calling webhook "mpod.elbv2.k8s.aws"'}
+"""
+
+
+def test_a_controller_that_waits_for_its_own_webhook() -> None:
+    mine = service("{service.beta.kubernetes.io/aws-load-balancer-type: external}", "[]")
+    gated = REFUSED.replace("GATED", "elbv2.k8s.aws/pod-readiness-gate-inject")
+    found = balanced(mine + gated)
+    assert (found.controller, found.gate) == (
+        "Deployment/kube-system/lbc",
+        "Namespace//kube-system",
+    )
+    assert "mpod.elbv2.k8s.aws" in str(found.event)
+    other = balanced(mine + REFUSED)
+    assert (other.controller, other.gate) == ("Deployment/kube-system/lbc", "")
+    made = gated.replace('status: "True"', 'status: "False"')
+    assert balanced(mine + made).controller == ""
+
+
 def test_checks_of_a_load_balancer_that_nothing_in_the_cluster_asks_for() -> None:
     plain = service().replace("type: LoadBalancer", "type: ClusterIP")
     named = plain.replace("{app: gw}", "{gateway.networking.k8s.io/gateway-name: front}")
