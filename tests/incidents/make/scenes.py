@@ -9,6 +9,7 @@ from tests.incidents.make.scenes_posted_ambient import POSTED_AMBIENT
 from tests.incidents.make.scenes_posted_calls import POSTED_CALLS
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_eks import POSTED_EKS
+from tests.incidents.make.scenes_posted_ends import POSTED_ENDS
 from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
 from tests.incidents.make.scenes_posted_identities import POSTED_IDENTITIES
 from tests.incidents.make.scenes_posted_injection import POSTED_INJECTION
@@ -264,6 +265,7 @@ SCENES = (
     *POSTED_ROUTES,
     *POSTED_SETUP,
     *POSTED_UPGRADES,
+    *POSTED_ENDS,
     *POSTED_UPKEEP,
     *POSTED_IDENTITIES,
 )
