@@ -87,6 +87,7 @@ from meshdoctor.probes.mesh_ca import mesh_ca
 from meshdoctor.probes.multicluster import multicluster
 from meshdoctor.probes.namespace_discovery import namespace_discovery
 from meshdoctor.probes.namespace_root import namespace_root
+from meshdoctor.probes.network_agent import network_agent
 from meshdoctor.probes.orphan_refusals import orphan_refusals
 from meshdoctor.probes.pod_identity import pod_identity
 from meshdoctor.probes.pod_redirect import pod_redirect
@@ -208,6 +209,7 @@ PROBES: tuple[Probe, ...] = (
     namespace_discovery,
     namespace_root,
     orphan_refusals,
+    network_agent,
     pod_identity,
     pod_redirect,
     pod_startup,

@@ -16,6 +16,7 @@ from meshdoctor.mesh import (
     envoy_crash,
     envoy_killed,
     go_panic,
+    ipamd_log,
     istiod_log,
     pod_identity,
     proxy_bootstrap,
@@ -597,6 +598,7 @@ def test_doctests() -> None:
         pod_identity,
         envoy_crash,
         envoy_killed,
+        ipamd_log,
         istiod_log,
         dead_calls,
     ):

@@ -23,6 +23,7 @@ from meshdoctor.probes.edge_drain import EdgeDrain, edge_drain
 from meshdoctor.probes.edge_exposure import EdgeExposure, edge_exposure
 from meshdoctor.probes.edge_external import EdgeExternal, edge_external
 from meshdoctor.probes.edge_hairpin import EdgeHairpin, edge_hairpin
+from meshdoctor.probes.network_agent import network_agent
 from meshdoctor.probes.pod_identity import PodIdentity, pod_identity
 from meshdoctor.probes.service_load_balancer import ServiceLoadBalancer, service_load_balancer
 from meshdoctor.probes.service_local_endpoints import service_local_endpoints
@@ -305,6 +306,56 @@ def test_a_controller_that_does_not_run() -> None:
     assert balanced(mine + ready, logs=logs).event == ""
     assert balanced(service("{}", "[]") + LBC, logs=logs).event == ""
     assert balanced(mine, logs=logs).controller == ""
+
+
+NO_NETWORK = """
+---
+kind: Event
+apiVersion: v1
+metadata: {name: e, namespace: shop}
+type: Warning
+reason: FailedCreatePodSandBox
+message: 'plugin type="aws-cni" name="aws-cni" failed (add): add cmd: failed to assign an address'
+lastTimestamp: "2026-11-18T09:29:00Z"
+involvedObject: {kind: Pod, name: web-1, namespace: shop}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: web-1, namespace: shop}
+spec: {nodeName: NODE, containers: [{name: web}]}
+status:
+  phase: Pending
+  conditions: [{type: PodScheduled, status: "True"}]
+  containerStatuses: [{name: web, state: {waiting: {reason: ContainerCreating}}}]
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: aws-node-1, namespace: kube-system}
+spec: {nodeName: a, containers: [{name: aws-node}]}
+status: {phase: Running}
+"""
+FULL = '{"msg":"AllocENI: InsufficientFreeAddressesInSubnet: The subnet is full."}'
+WAITS = '{"msg":"Retrying waiting for IPAM-D"}'
+
+
+@pytest.mark.parametrize(
+    ("node", "log", "said"),
+    [
+        ("a", FULL, "; aws-node-1 says: InsufficientFreeAddressesInSubnet: The subnet is full"),
+        ("a", f"{FULL}\n{WAITS}", "; aws-node-1 says: Insufficient"),
+        ("a", WAITS, "; aws-node-1 says: Retrying waiting for IPAM-D"),
+        ("a", '{"msg":"fine"}', ""),
+        ("b", FULL, ""),
+        ("a", None, ""),
+    ],
+)
+def test_what_the_agent_says_of_a_pod_without_network(
+    node: str, log: str | None, said: str
+) -> None:
+    logs = {} if log is None else {("kube-system", "aws-node-1", "aws-node"): log}
+    view = world(NO_NETWORK.replace("NODE", node), logs=logs)
+    found = network_agent.run(view, WorkloadSubject("shop", "web-1", "Pod")).said
+    assert isinstance(found, str) and found.startswith(said) and bool(found) is bool(said)
 
 
 REFUSED = """
