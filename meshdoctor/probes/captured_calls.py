@@ -61,7 +61,7 @@ def captured_calls(view: View, subject: WorkloadSubject) -> CapturedCalls:
         return _facts(subject, risk=False, calls=0)
     for one in mesh.captured(logs.lines(lambda log: log.lines)):
         service = _service(view, one)
-        if service is not None:
+        if service is not None and mesh.meant_others(one, service):
             pod = logs.pods[0].pod.name
             return _facts(subject, risk=True, calls=one.calls, found=(one, service), pod=pod)
     return _facts(subject, risk=risk, calls=logs.seen(0) if risk else 0)

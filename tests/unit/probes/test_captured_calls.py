@@ -21,7 +21,8 @@ SUBJECT = WorkloadSubject("tools", "toolkit-1", "Pod")
 
 def facts(kind: str, **rest: object) -> CapturedCalls:
     service = SERVICE.replace("TYPE", kind).replace("PORT", "name: nexus")
-    log = "".join(LINE.format(sent="10.3.8.40", dialled=f"140.82.121.{i}") for i in range(3, 7))
+    dialled = [f"140.82.121.{i}" for i in range(3, 7)]
+    log = "".join(LINE.format(sent="10.3.8.40", dialled=one, name="-") for one in dialled)
     key = ("tools", "toolkit-1", "istio-proxy")
     view = world(service + POD, logs={key: log}, **rest)  # type: ignore[arg-type]
     found = captured_calls.run(view, SUBJECT)

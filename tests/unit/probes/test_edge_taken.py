@@ -23,7 +23,7 @@ CLIENT = WorkloadSubject("tools", "toolkit-1", "Pod")
 def facts(
     host: str = "www.x.com", dialled: str = "140.82.121.3", objects: str = OBJECTS
 ) -> EdgeTaken:
-    log = LINE.format(sent="10.3.8.40", dialled=dialled) * 2
+    log = LINE.format(sent="10.3.8.40", dialled=dialled, name="-") * 2
     view = world(objects, logs={("tools", "toolkit-1", "istio-proxy"): log})
     found = edge_taken.run(view, EdgeSubject(client=CLIENT, server=None, host=host, port=443))
     assert isinstance(found, EdgeTaken)
