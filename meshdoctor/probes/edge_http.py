@@ -22,6 +22,8 @@ from meshdoctor.probes.view import View, probe
 
 Test = Callable[[Line], bool]
 
+_BROKEN = frozenset({"UPE", "UC"})
+
 
 class EdgeHttp(Struct, frozen=True, kw_only=True):
     """Requests of this edge that failed for what HTTP itself is like. Where neither log can be
@@ -36,6 +38,11 @@ class EdgeHttp(Struct, frozen=True, kw_only=True):
     app_good: Annotated[
         Fact[int], "requests that it answered well there, as its Service is now", OBSERVED
     ]
+    h2_broke: Annotated[
+        Fact[int], "HTTP/2 requests that the upstream broke or closed (UPE, UC)", OBSERVED
+    ]
+    h2_good: Annotated[Fact[int], "HTTP/2 requests that it answered well", OBSERVED]
+    h1_good: Annotated[Fact[int], "HTTP/1 requests that it answered well", OBSERVED]
     plain_refused: Annotated[
         Fact[int],
         "HTTP requests that the upstream answered 400, closed, or answered in no HTTP",
@@ -74,6 +81,7 @@ def edge_http(view: View, edge: EdgeSubject) -> EdgeHttp:
     callers = peers(client.pods if client is not None else (), edge.client_ip)
     out, inside = _client_side(view, client, wanted), _server_side(view, server, wanted, callers)
     last = inside if server is not None and server.pod and has_proxy(server.pod) else out
+    told = out if out is not None and out.logs is not None else inside
     turned = _turned(last, service)
 
     def new(line: Line) -> bool:
@@ -86,6 +94,9 @@ def edge_http(view: View, edge: EdgeSubject) -> EdgeHttp:
         low_namespace=low.namespace if low is not None else "",
         app_broke=_seen((last,), _broke),
         app_good=_seen((last,), lambda line: bool(line.method) and _good(line) and new(line)),
+        h2_broke=_seen((out, inside), lambda line: _is_h2(line) and bool(line.flags & _BROKEN)),
+        h2_good=_seen((told,), lambda line: _is_h2(line) and _good(line)),
+        h1_good=_seen((told,), lambda line: line.protocol.startswith("HTTP/1") and _good(line)),
         plain_refused=_seen((out,), _refused),
         bytes_only=_bytes_only(out, edge.port),
         plain_taken=_seen((out,), lambda line: _is_request(line) and _good(line)),
@@ -180,10 +191,14 @@ def _broke(line: Line) -> bool:
 
 
 def _good(line: Line) -> bool:
-    return 0 < line.code < 400 and not line.flags & {"UPE", "UC"}
+    return 0 < line.code < 400 and not line.flags & _BROKEN
+
+
+def _is_h2(line: Line) -> bool:
+    return line.protocol == "HTTP/2"
 
 
 def _refused(line: Line) -> bool:
     if not _is_request(line):
         return False
-    return line.code == 400 and ev.by_upstream(line) or bool(line.flags & {"UPE", "UC"})
+    return line.code == 400 and ev.by_upstream(line) or bool(line.flags & _BROKEN)

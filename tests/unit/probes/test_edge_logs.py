@@ -254,6 +254,17 @@ def test_http_1_0() -> None:
         assert of_http(mesh("", line)).low_pod == ""
 
 
+def test_http2_that_the_application_breaks() -> None:
+    h2 = UC.replace("HTTP/1.1", "HTTP/2")
+    found = of_http(mesh(h2 + OK, ""))
+    assert (found.h2_broke, found.h2_good, found.h1_good) == (1, 0, 1)
+    found = of_http(mesh(OK.replace("HTTP/1.1", "HTTP/2") + UC, None))
+    assert (found.h2_good, found.h1_good) == (1, 0)
+    upe = UPE.replace("HTTP/1.1", "HTTP/2")
+    found = of_http(mesh("", upe))
+    assert upe != UPE and (found.h2_broke, found.h2_good, found.h1_good) == (1, 0, 0)
+
+
 def test_an_application_of_another_protocol() -> None:
     found = of_http(mesh("", UPE))
     assert (found.app_broke, found.app_good) == (1, 0)
