@@ -10,22 +10,25 @@ from meshdoctor.model.istio import Fault, HttpRoute, Percent, VirtualService
 
 
 class Injected(Struct, frozen=True, kw_only=True):
-    """A fault: the rule that has it, counted from 1, what it does, and whether it ends every
-    request that the rule takes from whoever asks."""
+    """A fault: the rule that has it, counted from 1, what it does, whether it ends every
+    request that the rule takes from whoever asks, and whether its rule asks for a header, a query
+    or a caller first, as a test's does."""
 
     rule: int
     said: str
     every: bool
+    aimed: bool
 
 
 def injected(route: VirtualService) -> Injected | None:
-    """The first fault of a VirtualService that meets requests; one that ends all before others."""
+    """The first fault of a VirtualService that meets requests; one that ends all before others,
+    and one for everybody before one that is aimed."""
     found = [
-        Injected(rule=number, said=_said(rule.fault), every=_every(rule))
+        Injected(rule=number, said=_said(rule.fault), every=_every(rule), aimed=_aimed(rule))
         for number, rule in enumerate(route.spec.http, 1)
         if rule.fault is not None and _said(rule.fault)
     ]
-    return min(found, key=lambda one: (not one.every, one.rule), default=None)
+    return min(found, key=lambda one: (not one.every, one.aimed, one.rule), default=None)
 
 
 def _share(percentage: Percent | None) -> float:
@@ -44,9 +47,12 @@ def _said(fault: Fault) -> str:
 
 
 def _every(rule: HttpRoute) -> bool:
-    """Whoever asks for a header or is a caller of a kind may well be a test."""
     abort = rule.fault.abort if rule.fault is not None else None
-    aimed = rule.match and all(
+    return abort is not None and _share(abort.percentage) >= 100 and not _aimed(rule)
+
+
+def _aimed(rule: HttpRoute) -> bool:
+    """Whoever asks for a header or is a caller of a kind may well be a test."""
+    return bool(rule.match) and all(
         m.headers or m.query_params or m.source_labels or m.source_namespace for m in rule.match
     )
-    return abort is not None and _share(abort.percentage) >= 100 and not aimed

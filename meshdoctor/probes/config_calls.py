@@ -33,6 +33,7 @@ READS = (
     "VirtualService",
 )
 ROUTES = ("HTTPRoute", "GRPCRoute")
+FAULTS = frozenset({"FI", "DI"})
 OURS = ("VirtualService", "DestinationRule", "Gateway", *ROUTES)
 
 
@@ -52,6 +53,7 @@ class ConfigCalls(Struct, frozen=True, kw_only=True):
     no_route: Annotated[Fact[int], "NR route_not_found: no route takes the request", OBSERVED]
     no_endpoint: Annotated[Fact[int], "UH: the cluster has no healthy endpoint", OBSERVED]
     faults: Annotated[Fact[int], "FI or DI: requests failed or delayed on purpose", OBSERVED]
+    spared: Annotated[Fact[int], "requests that no fault met", OBSERVED]
 
 
 class ServiceCalls(Struct, frozen=True, kw_only=True):
@@ -86,7 +88,7 @@ def config_reach(view: View, subject: ConfigSubject) -> ConfigReach:
 def config_calls(view: View, subject: ConfigSubject) -> ConfigCalls:
     """How do calls to the object's hosts end?"""
     if not _is_ours(subject):
-        return ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0, faults=0)
+        return ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0, faults=0, spared=0)
     hosts = _hosts(view, subject)
     logs, lines = _lines(view, hosts, (*_services(view, hosts), *_covered(view, hosts)))
     if _at_gateways(view, subject):
@@ -95,7 +97,10 @@ def config_calls(view: View, subject: ConfigSubject) -> ConfigCalls:
         no_cluster=logs.seen(ev.count(lines, lambda line: "NC" in line.flags)),
         no_route=logs.seen(ev.count(lines, lambda line: line.details == "route_not_found")),
         no_endpoint=logs.seen(ev.count(lines, lambda line: "UH" in line.flags)),
-        faults=logs.seen(ev.count(lines, lambda line: bool(line.flags & {"FI", "DI"}))),
+        faults=logs.seen(ev.count(lines, lambda line: bool(line.flags & FAULTS))),
+        spared=logs.seen(
+            ev.count(lines, lambda line: bool(line.method) and not line.flags & FAULTS)
+        ),
     )
 
 

@@ -70,6 +70,7 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     fault_rule: Annotated[Fact[int], "an http rule with a fault; 0: none"]
     fault: Annotated[Fact[str], "what that fault does, in words"]
     fault_every: Annotated[Fact[bool], "it ends every request of the rule, whoever asks"]
+    fault_aimed: Annotated[Fact[bool], "its rule asks for a header, a query or a caller first"]
     dead_rule: Annotated[Fact[int], "an http rule that none of its gateways uses; 0: none"]
     dead: Annotated[Fact[str], "what its match asks for, in words"]
     dead_foreign: Annotated[Fact[bool], "that is a gateway which the route itself does not name"]
@@ -119,6 +120,7 @@ _NONE = VirtualServiceFacts(
     fault_rule=0,
     fault="",
     fault_every=False,
+    fault_aimed=False,
     dead_rule=0,
     dead="",
     dead_foreign=False,
@@ -186,6 +188,7 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
             fault_rule=fault.rule,
             fault=clean(fault.said, 200),
             fault_every=fault.every,
+            fault_aimed=fault.aimed,
         )
     rule, text = routes.starred(route)
     facts = replace(facts, starred_rule=rule, starred=clean(text, 200))

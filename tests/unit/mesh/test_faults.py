@@ -49,11 +49,40 @@ TO = "route: [{destination: {host: pay}}]"
     ],
 )
 def test_what_is_done_on_purpose(rules: str, found: tuple[int, str, bool] | None) -> None:
+    fault = injected(_route(rules))
+    assert (fault and (fault.rule, fault.said, fault.every)) == found
+
+
+@pytest.mark.parametrize(
+    ("matches", "aimed"),
+    [
+        ("[]", False),
+        ("[{uri: {prefix: /a}}]", False),
+        ("[{headers: {x-test: {exact: a}}}]", True),
+        ("[{queryParams: {test: {exact: a}}}]", True),
+        ("[{sourceNamespace: tests}]", True),
+        ("[{headers: {x-test: {exact: a}}}, {uri: {prefix: /a}}]", False),  # one is for all
+    ],
+)
+def test_whom_a_fault_is_aimed_at(matches: str, aimed: bool) -> None:
+    fault = injected(_route(f"[{{{TO}, match: {matches}, fault: {ABORT}}}]"))
+    assert fault is not None
+    assert fault.aimed is aimed
+
+
+def test_a_fault_for_everybody_is_told_before_one_that_is_aimed() -> None:
+    delay = "{delay: {fixedDelay: 5s, percentage: {value: 10}}}"
+    aimed = f"{TO}, match: [{{headers: {{x-test: {{exact: a}}}}}}], fault: {ABORT}"
+    fault = injected(_route(f"[{{{aimed}}}, {{{TO}, fault: {delay}}}]"))
+    assert fault is not None
+    assert (fault.rule, fault.aimed) == (2, False)
+
+
+def _route(rules: str) -> VirtualService:
     text = {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
         "metadata": {"name": "pay", "namespace": "shop"},
         "spec": {"hosts": ["pay"], "http": yaml.safe_load(rules)},
     }
-    fault = injected(one(VirtualService, yaml.safe_dump(text)))
-    assert (fault and (fault.rule, fault.said, fault.every)) == found
+    return one(VirtualService, yaml.safe_dump(text))

@@ -46,14 +46,14 @@ ROUTE = ConfigSubject("VirtualService", "shop", "pay")
 def test_calls_without_a_cluster_are_found_by_name_and_address() -> None:
     view = world(OBJECTS, logs=LOGS)
     assert config_calls.run(view, ROUTE) == ConfigCalls(
-        no_cluster=1, no_route=0, no_endpoint=0, faults=0
+        no_cluster=1, no_route=0, no_endpoint=0, faults=0, spared=1
     )
     elsewhere = {
         key: text.replace("pay.shop", "store.shop").replace("10.89.97.36", "10.89.97.37")
         for key, text in LOGS.items()
     }
     other = config_calls.run(world(OBJECTS, logs=elsewhere), ROUTE)
-    assert other == ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0, faults=0)
+    assert other == ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0, faults=0, spared=0)
     found = service_calls.run(view, ServiceSubject("shop", "pay"))
     assert found == ServiceCalls(no_endpoint=0)
 
@@ -64,14 +64,15 @@ def test_requests_that_are_ended_or_delayed_on_purpose() -> None:
         for found in ("503 FI fault_filter_abort", "200 DI via_upstream", "200 - via_upstream")
     ]
     view = world(OBJECTS, logs={("shop", "cart-1", "istio-proxy"): "\n".join(lines)})
-    assert config_calls.run(view, ROUTE).faults == 2
+    found = config_calls.run(view, ROUTE)
+    assert (found.faults, found.spared) == (2, 1)
 
 
 def test_a_wildcard_covers_services_that_are_called_by_short_names() -> None:
     wide = OBJECTS.replace("hosts: [pay]", 'hosts: ["*.shop.svc.cluster.local"]')
     view = world(wide, logs=LOGS)
     assert config_calls.run(view, ROUTE) == ConfigCalls(
-        no_cluster=1, no_route=0, no_endpoint=0, faults=0
+        no_cluster=1, no_route=0, no_endpoint=0, faults=0, spared=1
     )
     elsewhere = world(wide.replace("*.shop", "*.bank"), logs=LOGS)
     assert config_calls.run(elsewhere, ROUTE).no_cluster == 0
