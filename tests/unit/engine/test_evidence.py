@@ -88,6 +88,19 @@ def test_a_single_object_is_fetched_by_name_in_a_pair() -> None:
     assert evidence.known_object("Pod/shop/cart-1") is None, "never read, so not known"
 
 
+@pytest.mark.parametrize("named_first", [True, False])
+def test_what_was_read_counts_the_same_whichever_was_asked_first(named_first: bool) -> None:
+    evidence = Evidence(FakeSource(OBJECTS), Request(), ("shop",))
+    for named in (named_first, not named_first):
+        if named:
+            evidence.object("Pod", "shop", "pay-1")
+        else:
+            evidence.objects("Pod", "shop")
+        assert evidence.counts()[0] == 1
+    evidence.object("Pod", "other", "pay-1")
+    assert evidence.counts()[0] == 2
+
+
 def test_a_failure_is_remembered_and_reported() -> None:
     refused = ForbiddenError("pods", "cannot list pods", "kubectl auth can-i list pods")
     evidence = Evidence(FakeSource(OBJECTS, failing={"Pod": refused}), Request(), None)
