@@ -24,7 +24,7 @@ def injected(route: VirtualService) -> Injected | None:
     """The first fault of a VirtualService that meets requests; one that ends all before others,
     and one for everybody before one that is aimed."""
     found = [
-        Injected(rule=number, said=_said(rule.fault), every=_every(rule), aimed=_aimed(rule))
+        Injected(rule=number, said=_said(rule.fault), every=_every(rule), aimed=aimed(rule))
         for number, rule in enumerate(route.spec.http, 1)
         if rule.fault is not None and _said(rule.fault)
     ]
@@ -48,11 +48,11 @@ def _said(fault: Fault) -> str:
 
 def _every(rule: HttpRoute) -> bool:
     abort = rule.fault.abort if rule.fault is not None else None
-    return abort is not None and _share(abort.percentage) >= 100 and not _aimed(rule)
+    return abort is not None and _share(abort.percentage) >= 100 and not aimed(rule)
 
 
-def _aimed(rule: HttpRoute) -> bool:
-    """Whoever asks for a header or is a caller of a kind may well be a test."""
+def aimed(rule: HttpRoute) -> bool:
+    """Whether a rule asks for a header, a query or a caller first: that may well be a test's."""
     return bool(rule.match) and all(
         m.headers or m.query_params or m.source_labels or m.source_namespace for m in rule.match
     )

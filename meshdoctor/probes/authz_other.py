@@ -7,13 +7,14 @@ from msgspec import Struct
 from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.authz_evidence import DIRECT, OTHER, TOO_LARGE, Denial, relevant, summarise
 from meshdoctor.mesh.authz_filters import adding
+from meshdoctor.mesh.faults import aimed
 from meshdoctor.mesh.filter_blame import fields, of_proxy
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.mesh.services import fqdn, host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.istio import EnvoyFilter, HttpRoute, VirtualService, WasmPlugin
+from meshdoctor.model.istio import EnvoyFilter, VirtualService, WasmPlugin
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
 from meshdoctor.probes.authz_hop import Hop, Situation
@@ -132,13 +133,7 @@ def _aimed(view: View, found: Situation, source: str, count: Fact[int]) -> bool:
         return False
     rule = view.object("VirtualService", VirtualService, *key.split("/"))
     faulty = [one for one in rule.spec.http if one.fault is not None] if rule is not None else []
-    return count < len(found.client_lines) and bool(faulty) and all(_chooses(one) for one in faulty)
-
-
-def _chooses(rule: HttpRoute) -> bool:
-    return bool(rule.match) and all(
-        m.headers or m.query_params or m.source_labels or m.source_namespace for m in rule.match
-    )
+    return count < len(found.client_lines) and bool(faulty) and all(map(aimed, faulty))
 
 
 def _source(view: View, found: Situation, by: WorkloadPods, denial: Denial) -> str:
