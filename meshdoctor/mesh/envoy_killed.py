@@ -5,10 +5,11 @@ sees `signal: killed` and ends with an error of its own, so the kubelet names no
 (pkg/envoy/agent.go and proxy.go; `Epoch 0 exited` to 1.13, `Envoy exited` since).
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from meshdoctor.mesh.log_text import lines
-from meshdoctor.mesh.pod_ends import OOM_RECENT, ended_state
+from meshdoctor.mesh.pod_ends import ended_of_late
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.model.kubernetes import Pod
@@ -20,13 +21,15 @@ _KILLED = pattern(
 )
 
 
-def ended_with_error(pod: Pod, now: datetime) -> bool:
-    """Whether istio-proxy ended of late with an error that the kubelet does not explain."""
-    status = pod.container_status(PROXY)
-    ended = ended_state(status) if status is not None else None
-    if ended is None or ended.exit_code == 0 or ended.reason != "Error":
-        return False
-    return ended.finished_at is None or now - ended.finished_at <= OOM_RECENT
+def ended_with_error(pods: Iterable[Pod], now: datetime) -> Pod | None:
+    """The first pod whose istio-proxy ended of late with an error that the kubelet does not
+    explain."""
+    return next((pod for pod in pods if _ended_with_error(pod, now)), None)
+
+
+def _ended_with_error(pod: Pod, now: datetime) -> bool:
+    ended = ended_of_late(pod, PROXY, now)
+    return ended is not None and ended.exit_code != 0 and ended.reason == "Error"
 
 
 def killed(text: str) -> str:

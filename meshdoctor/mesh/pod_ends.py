@@ -30,15 +30,20 @@ def done(status: ContainerStatus) -> bool:
     return ended is not None and ended.exit_code == 0
 
 
-def out_of_memory(pod: Pod, container: str, now: datetime) -> Terminated | None:
-    """The container's recent end by the kernel's memory limit (reason OOMKilled); None: none."""
+def ended_of_late(pod: Pod, container: str, now: datetime) -> Terminated | None:
+    """How the container last ended, within OOM_RECENT or at a time that is not known; None: it did
+    not."""
     status = pod.container_status(container)
     ended = ended_state(status) if status is not None else None
-    if ended is None or ended.reason != "OOMKilled":
-        return None
-    if ended.finished_at is not None and now - ended.finished_at > OOM_RECENT:
-        return None
-    return ended
+    if ended is None or ended.finished_at is None or now - ended.finished_at <= OOM_RECENT:
+        return ended
+    return None
+
+
+def out_of_memory(pod: Pod, container: str, now: datetime) -> Terminated | None:
+    """The container's recent end by the kernel's memory limit (reason OOMKilled); None: none."""
+    ended = ended_of_late(pod, container, now)
+    return ended if ended is not None and ended.reason == "OOMKilled" else None
 
 
 class Eviction(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,17 @@ def readable(view: View, pod: Pod, containers: Iterable[Container]) -> list[str]
     return [one for one in each(view, pod, containers) if isinstance(one, str)]
 
 
+def of_last_end(
+    view: View, pod: Pod, container: str, tells: Callable[[str], T], found: Callable[[T], object]
+) -> T:
+    """What a container's log tells of its last end: the present run's log, which is the last one's
+    while the container waits; where nothing is `found` there, the previous one's."""
+    told = tells(view.log(pod.namespace, pod.name, container).text)
+    if found(told):
+        return told
+    return tells(view.log(pod.namespace, pod.name, container, previous=True).text)
+
+
 def read(view: View, pod: Pod, containers: Iterable[Container]) -> list[str]:
     """The logs that can be read; raises EvidenceError when none of them can be."""
     texts: list[str] = []

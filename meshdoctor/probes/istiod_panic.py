@@ -8,8 +8,10 @@ from msgspec import Struct
 from meshdoctor.mesh.go_panic import Panic, panic
 from meshdoctor.mesh.istiod_health import CONTAINER, health
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
+from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.probes import reading
+from meshdoctor.probes.container_logs import of_last_end
 from meshdoctor.probes.view import View, attempt, known, probe
 
 WINDOW = timedelta(hours=1)
@@ -36,7 +38,7 @@ def istiod_panic(view: View, _: MeshSubject) -> IstiodPanic:
     pod = next((p for p in pods if p.name == ended), None) if ended else None
     container = pod.container(CONTAINER) if pod is not None else None
     image = container.image if container is not None else ""
-    found = attempt(lambda: _panic(view, pod.name)) if pod is not None else Panic()
+    found = attempt(lambda: _panic(view, pod)) if pod is not None else Panic()
     return IstiodPanic(
         reason=attempt(lambda: known(found).reason),
         place=attempt(lambda: known(found).place),
@@ -47,10 +49,5 @@ def istiod_panic(view: View, _: MeshSubject) -> IstiodPanic:
     )
 
 
-def _panic(view: View, pod: str) -> Panic:
-    """In the present run's log, which is the last one's while the container waits; else in the
-    previous one's."""
-    found = panic(view.log(view.istio_namespace, pod, CONTAINER).text)
-    if found.reason:
-        return found
-    return panic(view.log(view.istio_namespace, pod, CONTAINER, previous=True).text)
+def _panic(view: View, pod: Pod) -> Panic:
+    return of_last_end(view, pod, CONTAINER, panic, lambda one: one.reason)

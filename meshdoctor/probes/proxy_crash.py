@@ -16,6 +16,7 @@ from meshdoctor.model.istio import EnvoyFilter
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import reading
+from meshdoctor.probes.container_logs import of_last_end
 from meshdoctor.probes.reading import workload
 from meshdoctor.probes.view import View, attempt, known, probe
 
@@ -52,7 +53,7 @@ class ProxyCrash(Struct, frozen=True, kw_only=True):
 def proxy_crash(view: View, subject: WorkloadSubject) -> ProxyCrash:
     """Did Envoy crash in a pod of this workload, and which EnvoyFilter brings in what crashed?"""
     pods = workload(view, subject).pods
-    pod = next((p for p in pods if ended_with_error(p, view.now)), None)
+    pod = ended_with_error(pods, view.now)
     seen = attempt(lambda: _crash(view, pod)) if pod is not None else Crash()
     named = attempt(lambda: _filter(view, pod, known(seen)))
     return ProxyCrash(
@@ -69,12 +70,7 @@ def proxy_crash(view: View, subject: WorkloadSubject) -> ProxyCrash:
 
 
 def _crash(view: View, pod: Pod) -> Crash:
-    """In the present run's log, which is the last one's while the container waits; else in that
-    one's."""
-    found = crash(view.log(pod.namespace, pod.name, PROXY).text)
-    if found.reason:
-        return found
-    return crash(view.log(pod.namespace, pod.name, PROXY, previous=True).text)
+    return of_last_end(view, pod, PROXY, crash, lambda one: one.reason)
 
 
 def _filter(view: View, pod: Pod | None, seen: Crash) -> Ref:

@@ -8,8 +8,8 @@ from meshdoctor.mesh.envoy_killed import ended_with_error, killed
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.model.facts import OBSERVED, Fact
-from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
+from meshdoctor.probes.container_logs import of_last_end
 from meshdoctor.probes.reading import workload
 from meshdoctor.probes.view import View, attempt, probe
 
@@ -32,18 +32,14 @@ class ProxyKilled(Struct, frozen=True, kw_only=True):
 def proxy_killed(view: View, subject: WorkloadSubject) -> ProxyKilled:
     """Was Envoy killed under its agent in a pod of this workload?"""
     pods = workload(view, subject).pods
-    pod = next((p for p in pods if ended_with_error(p, view.now)), None)
+    pod = ended_with_error(pods, view.now)
     proxy = pod.container(PROXY) if pod is not None else None
     limit = str(proxy.resources.limits.get("memory", "")) if proxy is not None else ""
     return ProxyKilled(
         ended=pod is not None,
-        said=attempt(lambda: _said(view, pod)) if pod is not None else "",
+        said=attempt(lambda: of_last_end(view, pod, PROXY, killed, bool))
+        if pod is not None
+        else "",
         pod=pod.name if pod is not None else "",
         memory_limit=clean(limit, 40) or "none",
     )
-
-
-def _said(view: View, pod: Pod) -> str:
-    """The present run's log, which is the last one's while the container waits; else that one's."""
-    found = killed(view.log(pod.namespace, pod.name, PROXY).text)
-    return found or killed(view.log(pod.namespace, pod.name, PROXY, previous=True).text)
