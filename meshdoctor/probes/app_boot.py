@@ -14,7 +14,7 @@ from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import container_logs
-from meshdoctor.probes.reading import workload
+from meshdoctor.probes.reading import WORKLOAD_READS, workload
 from meshdoctor.probes.view import View, attempt, probe
 
 
@@ -36,7 +36,7 @@ NOTHING = AppBoot(container="", said="")
 @probe(
     "app-boot",
     subject=SubjectKind.WORKLOAD,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    reads=(*WORKLOAD_READS, "log"),
 )
 def app_boot(view: View, subject: WorkloadSubject) -> AppBoot:
     """Was the application refused in its first moments only, before its proxy was ready?"""

@@ -35,17 +35,7 @@ class CapturedCalls(Struct, frozen=True, kw_only=True):
 @probe(
     "captured-calls",
     subject=SubjectKind.WORKLOAD,
-    reads=(
-        "ConfigMap",
-        "DaemonSet",
-        "Deployment",
-        "Job",
-        "Pod",
-        "Service",
-        "StatefulSet",
-        "Telemetry",
-        "log",
-    ),
+    reads=proxy_logs.READS,
     costly=True,
 )
 def captured_calls(view: View, subject: WorkloadSubject) -> CapturedCalls:

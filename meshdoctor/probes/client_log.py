@@ -99,17 +99,7 @@ class ClientLog(Struct, frozen=True, kw_only=True):
 @probe(
     "client-log",
     subject=SubjectKind.EDGE,
-    reads=(
-        "ConfigMap",
-        "DaemonSet",
-        "Deployment",
-        "Job",
-        "Pod",
-        "Service",
-        "StatefulSet",
-        "Telemetry",
-        "log",
-    ),
+    reads=proxy_logs.READS,
     costly=True,
 )
 def client_log(view: View, edge: EdgeSubject) -> ClientLog:

@@ -27,17 +27,7 @@ class ClientSilence(Struct, frozen=True, kw_only=True):
 @probe(
     "client-silence",
     subject=SubjectKind.EDGE,
-    reads=(
-        "ConfigMap",
-        "DaemonSet",
-        "Deployment",
-        "Job",
-        "Pod",
-        "Service",
-        "StatefulSet",
-        "Telemetry",
-        "log",
-    ),
+    reads=proxy_logs.READS,
     costly=True,
 )
 def client_silence(view: View, edge: EdgeSubject) -> ClientSilence:

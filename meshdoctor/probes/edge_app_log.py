@@ -28,7 +28,7 @@ class EdgeAppLog(Struct, frozen=True, kw_only=True):
 @probe(
     "edge-app-log",
     subject=SubjectKind.EDGE,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    reads=(*reading.WORKLOAD_READS, "log"),
     costly=True,
 )
 def edge_app_log(view: View, edge: EdgeSubject) -> EdgeAppLog:

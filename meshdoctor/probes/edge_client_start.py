@@ -31,7 +31,7 @@ _NONE = EdgeClientStart(container="", pod="", workload=Ref(""), name="", namespa
 @probe(
     "edge-client-start",
     subject=SubjectKind.EDGE,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet"),
+    reads=reading.WORKLOAD_READS,
 )
 def edge_client_start(view: View, edge: EdgeSubject) -> EdgeClientStart:
     """Does the caller call before its own proxy runs?"""

@@ -22,7 +22,7 @@ class EdgeEnds(Struct, frozen=True, kw_only=True):
 @probe(
     "edge-ends",
     subject=SubjectKind.EDGE,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet"),
+    reads=reading.WORKLOAD_READS,
 )
 def edge_ends(view: View, edge: EdgeSubject) -> EdgeEnds:
     """How do commands name the two ends?"""

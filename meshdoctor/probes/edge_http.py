@@ -59,17 +59,7 @@ class EdgeHttp(Struct, frozen=True, kw_only=True):
 @probe(
     "edge-http",
     subject=SubjectKind.EDGE,
-    reads=(
-        "ConfigMap",
-        "DaemonSet",
-        "Deployment",
-        "Job",
-        "Pod",
-        "Service",
-        "StatefulSet",
-        "Telemetry",
-        "log",
-    ),
+    reads=proxy_logs.READS,
     costly=True,
 )
 def edge_http(view: View, edge: EdgeSubject) -> EdgeHttp:

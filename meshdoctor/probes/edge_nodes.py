@@ -29,17 +29,7 @@ class EdgeNodes(Struct, frozen=True, kw_only=True):
 @probe(
     "edge-nodes",
     subject=SubjectKind.EDGE,
-    reads=(
-        "ConfigMap",
-        "DaemonSet",
-        "Deployment",
-        "Job",
-        "Pod",
-        "Service",
-        "StatefulSet",
-        "Telemetry",
-        "log",
-    ),
+    reads=proxy_logs.READS,
     costly=True,
 )
 def edge_nodes(view: View, edge: EdgeSubject) -> EdgeNodes:

@@ -9,7 +9,7 @@ from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.reading import workload
+from meshdoctor.probes.reading import WORKLOAD_READS, workload
 from meshdoctor.probes.view import View, attempt, probe
 
 
@@ -26,7 +26,7 @@ class Lingering(Struct, frozen=True, kw_only=True):
 @probe(
     "lingering",
     subject=SubjectKind.WORKLOAD,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    reads=(*WORKLOAD_READS, "log"),
 )
 def lingering(view: View, subject: WorkloadSubject) -> Lingering:
     """Does a pod of this workload stay, though it is deleted, for its proxy's sake?"""

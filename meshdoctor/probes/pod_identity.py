@@ -11,7 +11,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes import container_logs
-from meshdoctor.probes.reading import workload
+from meshdoctor.probes.reading import WORKLOAD_READS, workload
 from meshdoctor.probes.view import View, attempt, probe
 
 
@@ -33,7 +33,7 @@ class PodIdentity(Struct, frozen=True, kw_only=True):
 @probe(
     "pod-identity",
     subject=SubjectKind.WORKLOAD,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    reads=(*WORKLOAD_READS, "log"),
 )
 def pod_identity(view: View, subject: WorkloadSubject) -> PodIdentity:
     """Does a workload's application get AWS credentials from the Pod Identity agent?"""

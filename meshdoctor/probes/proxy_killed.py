@@ -10,7 +10,7 @@ from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.container_logs import of_last_end
-from meshdoctor.probes.reading import workload
+from meshdoctor.probes.reading import WORKLOAD_READS, workload
 from meshdoctor.probes.view import View, attempt, probe
 
 
@@ -27,7 +27,7 @@ class ProxyKilled(Struct, frozen=True, kw_only=True):
 @probe(
     "proxy-killed",
     subject=SubjectKind.WORKLOAD,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    reads=(*WORKLOAD_READS, "log"),
 )
 def proxy_killed(view: View, subject: WorkloadSubject) -> ProxyKilled:
     """Was Envoy killed under its agent in a pod of this workload?"""

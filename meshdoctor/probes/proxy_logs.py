@@ -29,6 +29,8 @@ from meshdoctor.probes import reading
 from meshdoctor.probes.view import View
 
 PODS_READ = 8
+READS = (*sorted((*reading.WORKLOAD_READS, "ConfigMap", "Service", "Telemetry")), "log")
+"""What a probe reads that reads the logs of an edge's proxies."""
 T = TypeVar("T")
 
 

@@ -24,7 +24,7 @@ from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.kubernetes import Container, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
-from meshdoctor.probes.reading import istiod_pods, workload
+from meshdoctor.probes.reading import WORKLOAD_READS, istiod_pods, workload
 from meshdoctor.probes.view import View, attempt, probe
 
 NO_POD = Pod()
@@ -73,7 +73,7 @@ class ProxySetup(Struct, frozen=True, kw_only=True):
 @probe(
     "proxy-setup",
     subject=SubjectKind.WORKLOAD,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet"),
+    reads=WORKLOAD_READS,
 )
 def proxy_setup(view: View, subject: WorkloadSubject) -> ProxySetup:
     """Is this workload's own setup one that a sidecar can live with?"""

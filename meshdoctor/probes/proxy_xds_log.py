@@ -36,7 +36,7 @@ class ProxyXdsLog(Struct, frozen=True, kw_only=True):
 @probe(
     "proxy-xds-log",
     subject=SubjectKind.WORKLOAD,
-    reads=("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet", "log"),
+    reads=(*reading.WORKLOAD_READS, "log"),
     costly=True,
 )
 def proxy_xds_log(view: View, subject: WorkloadSubject) -> ProxyXdsLog:

@@ -31,6 +31,8 @@ from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubje
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes.view import View, attempt, known
 
+WORKLOAD_READS = ("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet")
+"""What a probe reads that asks for a workload and its pods."""
 _RELEASE = pattern(r":v?(\d+)\.(\d+)")
 
 

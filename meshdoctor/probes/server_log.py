@@ -76,17 +76,7 @@ class ServerLog(Struct, frozen=True, kw_only=True):
 @probe(
     "server-log",
     subject=SubjectKind.EDGE,
-    reads=(
-        "ConfigMap",
-        "DaemonSet",
-        "Deployment",
-        "Job",
-        "Pod",
-        "Service",
-        "StatefulSet",
-        "Telemetry",
-        "log",
-    ),
+    reads=proxy_logs.READS,
     costly=True,
 )
 def server_log(view: View, edge: EdgeSubject) -> ServerLog:
