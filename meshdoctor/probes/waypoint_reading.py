@@ -20,7 +20,7 @@ from meshdoctor.mesh.workloads import WorkloadPods, has_proxy, proxy_type
 from meshdoctor.model.istio import AuthorizationPolicy, K8sGateway, Route, VirtualService
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.probes.authz_ambient import enrolled, namespace_labels
-from meshdoctor.probes.reading import workloads
+from meshdoctor.probes.reading import workloads_in
 from meshdoctor.probes.view import View
 
 ROUTES = ("HTTPRoute", "GRPCRoute")
@@ -42,9 +42,8 @@ def waypoint_of(view: View, found: WorkloadPods, service: Service | None) -> Wor
     namespace, name = waypoint_name(view, found, service)
     if not name:
         return None
-    for one in workloads(view).values():
-        pod = one.pod
-        if one.subject.namespace != namespace or pod is None or proxy_type(pod) != "waypoint":
+    for one in workloads_in(view, namespace):
+        if one.pod is None or proxy_type(one.pod) != "waypoint":
             continue
         if one.labels.get(GATEWAY, one.subject.name) == name:
             return one
