@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from meshdoctor.engine.changes import Changes
 from meshdoctor.engine.commands import completed_by_hand, fill_command
 from meshdoctor.engine.rank import Ranked
 from meshdoctor.engine.symptoms import Seen
@@ -16,8 +17,6 @@ from meshdoctor.model.evidence import Unavailable
 
 if TYPE_CHECKING:
     from meshdoctor.engine.diagnose import Run
-
-from meshdoctor.engine.changes import Changes
 
 MOST_ALSO_ON = 20
 

@@ -101,14 +101,17 @@ def refused_unnamed(message: str) -> bool:
 
 def is_agent(pod: Pod) -> bool:
     """Whether a pod is istio-cni's node agent."""
-    return any(wanted.items() <= pod.labels.items() for wanted in AGENT_LABELS)
+    return _labelled(pod.labels)
 
 
 def makes_agents(one: Workload) -> bool:
     """Whether a DaemonSet is that of istio-cni's node agent; its name tells where its template was
     not recorded."""
-    labels = one.spec.template.metadata.labels
-    return one.name == "istio-cni-node" or any(w.items() <= labels.items() for w in AGENT_LABELS)
+    return one.name == "istio-cni-node" or _labelled(one.spec.template.metadata.labels)
+
+
+def _labelled(labels: Mapping[str, str]) -> bool:
+    return any(wanted.items() <= labels.items() for wanted in AGENT_LABELS)
 
 
 def agents_by_node(pods: Iterable[Pod]) -> dict[str, Pod]:

@@ -17,6 +17,7 @@ from meshdoctor.mesh.authz_inference import NO_TOKEN, lacked_token
 from meshdoctor.mesh.authz_request import Expected, call_of
 from meshdoctor.mesh.authz_since import settled
 from meshdoctor.mesh.authz_verdict import Decision, Verdict
+from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.workloads import (
     WorkloadPods,
     has_proxy,
@@ -34,8 +35,6 @@ from meshdoctor.probes.view import View, attempt
 
 MOST_PODS = 3
 NOTHING = Summary(counts=Counter())
-
-
 REFUSALS = ("strict", "denied", "not_allowed")
 
 
@@ -107,9 +106,7 @@ def is_gateway(found: WorkloadPods) -> bool:
 def pod_ips(found: WorkloadPods | None) -> frozenset[str]:
     """Addresses of a workload's live pods."""
     pods = found.pods if found is not None else ()
-    return frozenset(
-        ip for p in pods for ip in (p.status.pod_ip, *(i.ip for i in p.status.pod_ips)) if ip
-    )
+    return frozenset(ip for pod in pods for ip in ips(pod))
 
 
 def read_log(view: View, found: WorkloadPods) -> AccessLog | Unavailable:

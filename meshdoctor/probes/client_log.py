@@ -135,7 +135,7 @@ def _server_pods(view: View, edge: EdgeSubject) -> tuple[Pod, ...]:
 
 def _taken_elsewhere(view: View, service: Service | None, mine: tuple[Pod, ...]) -> frozenset[str]:
     """Addresses of the service's pods that are not of the edge's server: a call that one of them
-    took, or failed to take, is an edge of its own. None when the pods cannot be read."""
+    took, or failed to take, is an edge of its own. Empty when the pods cannot be read."""
     if service is None or not mine:
         return frozenset()
     try:

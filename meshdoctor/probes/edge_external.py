@@ -207,8 +207,7 @@ def _by_name(entry: ServiceEntry, port: int) -> str:
     """An entry with an address of its own has a listener there, which asks for no server name."""
     if any("/" not in address for address in entry.spec.addresses):
         return ""
-    said = (p.protocol.upper() for p in entry.spec.ports if p.number == port)
-    return next((one for one in said if one in ("TLS", "HTTPS")), "")
+    return _sealed(entry, port).upper()
 
 
 def _sharing(view: View, entry: ServiceEntry, edge: EdgeSubject) -> str:

@@ -3,13 +3,12 @@
 from typing import Annotated
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from meshdoctor.mesh.waypoint_path import USE, Mend
+from meshdoctor.mesh.waypoint_path import USE, Mend, Past
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.kubernetes import Service
-from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
 from meshdoctor.probes import reading
 from meshdoctor.probes.authz_ambient import enrolled
 from meshdoctor.probes.view import View, probe
@@ -86,23 +85,22 @@ def edge_waypoint(view: View, edge: EdgeSubject) -> EdgeWaypoint:
     past = past_waypoint(view, client, server, service)
     if past.mend is Mend.NOTHING:
         return _NONE
-    facts = _facts(view, server, service, past.why, past.mend)
-    return (
-        facts
-        if edge.client is None
-        else replace(facts, client=Ref(edge.client.ref), client_namespace=edge.client.namespace)
-    )
+    return _facts(view, edge.client, server, service, past)
 
 
 def _facts(
-    view: View, server: WorkloadPods, service: Service, why: str, mend: Mend
+    view: View,
+    client: WorkloadSubject | None,
+    server: WorkloadPods,
+    service: Service,
+    past: Past,
 ) -> EdgeWaypoint:
     namespace, name = waypoint_name(view, server, service)
     route = route_for(view, service)
     own = USE in service.labels
     return EdgeWaypoint(
-        past=why,
-        mend=mend.value,
+        past=past.why,
+        mend=past.mend.value,
         needed_by=Ref(route or policy_for(view, server, service)),
         route=Ref(route),
         waypoint=Ref(f"Gateway/{namespace}/{name}" if name else ""),
@@ -112,6 +110,6 @@ def _facts(
         service=Ref(service.ref),
         service_name=service.name,
         service_namespace=service.namespace,
-        client=Ref(""),
-        client_namespace="",
+        client=Ref(client.ref if client is not None else ""),
+        client_namespace=client.namespace if client is not None else "",
     )
