@@ -111,17 +111,9 @@ def _of_older(view: View, facts: Refusals) -> Refusals:
     istiods = [release for release in theirs if release is not None]
     if mine is None or not istiods or mine >= min(istiods):
         return facts
-    owner = owner_of(pod)
     words = f"its proxy is of {_dotted(mine)}, istiod of {_dotted(min(istiods))}"
-    return structs.replace(
-        facts,
-        points_at=f"{owner.ref} ({words}, and its Envoy does not know what it is sent)",
-        object=Ref(owner.ref),
-        second=facts.object,
-        kind=owner.owner.lower(),
-        name=owner.name,
-        namespace=owner.namespace,
-    )
+    words += ", and its Envoy does not know what it is sent"
+    return structs.replace(_at_owner(facts, pod, words), second=facts.object)
 
 
 def _of_unprivileged(view: View, facts: Refusals, port: int) -> Refusals:
@@ -130,7 +122,6 @@ def _of_unprivileged(view: View, facts: Refusals, port: int) -> Refusals:
     pod = _pod(view, known(facts.first_proxy))
     if pod is None:
         return facts
-    owner = owner_of(pod)
     behind = (
         s
         for s in _services(view)
@@ -139,13 +130,22 @@ def _of_unprivileged(view: View, facts: Refusals, port: int) -> Refusals:
         and any(target_port(p, pod) == port for p in s.spec.ports)
     )
     service = next(behind, None)
-    words = "its proxy is not root, and nothing lets it listen below 1024"
+    words = (
+        "its proxy is not root, and nothing lets it listen below 1024: no sysctl "
+        "net.ipv4.ip_unprivileged_port_start on Fargate or old kernels; let targetPort be a "
+        f"higher port than {port}"
+    )
+    second = Ref(service.ref if service is not None else "")
+    return structs.replace(_at_owner(facts, pod, words), second=second)
+
+
+def _at_owner(facts: Refusals, pod: Pod, words: str) -> Refusals:
+    """The same, which point at the pod's workload, and why."""
+    owner = owner_of(pod)
     return structs.replace(
         facts,
-        points_at=f"{owner.ref} ({words}: no sysctl net.ipv4.ip_unprivileged_port_start on Fargate "
-        f"or old kernels; let targetPort be a higher port than {port})",
+        points_at=f"{owner.ref} ({words})",
         object=Ref(owner.ref),
-        second=Ref(service.ref if service is not None else ""),
         kind=owner.owner.lower(),
         name=owner.name,
         namespace=owner.namespace,
