@@ -9,21 +9,30 @@ from dataclasses import replace
 
 from meshdoctor.engine.fronts import fronts_of
 from meshdoctor.engine.scope import Scope, ScopeError, Target
+from meshdoctor.mesh import protocols, versions
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.egress_gateway import leaving, onward
+from meshdoctor.mesh.routes import of_sidecars
 from meshdoctor.mesh.services import (
+    fqdn,
     host_matches,
     named_by_client,
     port_of,
     selected_pods,
     target_port,
 )
-from meshdoctor.mesh.workloads import WorkloadPods
-from meshdoctor.model.istio import VirtualService
-from meshdoctor.model.kubernetes import Service
+from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
+from meshdoctor.model.istio import DestinationRule, VirtualService
+from meshdoctor.model.kubernetes import Pod, Service, ServicePort
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
 from meshdoctor.ports import EvidenceError
-from meshdoctor.probes.reading import behind, unread_controllers, workloads
+from meshdoctor.probes.reading import (
+    behind,
+    mesh_config,
+    sidecar_scope,
+    unread_controllers,
+    workloads,
+)
 from meshdoctor.probes.view import View
 
 MAX_EDGES = 8
@@ -134,21 +143,66 @@ def edges_named(
             f"{target.port} (it has: {ports})"
         )
     numbers = [target.port] if target.port else [p.port for p in service.spec.ports][:3] or [0]
+    subject = ServiceSubject(service.namespace, service.name)
+    calling = found.get((client.namespace, client.name)) if client is not None else None
+    by_port = {number: _called(view, calling, service, some, number) for number in numbers}
     servers: list[WorkloadSubject | None] = [w.subject for w in some]
     if not servers:
         same = found.get((service.namespace, service.name))
-        servers = [same.subject if same else None]
-    subject = ServiceSubject(service.namespace, service.name)
-    pairs = [(one, number) for one in servers for number in numbers][:MAX_EDGES]
-    for one, number in pairs:
+        servers, by_port = [same.subject if same else None], {}
+    pairs = [
+        (one, number)
+        for one in servers
+        for number in numbers
+        if not by_port or one in by_port[number]
+    ]
+    for one, number in pairs[:MAX_EDGES]:
         yield EdgeSubject(
             client=client,
             server=one,
             service=subject,
-            host=f"{service.name}.{service.namespace}.svc.cluster.local",
+            host=fqdn(service),
             port=number,
             request=scope.request,
         )
+
+
+def _called(
+    view: View,
+    client: WorkloadPods | None,
+    service: Service,
+    servers: list[WorkloadPods],
+    number: int,
+) -> list[WorkloadSubject]:
+    """Those of the workloads behind a service that a sidecar's calls can reach by the routes in
+    force; all of them where that cannot be told."""
+    every = [one.subject for one in servers]
+    port = port_of(service, number)
+    if len(every) < 2 or port is None or client is None or client.pod is None:
+        return every
+    try:
+        picked = _picked(view, client.pod, service, port)
+    except EvidenceError:
+        return every
+    kept = [one.subject for one in servers if versions.gets_calls(one.labels, picked)]
+    return kept or every
+
+
+def _picked(
+    view: View, client: Pod, service: Service, port: ServicePort
+) -> tuple[versions.Labels, ...]:
+    """Labels that the subsets in use want; empty where a call may reach any pod, and where a
+    Sidecar or exportTo may hide the route from this client."""
+    host = fqdn(service)
+    routes = tuple(of_sidecars(view.objects("VirtualService", VirtualService), host))
+    open_ = all("*" in (one.spec.export_to or ("*",)) for one in routes)
+    if not routes or not open_ or proxy_type(client) != "sidecar":
+        return ()
+    default = mesh_config(view).default_virtual_service_export_to
+    if "*" not in (default or ("*",)) or sidecar_scope(view, client).sidecar is not None:
+        return ()
+    rules = view.objects("DestinationRule", DestinationRule)
+    return versions.chosen(host, protocols.select(port), routes, rules)
 
 
 def _onward(

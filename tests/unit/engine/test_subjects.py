@@ -204,3 +204,70 @@ def test_a_waypoint_on_the_way_is_judged_too() -> None:
 
     assert judged("istio.io/use-waypoint: waypoint") == {"shop/cart", "shop/pay", "shop/waypoint-1"}
     assert judged("istio.io/use-waypoint: other") == {"shop/cart", "shop/pay"}
+
+
+VERSIONS = """
+apiVersion: v1
+kind: Pod
+metadata: {name: cart, namespace: shop, labels: {app: cart}}
+spec: {containers: [{name: app}, {name: istio-proxy, args: [proxy, sidecar]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pay-v1, namespace: shop, labels: {app: pay, version: v1}}
+spec: {containers: [{name: app}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pay-v2, namespace: shop, labels: {app: pay, version: v2}}
+spec: {containers: [{name: app}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pay, namespace: shop}
+spec: {selector: {app: pay}, ports: [{name: http, port: 80}, {name: tcp, port: 90}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: pay, namespace: shop}
+spec: {host: pay, subsets: [{name: v1, labels: {version: v1}}, {name: v3, labels: {version: v3}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: pay, namespace: shop}
+spec: {EXPORT hosts: [pay], http: [{route: [{destination: {host: pay, subset: SUBSET}}]}]}
+---
+"""
+HIDES = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: shop}
+spec: {egress: [{hosts: [./*]}]}
+---
+"""
+
+
+def called(port: int = 80, subset: str = "v1", export: str = "", more: str = "") -> list[str]:
+    """The servers that a call of shop/cart to shop/pay is judged at."""
+    text = VERSIONS.replace("SUBSET", subset).replace("EXPORT", export) + more
+    evidence = Evidence(FakeSource(text), Request(), ("istio-system", "shop"))
+    scope = Scope(from_=parse_target("shop/cart", ""), to=parse_target(f"shop/pay:{port}", ""))
+    return [str(edge.server) for edge in resolve(RecordingView(evidence), scope).edges]
+
+
+def test_versions_that_no_route_leads_to_get_no_calls() -> None:
+    both = ["shop/pay-v1", "shop/pay-v2"]
+    assert called() == ["shop/pay-v1"]
+    assert called(port=90) == both, "an http rule says nothing of a TCP port"
+    assert called(subset="v3") == both, "nobody is left: what is wrong is to be seen at all of them"
+    assert called(export="exportTo: [edge],") == both
+    assert called(more=HIDES) == both, "what a Sidecar may hide does not count"
+
+
+def test_routes_that_cannot_be_read_leave_every_version() -> None:
+    text = VERSIONS.replace("SUBSET", "v1").replace("EXPORT", "")
+    failing = {"VirtualService": ForbiddenError("virtualservices", "forbidden")}
+    evidence = Evidence(FakeSource(text, failing=failing), Request(), ("istio-system", "shop"))
+    scope = Scope(from_=parse_target("shop/cart", ""), to=parse_target("shop/pay:80", ""))
+    found = resolve(RecordingView(evidence), scope).edges
+    assert [str(edge.server) for edge in found] == ["shop/pay-v1", "shop/pay-v2"]
