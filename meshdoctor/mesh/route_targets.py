@@ -5,7 +5,7 @@ Mirrors pilot/pkg/networking/core/route GetDestinationCluster and core/cluster.g
 a port takes the only port of its service, or else the port that was called.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
@@ -55,6 +55,30 @@ def lost(
         meant = min(called, default=0)
         if not port and len(numbers) > 1 and meant and numbers.isdisjoint(called):
             return Lost(host=host, port=meant, service=service, unsaid=True)
+    return None
+
+
+def unlisted_alias(
+    route: VirtualService,
+    find: Callable[[str, str], Service | None],
+    domain: str = CLUSTER_DOMAIN,
+    *,
+    called: Iterable[int],
+) -> Lost | None:
+    """The first destination that is an ExternalName Service of the cluster without one of the ports
+    `called` in the mesh. For each port a sidecar's routes know those Services alone that list it,
+    so the alias stands for nothing there, and has no cluster of its own (BuildSidecarOutbound-
+    VirtualHosts and GetDestinationCluster, 1.21 to 1.32-dev)."""
+    for one in destinations(route):
+        host = resolve_short_name(one.host, route.namespace, domain)
+        own = service_of(host, domain)
+        service = find(*own) if own is not None else None
+        if service is None or service.spec.type != "ExternalName":
+            continue
+        listed = {p.port for p in service.spec.ports}
+        missing = sorted(set(called) - listed)
+        if listed and missing and service.spec.external_name.endswith(f".svc.{domain}"):
+            return Lost(host=host, port=missing[0], service=service)
     return None
 
 

@@ -1,5 +1,6 @@
 """How do calls end to the hosts that a route, a rule or a gateway is about, and who makes them?"""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
@@ -175,16 +176,23 @@ def _covered(view: View, hosts: Iterable[str]) -> tuple[Service, ...]:
 def _lines(
     view: View, hosts: Iterable[str], services: Iterable[Service]
 ) -> tuple[proxy_logs.ProxyLogs, tuple[Line, ...]]:
-    """Callers' lines that mean one of these hosts or services, by cluster, name or address."""
+    """Callers' lines that mean one of these hosts or services, by cluster, name or address. Those
+    of a service's own namespace may call it by its bare name."""
     names = {host.lower() for host in hosts}
     addresses: set[str] = set()
+    bare: dict[str, set[str]] = defaultdict(set)
     for one in services:
+        bare[one.namespace].add(one.name)
         short = f"{one.name}.{one.namespace}"
         names |= {short, f"{short}.svc"}
         addresses |= {ip for ip in (one.spec.cluster_ip, *one.spec.cluster_ips) if ip}
-    wanted = ev.Target(hosts=frozenset(names), addresses=frozenset(addresses - {"None"}))
+    led = frozenset(addresses - {"None"})
     logs = proxy_logs.of_callers(view)
-    return logs, logs.lines(lambda log: ev.of_client(log, wanted))
+    lines: list[Line] = []
+    for caller in logs.pods:
+        called = frozenset(names | bare[caller.pod.namespace])
+        lines += ev.of_client(caller.log, ev.Target(hosts=called, addresses=led))
+    return logs, tuple(lines)
 
 
 def _proxy(view: View, kind: str, homes: tuple[str, ...]) -> WorkloadPods | None:

@@ -11,7 +11,8 @@ from meshdoctor.mesh.client_tls import rule_host
 from meshdoctor.mesh.delegates import dropped
 from meshdoctor.mesh.exports import audience
 from meshdoctor.mesh.faults import injected
-from meshdoctor.mesh.hosts import Misread, misread
+from meshdoctor.mesh.hosts import Misread, misread, service_of
+from meshdoctor.mesh.path_rewrites import doubles_slash, passes_prefix
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import Fact, Ref
@@ -56,6 +57,9 @@ class VirtualServiceFacts(Struct, frozen=True, kw_only=True):
     lost: Annotated[Fact[str], "what has no cluster and why, in words"]
     narrowed: Annotated[Fact[bool], "it is not exported to every namespace"]
     has_subsets: Annotated[Fact[bool], "it routes to subsets"]
+    paths: Annotated[
+        Fact[bool], "a rule passes the path that it matches on, or may write two slashes"
+    ]
     keeps_name: Annotated[
         Fact[bool], "a rule sends requests outside the mesh and leaves their Host header as it is"
     ]
@@ -108,6 +112,7 @@ _NONE = VirtualServiceFacts(
     lost="",
     narrowed=False,
     has_subsets=False,
+    paths=False,
     keeps_name=False,
     dropped_rule=0,
     dropped="",
@@ -177,6 +182,7 @@ def config_virtual_service(view: View, config: ConfigSubject) -> VirtualServiceF
         facts,
         impossible_rule=rule,
         impossible=clean(header, 100),
+        paths=passes_prefix(route) or doubles_slash(route),
         keeps_name=outside,
         narrowed="*" not in seen_in,
         has_subsets=any(d.subset for d in routes.destinations(route)),
@@ -331,6 +337,36 @@ def _called(view: View, route: VirtualService) -> frozenset[int]:
     return frozenset(s.port.number for one in found if one for s in one.spec.servers)
 
 
+_ALIASES = (1, 21)
+
+
+def _alias(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
+    """Of a route for the mesh, an ExternalName Service that lacks a port of the route's hosts."""
+    release = reading.release(view)
+    if not routes.in_mesh(route) or (release is not None and release < _ALIASES):
+        return facts
+
+    def find(namespace: str, name: str) -> Service | None:
+        return view.object("Service", Service, namespace, name)
+
+    owned = filter(None, map(service_of, routes.hosts(route)))
+    called = {p.port for own in owned for one in (find(*own),) if one for p in one.spec.ports}
+    found = route_targets.unlisted_alias(route, find, called=called) if called else None
+    if found is None or found.service is None:
+        return facts
+    listed = ", ".join(str(p.port) for p in found.service.spec.ports)
+    words = (
+        f"{found.service.ref}, an alias that lists {listed} and not {found.port}, at which the "
+        "host is called; at a port that it does not list, a sidecar resolves no alias"
+    )
+    return replace(
+        facts,
+        lost_host=clean(found.host, 253),
+        lost_service=Ref(found.service.ref),
+        lost=clean(words, 400),
+    )
+
+
 def _targets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> VirtualServiceFacts:
     known = shared.known_hosts(view)
     found = route_targets.lost(
@@ -340,7 +376,7 @@ def _targets(view: View, route: VirtualService, facts: VirtualServiceFacts) -> V
         called=_called(view, route),
     )
     if found is None:
-        return facts
+        return _alias(view, route, facts)
     port = f"port {found.port} of " if found.port else ""
     if found.service is None:
         words = f"{port}{found.host}, which no Service or ServiceEntry has"

@@ -38,6 +38,7 @@ from meshdoctor.probes.config_others import (
 )
 from meshdoctor.probes.config_outside import config_outside
 from meshdoctor.probes.config_policy import policy_effect_probe, policy_seen
+from meshdoctor.probes.config_rewrite import config_rewrite
 from meshdoctor.probes.config_virtual_service import config_virtual_service
 from meshdoctor.probes.container_end import container_end
 from meshdoctor.probes.custom_networking import istiod_network, workload_network
@@ -158,6 +159,7 @@ PROBES: tuple[Probe, ...] = (
     config_ingested,
     config_meta,
     config_outside,
+    config_rewrite,
     config_service_entry,
     config_sidecar,
     config_virtual_service,

@@ -670,6 +670,30 @@ def test_destinations_without_a_cluster(destination: str, lost: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "ports", "called", "lost"),
+    [
+        ("b.shop.svc.cluster.local", "[{port: 80}]", {80, 8081}, 8081),
+        ("b.shop.svc.cluster.local", "[{port: 80}]", {80}, 0),
+        ("b.shop.svc.cluster.local", "[{port: 80}, {port: 8081}]", {8081}, 0),
+        ("b.shop.svc.cluster.local", "[]", {8081}, 0),  # no port at all is another fault
+        ("b.example.com", "[{port: 80}]", {8081}, 0),  # outside, and no alias of a service
+    ],
+)
+def test_an_alias_without_the_port_that_is_called(
+    target: str, ports: str, called: set[int], lost: int
+) -> None:
+    alias = one(
+        Service,
+        "{apiVersion: v1, kind: Service, metadata: {name: alias, namespace: shop},"
+        f" spec: {{type: ExternalName, externalName: {target}, ports: {ports}}}}}",
+    )
+    route = vs("r", "{hosts: [c], http: [{route: [{destination: {host: alias}}]}]}")
+    find = {("shop", "alias"): alias}.get
+    found = route_targets.unlisted_alias(route, lambda *own: find(own), called=called)
+    assert (found.port if found is not None else 0) == lost
+
+
+@pytest.mark.parametrize(
     ("endpoint", "port", "astray"),
     [
         ("127.0.0.1:9999", 8080, "127.0.0.1:9999"),

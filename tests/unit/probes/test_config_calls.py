@@ -54,6 +54,14 @@ def test_calls_without_a_cluster_are_found_by_name_and_address() -> None:
     }
     other = config_calls.run(world(OBJECTS, logs=elsewhere), ROUTE)
     assert other == ConfigCalls(no_cluster=0, no_route=0, no_endpoint=0, faults=0, spared=0)
+    short = {
+        key: text.replace("pay.shop", "pay").replace("10.89.97.36", "-")
+        for key, text in LOGS.items()
+    }
+    assert config_calls.run(world(OBJECTS, logs=short), ROUTE).no_cluster == 1
+    foreign = OBJECTS.replace("cart-1, namespace: shop", "cart-1, namespace: front")
+    abroad = {("front", "cart-1", "istio-proxy"): text for text in short.values()}
+    assert config_calls.run(world(foreign, logs=abroad), ROUTE).no_cluster == 0
     found = service_calls.run(view, ServiceSubject("shop", "pay"))
     assert found == ServiceCalls(no_endpoint=0)
 
