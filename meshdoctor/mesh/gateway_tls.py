@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.certificates import Bundle, parse
 from meshdoctor.mesh.routes import gateway_keys
+from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import Gateway, K8sGateway, ReferenceGrant, VirtualService
 from meshdoctor.model.kubernetes import Secret
 
@@ -177,6 +178,41 @@ def unrouted_passthrough(
     if any(route.spec.tls for route in bound):
         return None
     return next((r for r in bound if r.spec.http or r.spec.tcp), None)
+
+
+def passes_to_nobody(
+    name: str, servers: Iterable[TlsServer], gateway: Gateway, routes: Iterable[VirtualService]
+) -> str | None:
+    """Why a Gateway that only passes the TLS of a host through has no filter chain for it: what
+    the VirtualServices that name it in a `tls` rule are bound to or match. "" when there is none
+    at all, None when a rule takes it or other servers of the Gateway do."""
+    meant = [s for s in servers if s.mode == PASSTHROUGH and _meets(name, s.hosts)]
+    ports = {s.port for s in meant}
+    every = [s for s in gateway.spec.servers if _meets(name, [_bare(h) for h in s.hosts])]
+    if not meant or any(s.port.number not in ports for s in every):
+        return None
+    key, near = (gateway.namespace, gateway.name), ""
+    for route in routes:
+        bound = key in gateway_keys(route)
+        for match in (one for rule in route.spec.tls for one in rule.match):
+            takes = any(host_matches(sni, name) for sni in match.sni_hosts)
+            if bound and takes and match.port in (0, *ports):
+                return None
+            if takes and not bound:
+                near = elsewhere(route)
+            elif bound and not near:
+                near = f"{route.ref} has one for {', '.join(match.sni_hosts)}"
+                near += f" on port {match.port}" if match.port not in (0, *ports) else ""
+    return near
+
+
+def elsewhere(route: VirtualService) -> str:
+    """To what a VirtualService that has a rule is bound instead, in words."""
+    return f"{route.ref} has one, and is bound to {', '.join(route.spec.gateways) or 'mesh alone'}"
+
+
+def _bare(host: str) -> str:
+    return host.rpartition("/")[2]
 
 
 def _meets(host: str, patterns: Iterable[str]) -> bool:

@@ -69,11 +69,12 @@ class GatewayLog(Struct, frozen=True, kw_only=True):
         Fact[int], "refused: a server passes the SNI's TLS through, and no route takes it", OBSERVED
     ]
     unrouted_sni: Annotated[Fact[str], "that SNI, most frequent", OBSERVED]
+    unrouted_asked: Annotated[Fact[bool], "it is the host asked about"]
     unrouted_gateway: Annotated[Fact[Ref], "the Gateway of that server"]
     unrouted_route: Annotated[
-        Fact[Ref], "a VirtualService or TLSRoute of that Gateway, for other names; empty: none"
+        Fact[Ref], "a VirtualService or TLSRoute with other names or gateways; empty: none"
     ]
-    unrouted_names: Annotated[Fact[str], "those names"]
+    unrouted_near: Annotated[Fact[str], "what that has, or that there is none, in words"]
     last: Annotated[Fact[datetime], "the last refused connection", OBSERVED]
 
 
@@ -118,26 +119,49 @@ def _with_route(
     owner = _owner(servers, sni) if sni else ""
     if not owner.startswith("Gateway/"):
         return found
-    names = _passed(view, owner)
+    names = _passed(view, owner, _ports(servers, sni))
     if any(host_matches(one, sni) for hosts in names.values() for one in hosts):
         return found
     first = min(names, default="")
+    near = f"{first} has {', '.join(names[first])}" if names.get(first) else "there is none"
+    away = next(
+        filter(lambda r: _has(r, sni), view.objects("VirtualService", VirtualService)), None
+    )
+    if away is not None and away.ref not in names:
+        first, near = away.ref, gt.elsewhere(away)
     return replace(
         found,
         unrouted=sum(line.server_name == sni for line in seen.unrouted),
         unrouted_sni=clean(sni, 253),
+        unrouted_asked=sni.lower() == bare_host(view.request.host),
         unrouted_gateway=Ref(owner),
         unrouted_route=Ref(first),
-        unrouted_names=clean(", ".join(names.get(first, ())), 200),
+        unrouted_near=clean(near, 300),
     )
 
 
-def _passed(view: View, gateway: str) -> dict[str, list[str]]:
-    """What the routes of a Gateway (`Gateway/ns/name`, Istio's or the Gateway API's) take of TLS
-    that passes through, by route: a TLSRoute without names takes all."""
+def _has(route: VirtualService, name: str) -> bool:
+    every = (sni for rule in route.spec.tls for one in rule.match for sni in one.sni_hosts)
+    return any(host_matches(sni, name) for sni in every)
+
+
+def _ports(servers: list[tuple[str, gt.TlsServer]], name: str) -> set[int]:
+    """The ports of the servers that take a name."""
+    return {s.port for _, s in servers if gt.serves_sni((s,), s.port, name)}
+
+
+def _passed(view: View, gateway: str, ports: set[int]) -> dict[str, list[str]]:
+    """What the routes of a Gateway (`Gateway/ns/name`, Istio's or the Gateway API's) take on these
+    ports of TLS that passes through, by route: a TLSRoute without names takes all."""
     key = (gateway.split("/")[1], gateway.split("/")[2])
     out = {
-        route.ref: [h for rule in route.spec.tls for one in rule.match for h in one.sni_hosts]
+        route.ref: [
+            host
+            for rule in route.spec.tls
+            for one in rule.match
+            for host in one.sni_hosts
+            if one.port in (0, *ports)
+        ]
         for route in view.objects("VirtualService", VirtualService)
         if route.spec.tls and key in gateway_keys(route)
     }
@@ -230,9 +254,10 @@ def _facts(
         key_namespace="",
         unrouted=logs.seen(0),
         unrouted_sni="",
+        unrouted_asked=False,
         unrouted_gateway=Ref(""),
         unrouted_route=Ref(""),
-        unrouted_names="",
+        unrouted_near="",
         last=last or logs.missing or none,
     )
 

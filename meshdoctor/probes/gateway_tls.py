@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh import gateway_tls as gt
+from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_merge import Skipped, merge
 from meshdoctor.mesh.log_lines import Said
@@ -64,7 +65,10 @@ class GatewayTls(Struct, frozen=True, kw_only=True):
     cert_names: Annotated[Fact[str], "the names that the certificate covers", OBSERVED]
     ca_missing: Annotated[Fact[bool], "clients must show a certificate, and there is no CA for it"]
     unrouted: Annotated[Fact[bool], "PASSTHROUGH, and no VirtualService has a tls route for it"]
-    route: Annotated[Fact[Ref], "the VirtualService that has http or tcp routes instead"]
+    unrouted_why: Annotated[Fact[str], "what there is instead of such a route, in words"]
+    route: Annotated[
+        Fact[Ref], "the VirtualService that has http or tcp routes instead, or one that misses it"
+    ]
     route_name: Annotated[Fact[str], "its name"]
     route_namespace: Annotated[Fact[str], "its namespace"]
     skipped: Annotated[Fact[bool], "istiod leaves a server out: another Gateway came first"]
@@ -112,12 +116,20 @@ def _istio(view: View, subject: ConfigSubject) -> GatewayTls:
     unrouted = next(
         (r for s in servers if (r := gt.unrouted_passthrough(s, gateway, routes))), None
     )
+    asked = bare_host(view.request.host)
+    near = gt.passes_to_nobody(asked, servers, gateway, routes) if asked else None
+    if unrouted is not None:
+        near = f"{unrouted.ref} has only http or tcp routes"
+    elif near is not None:
+        unrouted = next((r for r in routes if near.startswith(f"{r.ref} ")), None)
+        near = f"no VirtualService bound to it has a tls rule for {asked}" + (near and f" ({near})")
     return _facts(
         gateway,
         "gateways.networking.istio.io",
         pod,
         found,
         route=unrouted,
+        unrouted=near or "",
         skipped=_skipped(view, gateway, pod),
         left_out=istiod_said.skipped_server(view, gateway, view.objects("Gateway", Gateway)),
         said=istiod_said.of_gateway(view, pod, names),
@@ -203,6 +215,7 @@ def _facts(
     found: Found,
     *,
     route: VirtualService | None = None,
+    unrouted: str = "",
     skipped: Skipped | None = None,
     k8s: K8sGateway | None = None,
     said: tuple[Said, ...] = (),
@@ -244,7 +257,8 @@ def _facts(
         uncovered=clean(found.uncovered),
         cert_names=clean(found.cert_names),
         ca_missing=found.ca_missing,
-        unrouted=route is not None,
+        unrouted=bool(unrouted),
+        unrouted_why=clean(unrouted, 300),
         route=Ref(route.ref if route else ""),
         route_name=route.name if route else "",
         route_namespace=route.namespace if route else "",

@@ -168,6 +168,31 @@ def test_passthrough(spec: str, namespace: str, mode: str, bad: bool) -> None:
     assert (found is not None) is bad
 
 
+TLS = "tls: [{match: [{sniHosts: [a.b]%s}]}]"
+
+
+@pytest.mark.parametrize(
+    ("spec", "servers", "near"),
+    [
+        ("", "[]", ""),
+        ("{hosts: [a.b], gateways: [web], " + TLS % "" + "}", "[]", None),
+        ("{hosts: [a.b], gateways: [web], " + TLS % ", port: 443" + "}", "[]", None),
+        ("{hosts: [a.b], gateways: [web], " + TLS % ", port: 8443" + "}", "[]", "on port 8443"),
+        ("{hosts: [a.b], gateways: [old], " + TLS % "" + "}", "[]", "is bound to old"),
+        ("{hosts: [a.b], " + TLS % "" + "}", "[]", "is bound to mesh alone"),
+        ("{hosts: [c.d], gateways: [web], tls: [{match: [{sniHosts: [c.d]}]}]}", "[]", "for c.d"),
+        ("", "[{port: {number: 80}, hosts: [shop/a.b]}]", None),  # asked there, perhaps
+    ],
+)
+def test_a_host_that_passes_to_nobody(spec: str, servers: str, near: str | None) -> None:
+    routes = [route(spec)] if spec else []
+    passing = [tls_server("a.b", mode="PASSTHROUGH")]
+    found = gt.passes_to_nobody("a.b", passing, gateway(servers), routes)
+    assert found == near if not near else found is not None and found.endswith(near)
+    assert gt.passes_to_nobody("x.y", passing, gateway(servers), routes) is None
+    assert gt.passes_to_nobody("a.b", [tls_server("a.b")], gateway(servers), routes) is None
+
+
 @pytest.mark.parametrize(
     ("hosts", "name", "ok"),
     [

@@ -619,9 +619,30 @@ def test_a_name_that_is_passed_through_and_that_no_route_takes(name: str, unrout
     assert isinstance(found, GatewayLog)
     assert found.unrouted == unrouted
     if unrouted:
-        assert (found.unrouted_sni, found.unrouted_names) == ("c.x.com", name)
+        near = f"VirtualService/mq/mq has {name}"
+        assert (found.unrouted_sni, found.unrouted_near) == ("c.x.com", near)
         assert found.unrouted_gateway == "Gateway/mq/mq"
         assert found.unrouted_route == "VirtualService/mq/mq"
+
+
+@pytest.mark.parametrize(
+    ("change", "near"),
+    [
+        (("gateways: [mq]", "gateways: [old]"), "and is bound to old"),
+        (("  gateways: [mq]\n", ""), "and is bound to mesh alone"),
+        (("{sniHosts", "{port: 8443, sniHosts"), "there is none"),
+        (("{sniHosts", "{port: 443, sniHosts"), None),
+    ],
+)
+def test_what_the_route_of_such_a_name_misses(change: tuple[str, str], near: str | None) -> None:
+    view = world(
+        OBJECTS + PASSED.replace("SNI", "c.x.com").replace(*change),
+        logs={("istio-system", "gw-1", "istio-proxy"): NR.format(sni="c.x.com")},
+    )
+    found = gateway_log.run(view, GW)
+    assert isinstance(found, GatewayLog)
+    assert found.unrouted == (0 if near is None else 1)
+    assert isinstance(found.unrouted_near, str) and found.unrouted_near.endswith(near or "")
 
 
 PASSED_API = """
