@@ -4,6 +4,7 @@ Fragments of pilot/pkg/{xds,bootstrap,config/kube,serviceregistry}, pkg/kube/mul
 pkg/webhooks/validation, read at 1.20 to 1.32-dev; what proxies refuse is `nack` of `log_lines`.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -17,9 +18,16 @@ _OWN = (
     row(
         "api_unreachable",
         "https://",
-        r'(?:Get|Post|Put|Patch|Delete) "?(?P<api>https://[\d.\[\]:a-f]+:(?:443|6443))/\S*: '
-        r"(?P<reason>.*(?:i/o timeout|"
+        # Of a remote cluster the API may have any name and port.
+        r'(?:Get|Post|Put|Patch|Delete) "?(?P<api>https://(?:[\d.\[\]:a-f]+:(?:443|6443)|'
+        r"[\w.\-\[\]:]+(?=/(?:apis?|version)\b)))/\S*: "
+        r"(?P<reason>.*(?:i/o timeout|no such host|"
         r"refused|no route|deadline exceeded|handshake timeout|network is unreachable).*)",
+    ),
+    row(
+        "credentials_refused",
+        "the server has asked for the client to provide credentials",
+        r"(?P<reason>the server has asked for the client to provide credentials.*)",
     ),
     row("list_refused", "ailed to list", r"ailed to list (?P<what>[^:]+): (?P<reason>.*)"),
     *(
@@ -83,6 +91,7 @@ _FORBIDDEN = pattern(
     r'"(?P<plural>[^"]+)" in API group "(?P<group>[^"]*)"'
 )
 _NOT_SERVED = pattern(r"could not find the requested resource \(get (?P<resource>[\w.\-]+)\)")
+_NAMED = pattern(r"[g-z]", re.IGNORECASE)
 _REPEATS = timedelta(minutes=30)
 _TRIES = timedelta(seconds=90)
 _SETTLED = timedelta(minutes=1)
@@ -234,13 +243,37 @@ def of_other_apis(said: Iterable[Said], own: Iterable[str]) -> tuple[Said, ...]:
     (1, 0)
     """
     mine = frozenset(own)
-    return tuple(
-        s
-        for s in said
-        if s.kind == "api_unreachable"
-        and (at := address(s.get("api").removeprefix("https://")))
-        and (at[0] not in mine if mine else at[1] != 443)
-    )
+    return tuple(s for s in said if s.kind == "api_unreachable" and _is_other(s.get("api"), mine))
+
+
+def _is_other(api: str, own: frozenset[str]) -> bool:
+    """Pods know their own API by its address: what has a name is another's."""
+    at = api.removeprefix("https://")
+    host, port = address(at)
+    if _NAMED.search(host or at):
+        return True
+    return (host or at) not in own if own else port != 443
+
+
+def is_loopback(api: str) -> bool:
+    """Whether an API is called at a loopback address, which in a pod is that pod itself: a remote
+    Secret made of a kubeconfig that was for the machine it lay on.
+
+    >>> is_loopback("https://127.0.0.1:60535"), is_loopback("https://10.2.0.9:6443")
+    (True, False)
+    """
+    host = api.removeprefix("https://").rpartition(":")[0]
+    return host.startswith("127.") or host in ("localhost", "[::1]", "0.0.0.0")
+
+
+def failing(said: Iterable[Said], now: datetime) -> bool:
+    """Whether something failed for a minute and more, and of late: a reflector tries again as long
+    as it fails, and says nothing once it succeeds."""
+    times = sorted(s.at for s in said if s.at is not None)
+    if not times or now - times[-1] > _REPEATS:
+        return False
+    streak = [t for t in times if times[-1] - t <= _REPEATS]
+    return streak[-1] - streak[0] >= _SETTLED
 
 
 def unanswered_for(said: Iterable[Said], now: datetime) -> timedelta:

@@ -149,7 +149,7 @@ def _listener(message: str, known: Objects) -> Offender | None:
             or _newest(services)
             or _newest(e for e in known.entries if _declares(e, ports)),
         )
-    if "has the same matching rules defined as" in message:
+    if "has the same matching rules defined as" in message or "duplicate listener" in message:
         return _same_matching(message, known)
     return None
 
@@ -168,14 +168,19 @@ def _declares(entry: ServiceEntry, ports: set[int]) -> bool:
 
 def _same_matching(message: str, known: Objects) -> Offender | None:
     """Gateways of which two servers share a listener: Envoy names the pods' port, a server the
-    port of their Service."""
+    port of their Service. A server may name the pods' port itself: some releases make a second
+    listener of that name then (istio/istio#29291)."""
     ports = {int(m[2] or m[3]) for m in _LISTENER_PORT.finditer(message) if m[2] or m[3]}
     ports |= {p.port for s in known.services for p in s.spec.ports if p.target_port in ports}
     servers = [g for g in known.gateways for s in g.spec.servers if s.port.number in ports]
     if len(servers) < 2:
         return None
     sharing = {g.ref: g for g in servers}.values()
-    return Offender(why=f"servers that share port {min(ports)}", objects=_newest(sharing))
+    declared = {s.port.number for g in servers for s in g.spec.servers if s.port.number in ports}
+    shown = " and ".join(str(port) for port in sorted(declared))
+    if len(declared) > 1:
+        shown = f"{shown}, which the pods serve as one"
+    return Offender(why=f"servers that share port {shown}", objects=_newest(sharing))
 
 
 def binds_wildcard(service: Service, port: int) -> bool:

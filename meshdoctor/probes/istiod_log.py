@@ -8,7 +8,9 @@ from msgspec import Struct
 
 from meshdoctor.mesh.istiod_log import (
     Unreadable,
+    failing,
     identity_refused,
+    is_loopback,
     of_other_apis,
     proxy_of,
     refused_writes,
@@ -25,7 +27,7 @@ from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import MeshSubject, ServiceSubject, SubjectKind
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
-from meshdoctor.probes.view import View, attempt, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 A_MINUTE = timedelta(minutes=1)
 
@@ -66,6 +68,12 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
     other_apis: Annotated[
         Fact[int], "of them calls to other APIs than the cluster's own (a remote's)", OBSERVED
     ]
+    others_silent: Annotated[
+        Fact[bool], "of those: none of them answered for a minute or longer, lately", OBSERVED
+    ]
+    credentials_refused: Annotated[
+        Fact[bool], "an API refused istiod's credentials for a minute or longer, lately", OBSERVED
+    ]
     api_text: Annotated[Fact[str], "the last of them, and what came of it", OBSERVED]
     not_synced: Annotated[
         Fact[int], "times that istiod said it still waits for a cache, or has failed to", OBSERVED
@@ -104,7 +112,8 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     """What does istiod say of configuration that it cannot read or deliver?"""
     log = shared.istiod_log(view).log
     refused = log.unreadable_kinds
-    silent = log.kind("api_unreachable")
+    silent, strange = log.kind("api_unreachable"), log.kind("credentials_refused")
+    others = attempt(lambda: of_other_apis(silent, _own_api(view)) if silent else ())
     remote, large = log.kind("remote_cluster"), _recent(view, log.kind("too_large"))
     waiting = log.kind("sync_waiting")
     strangers = _recent(view, filter(identity_refused, log.kind("unauthorized_xds")))
@@ -127,7 +136,9 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         write_account=_writer(writes[-1]) if writes else "",
         api_unreachable=len(silent),
         api_silent=unanswered_for(silent, view.now) >= A_MINUTE,
-        other_apis=attempt(lambda: len(of_other_apis(silent, _own_api(view)))) if silent else 0,
+        other_apis=attempt(lambda: len(known(others))),
+        others_silent=attempt(lambda: failing(known(others), view.now)),
+        credentials_refused=failing(strange, view.now),
         api_text=_unanswered(silent),
         not_synced=len(log.kind("sync_failed")) + len(waiting),
         unsynced_said=_waits(waiting),
@@ -136,7 +147,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         waits_said=f"; its log says: {waits} is not ready" if waits else "",
         remote_unsynced=len(remote),
         remote_cluster=remote[-1].get("cluster") if remote else "",
-        remote_said=_remote(remote, silent),
+        remote_said=attempt(lambda: _remote(remote, known(others), strange)),
         too_large=len(large),
         too_large_text=_text(large),
         rate_limited=len(_recent(view, log.kind("rate_limited"))),
@@ -228,11 +239,16 @@ def _unanswered(said: tuple[Said, ...]) -> str:
     return f"{said[-1].get('api')}: {clean(said[-1].get('reason'), 150)}" if said else ""
 
 
-def _remote(unsynced: tuple[Said, ...], silent: tuple[Said, ...]) -> str:
+def _remote(unsynced: tuple[Said, ...], silent: tuple[Said, ...], strange: tuple[Said, ...]) -> str:
     if unsynced:
         name = clean(unsynced[-1].get("cluster"), 63)
         return f"Remote cluster {name} failed to sync ({len(unsynced)} times)"
-    return f"The API of a remote cluster does not answer ({_unanswered(silent)})"
+    if silent:
+        itself = "; a loopback address, which in istiod's pod is istiod itself"
+        own = itself if is_loopback(silent[-1].get("api")) else ""
+        return f"The API of a remote cluster does not answer ({_unanswered(silent)}{own})"
+    said = clean(strange[-1].get("reason"), 120) if strange else "nothing"
+    return f"The API of a remote cluster does not take the token that istiod has for it ({said})"
 
 
 def _waits(said: tuple[Said, ...]) -> str:

@@ -4,14 +4,16 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.text import clean
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.kubernetes import Namespace, Secret, Service
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
-from meshdoctor.probes import reading
+from meshdoctor.probes import propagation_reading, reading
 from meshdoctor.probes.view import View, attempt, probe
 
 REMOTE, NETWORK = "istio/multiCluster", "topology.istio.io/network"
+CLUSTER = "networking.istio.io/cluster"
 NODES = "traffic.istio.io/nodeSelector"
 
 
@@ -19,8 +21,13 @@ class Multicluster(Struct, frozen=True, kw_only=True):
     """Remote secrets in istiod's namespace, and networks that namespaces name."""
 
     remotes: Annotated[Fact[int], "secrets labelled istio/multiCluster=true"]
-    secret: Annotated[Fact[Ref], "the first of them; empty: none"]
+    secret: Annotated[
+        Fact[Ref],
+        "the one of the cluster that istiod last says it failed to read, else the first of them; "
+        "empty: none",
+    ]
     secret_name: Annotated[Fact[str], "its name"]
+    cluster: Annotated[Fact[str], "the cluster that it is of"]
     namespace: Annotated[Fact[Ref], "istiod's namespace"]
     namespace_name: Annotated[Fact[str], "its name"]
     networked: Annotated[Fact[bool], "istiod's namespace names a network"]
@@ -32,12 +39,16 @@ class Multicluster(Struct, frozen=True, kw_only=True):
 
 
 @probe(
-    "multicluster", subject=SubjectKind.MESH, reads=("ConfigMap", "Namespace", "Secret", "Service")
+    "multicluster",
+    subject=SubjectKind.MESH,
+    reads=("ConfigMap", "Namespace", "Pod", "Secret", "Service", "log"),
 )
 def multicluster(view: View, _: MeshSubject) -> Multicluster:
     """Does the mesh span clusters or networks?"""
     space = view.istio_namespace
     secrets = [s for s in view.objects("Secret", Secret, space) if s.labels.get(REMOTE) == "true"]
+    failed = attempt(lambda: _failed(view)) if len(secrets) > 1 else ""
+    secrets.sort(key=lambda s: (failed not in s.data, s.ref))
 
     def networked() -> bool:
         found = view.object("Namespace", Namespace, "", space)
@@ -56,6 +67,7 @@ def multicluster(view: View, _: MeshSubject) -> Multicluster:
         remotes=len(secrets),
         secret=Ref(secrets[0].ref if secrets else ""),
         secret_name=secrets[0].name if secrets else "",
+        cluster=_cluster(secrets[0]) if secrets else "",
         namespace=Ref(f"Namespace//{space}"),
         namespace_name=space,
         networked=attempt(networked),
@@ -63,6 +75,18 @@ def multicluster(view: View, _: MeshSubject) -> Multicluster:
         bare_network=network,
         bare_type=kind,
     )
+
+
+def _failed(view: View) -> str:
+    """The remote cluster that istiod last says it failed to read; a Secret has a key of that
+    name."""
+    said = propagation_reading.istiod_log(view).log.kind("remote_cluster")
+    return said[-1].get("cluster") if said else ""
+
+
+def _cluster(secret: Secret) -> str:
+    """create-remote-secret says it in an annotation; istiod goes by the key."""
+    return clean(min(secret.data, default=secret.annotations.get(CLUSTER, "")), 63)
 
 
 def _bare(view: View) -> Service | None:

@@ -201,6 +201,19 @@ def test_gateways_that_share_a_listener_whose_chains_match_alike() -> None:
     assert offender(SAME_CHAINS, Objects(services=services, gateways=gateways[:2])).objects == ()
 
 
+SAME_NAME = "Error adding/updating listener(s) 0.0.0.0_8443: duplicate listener 0.0.0.0_8443 found"
+
+
+def test_a_gateway_that_names_the_port_to_which_the_service_leads_another() -> None:
+    text = ONE_PORT.replace("port: {number: 80,", "port: {number: 8443,")
+    services, gateways = tuple(many(Service, text)), tuple(many(Gateway, text))[:2]
+    found = offender(SAME_NAME, Objects(services=services, gateways=gateways))
+    assert {one.ref for one in found.objects} == {"Gateway/a/tls", "Gateway/a/other"}
+    assert found.why == "servers that share port 443 and 8443, which the pods serve as one"
+    apart = tuple(many(Gateway, ONE_PORT))[:2]
+    assert offender(SAME_NAME, Objects(services=services, gateways=apart)).objects == ()
+
+
 TWO_CHAINS = "Error adding/updating listener(s) 0.0.0.0_9999: error adding listener '0.0.0.0:9999': multiple filter chains with the same matching rules are defined"
 
 

@@ -43,3 +43,40 @@ def test_gateways_without_address(change: dict[str, str], bare: str) -> None:
     assert isinstance(found, Multicluster)
     assert found.bare == bare
     assert found.bare_type == ("NodePort" if bare else "")
+
+
+REMOTES = """
+kind: Pod
+apiVersion: v1
+metadata: {name: istiod-1, namespace: istio-system, labels: {app: istiod}}
+spec: {containers: [{name: discovery}]}
+status: {phase: Running}
+---
+kind: Secret
+apiVersion: v1
+metadata:
+  name: istio-remote-secret-east
+  namespace: istio-system
+  labels: {istio/multiCluster: "true"}
+data: {east: ""}
+---
+kind: Secret
+apiVersion: v1
+metadata:
+  name: istio-remote-secret-west
+  namespace: istio-system
+  labels: {istio/multiCluster: "true"}
+data: {west: ""}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "cluster"), [("remote cluster west failed to sync after 30s", "west"), ("", "east")]
+)
+def test_the_secret_of_the_cluster_that_fails(text: str, cluster: str) -> None:
+    logs = {("istio-system", "istiod-1", "discovery"): f"2026-11-18T09:00:00Z\terror\t{text}\n"}
+    found = multicluster.run(world(REMOTES, logs=logs), MeshSubject())
+    assert (found.secret, found.cluster) == (
+        f"Secret/istio-system/istio-remote-secret-{cluster}",
+        cluster,
+    )

@@ -1,6 +1,7 @@
 # ruff: noqa: E501
 """The propagation probes on a small mesh."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ from meshdoctor.probes.service_endpoints import service_endpoints
 from meshdoctor.probes.sync_overview import sync_overview
 from meshdoctor.probes.validation import validation
 from meshdoctor.probes.workload_sync import workload_sync
-from tests.unit.world import world
+from tests.unit.world import NOW, world
 
 MESH = """
 kind: ConfigMap
@@ -392,12 +393,39 @@ REMOTE_SECRET = """
         ('list: Get "https://172.20.0.1:443/api": dial tcp 172.20.0.1:443: i/o timeout', 0),
         ("(error: Post https://172.20.0.1:443/api/v1/x: dial tcp 172.20.0.1:443: i/o timeout)", 0),
         ("(error: Get https://10.2.0.9:443/api: dial tcp 10.2.0.9:443: i/o timeout)", 1),
+        ('list: Get "https://127.0.0.1:6053/api/v1/pods": connect: connection refused', 1),
+        ('list: Get "https://A1.gr7.eu-west-1.eks.amazonaws.com/api/v1/pods": i/o timeout', 1),
     ],
 )
 def test_whose_api_does_not_answer(line: str, others: int) -> None:
     logs = {DISCOVERY: f"2026-11-18T09:00:00Z\terror\tklog\t{line}\n"}
     found = istiod_log.run(world(MESH + REMOTE_SECRET, logs=logs), MeshSubject())
     assert (found.api_unreachable, found.other_apis) == (1, others)
+
+
+REFUSED = "the server has asked for the client to provide credentials (get endpoints)"
+DEAF = 'Get "https://127.0.0.1:6053/api/v1/pods": dial tcp: connect: connection refused'
+
+
+@pytest.mark.parametrize(
+    ("line", "minutes", "deaf", "refused", "said"),
+    [
+        (DEAF, (20, 15), True, False, "a loopback address"),
+        (DEAF, (20,), False, False, "a loopback address"),
+        (DEAF, (60, 50), False, False, "a loopback address"),
+        (REFUSED, (20, 15), False, True, "does not take the token"),
+        (REFUSED, (20,), False, False, "does not take the token"),
+    ],
+)
+def test_a_remote_cluster_that_fails_for_long(
+    line: str, minutes: tuple[int, ...], deaf: bool, refused: bool, said: str
+) -> None:
+    times = (NOW - timedelta(minutes=m) for m in minutes)
+    text = "".join(f"{at:%Y-%m-%dT%H:%M:%SZ}\terror\tklog\tlist: {line}\n" for at in times)
+    view = world(MESH + REMOTE_SECRET, logs={DISCOVERY: text})
+    found = istiod_log.run(view, MeshSubject())
+    assert (found.others_silent, found.credentials_refused) == (deaf, refused)
+    assert said in str(found.remote_said)
 
 
 PANIC = "info\tfor config ServiceEntry/shop/db: 1s\npanic: index out of range\n"
