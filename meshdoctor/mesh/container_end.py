@@ -11,12 +11,13 @@ from meshdoctor.mesh.pod_startup import MESH_CONTAINERS, Startup
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.patterns import pattern
 
+CNI_AGENT = "install-cni"
 _FORMAT = pattern(r"exec .{0,200}exec format error|exec user process caused: exec format error")
 
 
 def of_mesh(one: Startup) -> bool:
     """Whether a container of Istio's, istiod's own included, ended in vain and blocks the pod."""
-    mine = one.container in MESH_CONTAINERS or one.container == ISTIOD
+    mine = one.container in MESH_CONTAINERS or one.container in (ISTIOD, CNI_AGENT)
     return mine and one.exit_code != 0 and one.reason != "OOMKilled"
 
 

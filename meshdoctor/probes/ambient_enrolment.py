@@ -17,9 +17,10 @@ from meshdoctor.mesh.ambient import (
 from meshdoctor.mesh.branch_interface import enforcement
 from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, makes_agents, read_log
 from meshdoctor.mesh.control_path import BRANCH_INTERFACE
+from meshdoctor.mesh.files_exhausted import exhausted
 from meshdoctor.mesh.pod_events import recent
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import is_ready, is_sidecar
+from meshdoctor.mesh.workloads import PROXY, is_ready, is_sidecar
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod, Workload
@@ -98,7 +99,7 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
     if live:
         want = attempt(lambda: _wanted(view, pod, space.labels, near)) if gone is None else gone
     touched = want is Wanted.YES and bool(near.tunnels)
-    trouble = _trouble(view, pod, agent) if touched else NO_TROUBLE
+    trouble = _trouble(view, pod, agent, tunnel) if touched else NO_TROUBLE
     return AmbientEnrolment(
         workload=Ref(subject.ref),
         namespace=space.ref,
@@ -114,7 +115,8 @@ def ambient_enrolment(view: View, subject: WorkloadSubject) -> AmbientEnrolment:
         ztunnel_ready=gone or (tunnel is not None and tunnel.ready),
         agent=gone or (agent.owner if agent is not None else Ref("")),
         agent_ready=gone or (agent is not None and agent.ready),
-        broken=gone or _broken(view, tunnel, agent),
+        broken=gone
+        or (tunnel.owner if tunnel and trouble.no_files else _broken(view, tunnel, agent)),
         agent_text=trouble.agent_text,
         agent_said=trouble.agent_said,
         probe_timeouts=trouble.probe_timeouts,
@@ -150,6 +152,7 @@ class _Trouble(Struct, frozen=True, kw_only=True):
 
     agent_text: Fact[str] = ""
     agent_said: Fact[str] = ""
+    no_files: str = ""
     probe_timeouts: Fact[int] = 0
     probe_text: Fact[str] = ""
     health_text: Fact[str] = ""
@@ -161,16 +164,19 @@ class _Trouble(Struct, frozen=True, kw_only=True):
 NO_TROUBLE = _Trouble()
 
 
-def _trouble(view: View, pod: Pod, agent: NodePod | None) -> _Trouble:
+def _trouble(view: View, pod: Pod, agent: NodePod | None, tunnel: NodePod | None) -> _Trouble:
     timeouts = attempt(lambda: _timeouts(view, pod))
     if redirection(pod) == "enabled" and not timeouts:
         return NO_TROUBLE
     log = attempt(lambda: _log(view, agent, pod))
     policy = attempt(lambda: Ref(_policy(view, pod) if known(timeouts) else ""))
     text = log if isinstance(log, Unavailable) else log.partly_added or log.excluded
+    out = "" if redirection(pod) == "enabled" else _no_files(view, tunnel)
+    said = f". istio-cni says: {text}" if isinstance(text, str) and text else text
     return _Trouble(
-        agent_text=text,
-        agent_said=f". istio-cni says: {text}" if isinstance(text, str) and text else text,
+        agent_text=out or text,
+        agent_said=f". ztunnel of that node says: {out}" if out else said,
+        no_files=out,
         probe_timeouts=attempt(lambda: len(known(timeouts))),
         probe_text=attempt(lambda: next(iter(known(timeouts)), "")),
         health_text=log if isinstance(log, Unavailable) else log.health_checks,
@@ -210,6 +216,16 @@ def _log(view: View, agent: NodePod | None, pod: Pod) -> CniLog:
     if agent is None:
         return NOTHING_LOGGED
     return read_log(log_of_agent(view, agent.pod), pod.name)
+
+
+def _no_files(view: View, tunnel: NodePod | None) -> str:
+    """What ztunnel says of having no files left: it then takes no new pod, and istio-cni waits for
+    it in vain (istio/istio#56888)."""
+    if tunnel is None:
+        return ""
+    pod = tunnel.pod
+    read = attempt(lambda: exhausted(view.log(pod.namespace, pod.name, PROXY).text))
+    return read if isinstance(read, str) else ""
 
 
 def _policy(view: View, pod: Pod) -> str:

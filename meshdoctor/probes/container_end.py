@@ -5,13 +5,14 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.container_end import message, of_mesh, wrong_format
+from meshdoctor.mesh.files_exhausted import exhausted, limit
 from meshdoctor.mesh.pod_startup import Startup
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.kubernetes import Node
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.startup_reads import startups
-from meshdoctor.probes.view import View, attempt, probe
+from meshdoctor.probes.view import View, attempt, known, probe
 
 ARCHITECTURE = "kubernetes.io/arch"
 
@@ -22,6 +23,10 @@ class ContainerEnd(Struct, frozen=True, kw_only=True):
     wrong_format: Annotated[
         Fact[str], "the line that says its image is of another architecture; empty: none", OBSERVED
     ]
+    no_files: Annotated[
+        Fact[str], "the line that says that it could open or watch no more files", OBSERVED
+    ]
+    files_limit: Annotated[Fact[str], "the limit that it met"]
     image: Annotated[Fact[str], "its image; empty: no container of Istio's ended"]
     architecture: Annotated[Fact[str], "the node's architecture; or: unknown"]
 
@@ -35,10 +40,15 @@ def container_end(view: View, subject: WorkloadSubject) -> ContainerEnd:
     """Why does a container of Istio's end as soon as it starts?"""
     one = startups(view, subject).worst
     if not of_mesh(one):
-        return ContainerEnd(wrong_format="", image="", architecture="unknown")
+        return ContainerEnd(
+            wrong_format="", no_files="", files_limit="", image="", architecture="unknown"
+        )
     container = one.pod.container(one.container)
+    no_files = attempt(lambda: exhausted(message(one)) or exhausted(_log(view, one)))
     return ContainerEnd(
         wrong_format=attempt(lambda: wrong_format(message(one)) or wrong_format(_log(view, one))),
+        no_files=no_files,
+        files_limit=attempt(lambda: limit(said) if (said := known(no_files)) else ""),
         image=clean(container.image, 200) if container is not None else "",
         architecture=attempt(lambda: _architecture(view, one)),
     )

@@ -728,6 +728,7 @@ def test_a_webhook_of_somebody_else_that_does_not_answer(kind: str) -> None:
         ("exec /usr/local/bin/pilot-agent: exec format error", "Error", True),
         ("standard_init_linux.go:228: exec user process caused: exec format error", "Error", True),
         ("error: something else", "Error", False),
+        ("Failed to start in-process SDStoo many open files", "Error", False),
         ("exec /usr/local/bin/pilot-agent: exec format error", "OOMKilled", False),
     ],
 )
@@ -740,6 +741,7 @@ def test_an_image_of_another_architecture(log: str, reason: str, told: bool) -> 
     logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): log}
     found = container_end.run(world(MESH + SHOP + text, logs=logs), CART)
     assert bool(found.wrong_format) is told
+    assert bool(found.no_files) is bool(found.files_limit) is ("too many open files" in log)
     well = container_end.run(world(MESH + SHOP + pod(NEW, sidecar=True)), CART)
     assert (well.wrong_format, well.image) == ("", "")
 

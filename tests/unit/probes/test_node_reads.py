@@ -194,3 +194,16 @@ metadata: {{name: n1}}
 """
     found = pod_redirect.run(world(pods, logs={("shop", "cart", "istio-init"): log}), CART)
     assert (found.init_settings, found.init_text) == (settings, text)
+
+
+def test_a_ztunnel_that_has_no_files_left_takes_no_new_pod() -> None:
+    says = "2026-11-18T09:00:00Z warn Failed TCP handshake Too many open files (os error 24)\n"
+    objects = agent("cni-1", "n1") + tunnel("z", "n1", "True")
+    logs = {("istio-system", "z", "istio-proxy"): says, ("kube-system", "cni-1", "app"): ""}
+    view = world(SPACES + CONFIG + pod("cart", "shop", "n1", ready="False") + objects, logs=logs)
+    found = ambient_enrolment.run(view, CART)
+    assert found.broken == "Pod/istio-system/z"
+    assert "ztunnel of that node says" in str(found.agent_said)
+    logs[("istio-system", "z", "istio-proxy")] = "2026-11-18T09:00:00Z info access\n"
+    calm = world(SPACES + CONFIG + pod("cart", "shop", "n1", ready="False") + objects, logs=logs)
+    assert ambient_enrolment.run(calm, CART).broken == "DaemonSet/kube-system/istio-cni-node"
