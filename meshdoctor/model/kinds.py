@@ -130,6 +130,7 @@ KINDS: tuple[Kind, ...] = (
     _kind("Node", "", ("v1",), "nodes", k.Node, cluster=True),
     _kind("PeerAuthentication", _SEC, _V1, "peerauthentications", i.PeerAuthentication),
     _kind("Pod", "", ("v1",), "pods", k.Pod),
+    _kind("PodDisruptionBudget", "policy", ("v1",), "poddisruptionbudgets", k.PodDisruptionBudget),
     _kind("ProxyConfig", _NET, ("v1beta1",), "proxyconfigs", i.ProxyConfig),
     _kind("ReferenceGrant", _GW, _V1, "referencegrants", i.ReferenceGrant),
     _kind("ReplicaSet", "apps", ("v1",), "replicasets", k.Workload),

@@ -540,6 +540,7 @@ class Taint(Partial, frozen=True):
     key: str = ""
     value: str = ""
     effect: str = ""
+    time_added: datetime | None = None
 
 
 class NodeSpec(Partial, frozen=True):
@@ -687,6 +688,16 @@ class NetworkPolicySpec(Partial, frozen=True):
 
 class NetworkPolicy(Object, frozen=True):
     spec: NetworkPolicySpec = NetworkPolicySpec()
+
+
+class PodDisruptionBudgetSpec(Partial, frozen=True):
+    min_available: IntOrString | None = None
+    max_unavailable: IntOrString | None = None
+    selector: LabelSelector | None = None
+
+
+class PodDisruptionBudget(Object, frozen=True):
+    spec: PodDisruptionBudgetSpec = PodDisruptionBudgetSpec()
 
 
 class IngressBackendService(Partial, frozen=True):

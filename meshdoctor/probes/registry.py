@@ -43,6 +43,7 @@ from meshdoctor.probes.config_virtual_service import config_virtual_service
 from meshdoctor.probes.container_end import container_end
 from meshdoctor.probes.custom_networking import istiod_network, workload_network
 from meshdoctor.probes.delivery import delivery
+from meshdoctor.probes.drain_blocked import drain_blocked
 from meshdoctor.probes.edge_app_log import edge_app_log
 from meshdoctor.probes.edge_caller import caller
 from meshdoctor.probes.edge_certificates import edge_certificates
@@ -170,6 +171,7 @@ PROBES: tuple[Probe, ...] = (
     edge_ends,
     edge_client_start,
     edge_egress_gateway,
+    drain_blocked,
     edge_drain,
     edge_endpoints,
     edge_entry_identity,
