@@ -1,8 +1,10 @@
-"""Do calls fail because a gateway's pods end before their network load balancer leaves them alone?
+"""Do calls fail because a gateway's pods end before their load balancer leaves them alone?
 
 Deregistering a target takes a while: a network load balancer may go on sending new connections for
-up to three minutes (istio/istio#35964; LBC docs/deploy/pod_readiness_gate.md). A gateway that ends
-after Istio's default drain of 5 s is gone by then.
+up to three minutes (istio/istio#35964; LBC docs/deploy/pod_readiness_gate.md), an application load
+balancer sends requests, over connections that it keeps, until its controller has deregistered the
+target, and answers 502 or 504 where nobody takes them (istio/istio#26302; LBC issue 1719). A
+gateway that ends after Istio's default drain of 5 s is gone by then.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -15,7 +17,7 @@ from meshdoctor.mesh.workloads import PROXY
 from meshdoctor.model.kubernetes import Event, Pod
 from meshdoctor.model.patterns import pattern
 
-LAG_SECONDS = 180
+LAG_SECONDS, ALB_LAG_SECONDS = 180, 30
 AFTER = timedelta(minutes=5)
 BEFORE = timedelta(seconds=10)
 _STAMP = pattern(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?")
@@ -23,6 +25,9 @@ _BROKEN = pattern(
     r"[Cc]onnection (?:was )?(?:reset|refused|timed out)|ECONNRESET|ECONNREFUSED|ETIMEDOUT"
     r"|i/o timeout|curl: \((?:7|28|52|56)\)|unexpected EOF|[Ee]mpty reply from server"
 )
+
+
+_ALB_FAILS = pattern(r"(?<![\d.:/\-])50[234](?![\d.:/\-])")
 
 
 def stays(pod: Pod) -> float:
@@ -50,14 +55,21 @@ def replaced(pods: Iterable[Pod], events: Iterable[Event], workload: str) -> tup
     return tuple(sorted(at for at in (*born, *ended) if at is not None))
 
 
-def broken(text: str, names: Collection[str]) -> tuple[datetime, ...]:
+def broken(text: str, names: Collection[str], *, alb: bool = False) -> tuple[datetime, ...]:
     """When connections to one of these hosts broke, as an application's log says; to any host when
-    no name is known."""
+    no name is known. An application load balancer answers for who is gone.
+
+    >>> len(broken("2026-01-01T00:00:00Z GET https://shop.example.com/ 502", ["shop"], alb=True))
+    1
+    """
     found: list[datetime] = []
     for line in lines(text):
         head = line[:2000]
         stamp = _STAMP.search(head[:80])
-        if stamp is None or not _BROKEN.search(head):
+        if stamp is None:
+            continue
+        rest = head[stamp.end() :]
+        if not (_BROKEN.search(rest) or alb and names and _ALB_FAILS.search(rest)):
             continue
         at = when(stamp[0].replace(" ", "T").replace(",", "."))
         if at is not None and (not names or any(name in head for name in names)):

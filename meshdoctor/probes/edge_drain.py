@@ -1,4 +1,4 @@
-"""Do a client's calls fail while the pods behind a network load balancer are replaced?"""
+"""Do a client's calls fail while the pods behind a load balancer are replaced?"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,26 +7,38 @@ from typing import Annotated
 from msgspec import Struct
 
 from meshdoctor.mesh.aws_load_balancer import balancer
-from meshdoctor.mesh.balancer_drain import LAG_SECONDS, broken, replaced, soon_after, stays
+from meshdoctor.mesh.balancer_drain import (
+    ALB_LAG_SECONDS,
+    LAG_SECONDS,
+    broken,
+    replaced,
+    soon_after,
+    stays,
+)
 from meshdoctor.mesh.template_patch import proxy_config_patch, template_of
 from meshdoctor.mesh.workloads import owner_of, proxy_type
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import Event, Pod
+from meshdoctor.model.kubernetes import Event, Ingress, Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
 from meshdoctor.probes import container_logs, reading
-from meshdoctor.probes.eks_reads import balancer_names
+from meshdoctor.probes.eks_reads import alb_ingress, balancer_names
 from meshdoctor.probes.view import View, attempt, known, probe
 
 PODS_READ = 8
+UNTIL = "for up to 180 s"
+UNTIL_ALB = "until its controller has taken it out of the target group"
 DRAIN_SECONDS, GRACE_SECONDS = 240, 300
 """More than such a load balancer needs to leave a pod alone."""
 
 
 class EdgeDrain(Struct, frozen=True, kw_only=True):
-    """Of a workload of the cluster that calls gateways by their network load balancer; else all
-    empty."""
+    """Of a workload of the cluster that calls gateways by their network or application load
+    balancer; else all empty."""
 
     service: Annotated[Fact[Ref], "the service; empty: it has no such load balancer"]
+    balancer: Annotated[Fact[str], "network or application load balancer"]
+    front: Annotated[Fact[Ref], "the Ingress of an application load balancer; else the service"]
+    until: Annotated[Fact[str], "for how long it may send to a pod that goes"]
     gateway: Annotated[Fact[Ref], "the workload behind it"]
     gateway_name: Annotated[Fact[str], "its name"]
     gateway_resource: Annotated[Fact[str], "what kubectl calls it"]
@@ -45,6 +57,9 @@ class EdgeDrain(Struct, frozen=True, kw_only=True):
 
 _NONE = EdgeDrain(
     service=Ref(""),
+    balancer="",
+    front=Ref(""),
+    until="",
     gateway=Ref(""),
     gateway_name="",
     gateway_resource="",
@@ -66,6 +81,7 @@ _NONE = EdgeDrain(
         "DaemonSet",
         "Deployment",
         "Event",
+        "Ingress",
         "Job",
         "Pod",
         "Service",
@@ -75,18 +91,20 @@ _NONE = EdgeDrain(
     ),
 )
 def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
-    """Do a client's calls fail while the pods behind a network load balancer are replaced?"""
+    """Do a client's calls fail while the pods behind a load balancer are replaced?"""
     service = reading.edge_service(view, edge)
-    found = balancer(service) if service is not None else None
-    if edge.client is None or service is None or found is None or not found.network:
+    if edge.client is None or service is None:
+        return _NONE
+    found, ingress = balancer(service), alb_ingress(view, service)
+    if not (ingress or found is not None and found.network):
         return _NONE
     gateways = [p for p in reading.pods_of_service(view, service) if proxy_type(p) == "router"]
     if not gateways:
         return _NONE
     owner = owner_of(gateways[0])
-    names = balancer_names(view, service)
+    names = balancer_names(view, service) | _own_names(ingress)
     clients = reading.workload(view, edge.client).pods[-PODS_READ:]
-    moments = attempt(lambda: _moments(view, clients, names))
+    moments = attempt(lambda: _moments(view, clients, names, alb=ingress is not None))
     seconds = min(map(stays, gateways))
 
     def after() -> int:
@@ -96,13 +114,16 @@ def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
 
     return EdgeDrain(
         service=Ref(service.ref),
+        balancer=f"{'application' if ingress else 'network'} load balancer",
+        front=Ref(ingress.ref if ingress else service.ref),
+        until=UNTIL_ALB if ingress else UNTIL,
         gateway=Ref(owner.ref),
         gateway_name=owner.name,
         gateway_resource=owner.owner.lower(),
         namespace=service.namespace,
         client=Ref(edge.client.ref),
         stays_seconds=round(seconds),
-        short=seconds < LAG_SECONDS,
+        short=seconds < (ALB_LAG_SECONDS if ingress else LAG_SECONDS),
         broken=attempt(lambda: len(known(moments))),
         after=attempt(after),
         last=attempt(lambda: next((f"{at:%H:%M:%S}" for at in reversed(known(moments))), "")),
@@ -119,6 +140,16 @@ def _patch(view: View, owner: WorkloadSubject, pod: Pod) -> str:
     )
 
 
-def _moments(view: View, clients: Iterable[Pod], names: frozenset[str]) -> list[datetime]:
-    found = container_logs.told(view, clients, lambda text: broken(text, names))
+def _own_names(ingress: Ingress | None) -> frozenset[str]:
+    """The names that clients give an application load balancer."""
+    if ingress is None:
+        return frozenset()
+    own = {one.hostname for one in ingress.status.load_balancer.ingress}
+    return frozenset((own | {rule.host.removeprefix("*.") for rule in ingress.spec.rules}) - {""})
+
+
+def _moments(
+    view: View, clients: Iterable[Pod], names: frozenset[str], *, alb: bool
+) -> list[datetime]:
+    found = container_logs.told(view, clients, lambda text: broken(text, names, alb=alb))
     return sorted(at for _, at in found)

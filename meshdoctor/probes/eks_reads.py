@@ -2,9 +2,11 @@
 
 from meshdoctor.mesh.control_path import BRANCH_INTERFACE, own_groups
 from meshdoctor.mesh.custom_networking import custom, of_node
+from meshdoctor.mesh.exposure import ALB, backends, class_of
 from meshdoctor.model.istio import VirtualService
 from meshdoctor.model.kubernetes import (
     EniConfig,
+    Ingress,
     Node,
     Pod,
     SecurityGroupPolicy,
@@ -54,6 +56,12 @@ def balancer_names(view: View, service: Service) -> frozenset[str]:
     }
     own = {i.hostname or i.ip for i in service.status.load_balancer.ingress}
     return frozenset((routed | own) - {""})
+
+
+def alb_ingress(view: View, service: Service) -> Ingress | None:
+    """The Ingress whose application load balancer leads to the Service."""
+    found = view.objects("Ingress", Ingress, service.namespace)
+    return next((i for i in found if class_of(i) == ALB and service.name in backends(i)), None)
 
 
 def vpc_cni(view: View) -> Workload | None:

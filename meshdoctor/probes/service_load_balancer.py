@@ -20,7 +20,7 @@ from meshdoctor.mesh.aws_load_balancer import (
     idle_seconds,
     patience,
 )
-from meshdoctor.mesh.exposure import ALB, ISTIO, backends, class_of
+from meshdoctor.mesh.exposure import ISTIO, class_of
 from meshdoctor.mesh.gateway_binding import gateway_pods
 from meshdoctor.mesh.gateway_front import as_gateway, is_aws
 from meshdoctor.mesh.health_check import silent
@@ -34,7 +34,7 @@ from meshdoctor.model.kubernetes import Event, Ingress, Namespace, Pod, Service,
 from meshdoctor.model.subjects import ServiceSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes import container_logs, reading
-from meshdoctor.probes.eks_reads import AGENT
+from meshdoctor.probes.eks_reads import AGENT, alb_ingress
 from meshdoctor.probes.gateway_objects import GATEWAY_NAME
 from meshdoctor.probes.proxy_logs import pod_log
 from meshdoctor.probes.view import View, attempt, known, probe
@@ -132,7 +132,7 @@ def service_load_balancer(view: View, subject: ServiceSubject) -> ServiceLoadBal
     if service is None:
         raise MissingError(f"service {subject}")
     found = balancer(service)
-    ingress = attempt(lambda: _ingress(view, service))
+    ingress = attempt(lambda: alb_ingress(view, service))
     behind = found is not None or isinstance(ingress, Ingress) or _alone(view, service)
     failed = attempt(lambda: _failed_checks(view, service) if behind else ())
     last = failed[-1] if isinstance(failed, tuple) and failed else None
@@ -300,11 +300,6 @@ def _controller_log(view: View) -> tuple[Complaint, ...]:
 
 def _told(found: Event | None) -> str:
     return clean(f"{found.reason}: {found.message}", 300).rstrip(".") if found is not None else ""
-
-
-def _ingress(view: View, service: Service) -> Ingress | None:
-    found = view.objects("Ingress", Ingress, service.namespace)
-    return next((i for i in found if class_of(i) == ALB and service.name in backends(i)), None)
 
 
 def _plain_check(view: View, service: Service, found: Balancer) -> bool:

@@ -764,6 +764,33 @@ spec: {ingressClassName: alb, defaultBackend: {service: {name: gw}}}
 """
 
 
+FAILS = "2026-11-18T09:2{}:00Z GET https://shop.example/ 50{}\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "notes", "broken", "short"),
+    [
+        ("shop.example", "", 2, True),
+        ("shop.example", "proxy.istio.io/config: 'terminationDrainDuration: 40s'", 2, False),
+        ("other.example", "", 0, True),
+    ],
+)
+def test_an_alb_that_answers_for_gateways_that_are_gone(
+    host: str, notes: str, broken: int, short: bool
+) -> None:
+    given = f"annotations: {{{notes}}}\n  creationTimestamp: '2026-11-18T09:20:00Z'"
+    gateway = GW.replace('annotations: {vpc.amazonaws.com/pod-eni: "[]"}', given)
+    gateway = gateway.replace("spec:\n", "spec:\n  terminationGracePeriodSeconds: 300\n", 1)
+    named = f"rules: [{{host: {host}}}], defaultBackend"
+    alb = ALB.replace("defaultBackend", named)
+    text = FAILS.format(1, 2) + FAILS.format(2, 4) + FAILS.format(3, 0)
+    logs = {("apps", "rep-1", "app"): text, ("apps", "rep-2", "app"): ""}
+    found = edge_drain.run(world(gateway + CLIENTS + service("{}") + alb, logs=logs), CALL)
+    assert isinstance(found, EdgeDrain)
+    assert (found.broken, found.after, found.short) == (broken, broken, short)
+    assert (found.front, found.balancer) == ("Ingress/ingress/alb", "application load balancer")
+
+
 def test_exposure() -> None:
     found = edge_exposure.run(world(GW + service() + ALB), CALL)
     assert isinstance(found, EdgeExposure)
