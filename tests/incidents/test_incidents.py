@@ -32,6 +32,7 @@ INCIDENTS = {
 
 GAPS: dict[str, str] = {}
 OF_A_PAIR = {
+    "alb-sends-to-gateways-that-are-gone": "only a client without proxy tells of these calls",
     "denied-namespace-calls-by-address": "the call works, and only its policy's author misses a no",
     "name-of-an-entry-alone": "no call comes as far as a proxy, only the application's log tells",
     "namespace-not-enabled": "a namespace may be outside the mesh on purpose",

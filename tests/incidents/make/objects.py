@@ -31,6 +31,7 @@ _API = {
     "MutatingWebhookConfiguration": "admissionregistration.k8s.io/v1",
     "ValidatingWebhookConfiguration": "admissionregistration.k8s.io/v1",
     "AuthorizationPolicy": "security.istio.io/v1",
+    "PodDisruptionBudget": "policy/v1",
     "PeerAuthentication": "security.istio.io/v1",
     "RequestAuthentication": "security.istio.io/v1",
     "DestinationRule": "networking.istio.io/v1",

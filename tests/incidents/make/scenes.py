@@ -14,6 +14,7 @@ from tests.incidents.make.scenes_posted_gateways import POSTED_GATEWAYS
 from tests.incidents.make.scenes_posted_identities import POSTED_IDENTITIES
 from tests.incidents.make.scenes_posted_injection import POSTED_INJECTION
 from tests.incidents.make.scenes_posted_names import POSTED_NAMES
+from tests.incidents.make.scenes_posted_nodes import POSTED_NODES
 from tests.incidents.make.scenes_posted_outside import POSTED_OUTSIDE
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
@@ -268,4 +269,5 @@ SCENES = (
     *POSTED_ENDS,
     *POSTED_UPKEEP,
     *POSTED_IDENTITIES,
+    *POSTED_NODES,
 )
