@@ -69,6 +69,13 @@ _OWN = (
         # istiod tries at every start whether validation refuses a Gateway without servers.
         r"(?P<reason>configuration is invalid: (?!gateway must have at least one server\b).*)",
     ),
+    row("validation_open", "Not ready to switch validation to fail-closed"),
+    row("validation_closed", "Endpoint successfully rejected invalid config"),
+    row(
+        "gateway_named",
+        "Hostnames are not supported for gateways",
+        r"gateway address (?P<address>[\w.\-]+) from",
+    ),
     row(
         "kind_ignored",
         "ignoring",
@@ -253,6 +260,18 @@ def _is_other(api: str, own: frozenset[str]) -> bool:
     if _NAMED.search(host or at):
         return True
     return (host or at) not in own if own else port != 443
+
+
+def stays_open(said: Iterable[Said], now: datetime) -> bool:
+    """Whether istiod tries in vain, for a minute and more, whether its validation refuses a wrong
+    object: only then it lets it fail closed (pkg/webhooks/validation/controller)."""
+    tried: list[Said] = []
+    for one in said:
+        if one.kind == "validation_closed":
+            tried.clear()
+        elif one.kind == "validation_open":
+            tried.append(one)
+    return failing(tried, now)
 
 
 def is_loopback(api: str) -> bool:

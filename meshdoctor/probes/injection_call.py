@@ -30,6 +30,7 @@ from meshdoctor.model.kubernetes import (
     Service,
     WebhookService,
 )
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.injection_reads import all_injectors, decision
@@ -122,6 +123,7 @@ def injection_call(view: View, subject: WorkloadSubject) -> InjectionCall:
         facts,
         refused=said.kind.value,
         text=said.text,
+        obstacle=OUT_OF_RANGE if _NOT_CALLED.search(said.text) else facts.obstacle,
         said=f". The API server says: {said.text}",
         seen_at=f"{said.at:%H:%M:%S}" if said.at else "",
         server_time=said.early[0],
@@ -347,6 +349,13 @@ def _is_open(road: _Road) -> bool:
     """Whether the Service has the port that is called, and leads it to the injector's."""
     port = known(road.port)
     return port in OPEN_PORTS or road.own_port and port != "0"
+
+
+_NOT_CALLED = pattern(r"Address is not allowed")
+OUT_OF_RANGE = (
+    "the managed control plane calls no address outside the ranges of the VPC that it knows, and "
+    "istiod's pod has one: of another CNI's overlay, or of a range that was added lately"
+)
 
 
 def _obstacle(road: _Road, policy: Ref) -> str:

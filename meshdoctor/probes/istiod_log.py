@@ -14,6 +14,7 @@ from meshdoctor.mesh.istiod_log import (
     of_other_apis,
     proxy_of,
     refused_writes,
+    stays_open,
     still_forbidden,
     unanswered_for,
     unreadable,
@@ -98,6 +99,14 @@ class IstiodSays(Struct, frozen=True, kw_only=True):
     write_timeout_proxy: Annotated[Fact[str], "the last such proxy, pod.namespace", OBSERVED]
     invalid: Annotated[Fact[int], "objects refused by validation", OBSERVED]
     invalid_text: Annotated[Fact[str], "the last refusal", OBSERVED]
+    validation_open: Annotated[
+        Fact[bool], "it tries in vain, and still, whether its validation refuses anything", OBSERVED
+    ]
+    gateway_named: Annotated[
+        Fact[str],
+        "a gateway of a network that it cannot use, for it has a name; empty: none",
+        OBSERVED,
+    ]
     network_without_gateway: Annotated[
         Fact[int], "endpoints left out: no gateway reaches their network", OBSERVED
     ]
@@ -120,6 +129,7 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
     kind, accounts = unreadable(refused[-1]) if refused else None, _accounts(view)
     slow, invalid, lost = log.kind("write_timeout"), log.kind("invalid"), log.kind("no_gateway")
     writes = refused_writes(log.said, view.now)
+    named = _recent(view, log.kind("gateway_named"))
     waits = clean(log.kind("waits")[-1].get("what"), 60) if log.kind("waits") else ""
     return IstiodSays(
         kinds_refused=len(refused),
@@ -157,6 +167,8 @@ def istiod_log(view: View, _: MeshSubject) -> IstiodSays:
         write_timeout_proxy=proxy_of(slow[-1].get("connection")) if slow else "",
         invalid=len(invalid),
         invalid_text=clean(invalid[-1].get("reason")) if invalid else "",
+        validation_open=stays_open(log.said, view.now),
+        gateway_named=clean(named[-1].get("address"), 253) if named else "",
         network_without_gateway=len(lost),
         network=lost[-1].get("network") if lost else "",
         terminated=len(log.kind("terminated")),

@@ -34,6 +34,9 @@ class Multicluster(Struct, frozen=True, kw_only=True):
     bare: Annotated[
         Fact[Ref], "a Service labelled as gateway of a network, without address; empty: none"
     ]
+    named: Annotated[
+        Fact[Ref], "such a Service whose load balancer has a name and no address; empty: none"
+    ]
     bare_network: Annotated[Fact[str], "that network"]
     bare_type: Annotated[Fact[str], "that Service's type"]
 
@@ -72,6 +75,7 @@ def multicluster(view: View, _: MeshSubject) -> Multicluster:
         namespace_name=space,
         networked=attempt(networked),
         bare=ref,
+        named=attempt(lambda: Ref(one.ref if (one := _named(view)) else "")),
         bare_network=network,
         bare_type=kind,
     )
@@ -87,6 +91,18 @@ def _failed(view: View) -> str:
 def _cluster(secret: Secret) -> str:
     """create-remote-secret says it in an annotation; istiod goes by the key."""
     return clean(min(secret.data, default=secret.annotations.get(CLUSTER, "")), 63)
+
+
+def _named(view: View) -> Service | None:
+    """A gateway of a network whose load balancer has a name, as those of AWS do."""
+    found = (
+        s
+        for s in view.objects("Service", Service, view.istio_namespace)
+        if s.labels.get(NETWORK)
+        and s.status.load_balancer.ingress
+        and all(i.hostname and not i.ip for i in s.status.load_balancer.ingress)
+    )
+    return min(found, key=lambda s: s.ref, default=None)
 
 
 def _bare(view: View) -> Service | None:

@@ -45,6 +45,14 @@ class Validation(Struct, frozen=True, kw_only=True):
     service_name: Annotated[Fact[str], "its name"]
     service_namespace: Annotated[Fact[str], "its namespace"]
     endpoints: Annotated[Fact[int], "ready endpoints of that Service; -1: it is not called"]
+    open: Annotated[
+        Fact[Ref], "the one that fails open, where none of Istio's fails closed; empty: none"
+    ]
+    open_ref: Annotated[Fact[str], "the same for kubectl"]
+    open_endpoints: Annotated[
+        Fact[int], "ready endpoints of the Service that it calls; -1: there is none such"
+    ]
+    open_why: Annotated[Fact[str], "why nobody answers it"]
 
 
 @probe(
@@ -64,6 +72,8 @@ def validation(view: View, _: MeshSubject) -> Validation:
     ready = attempt(lambda: _ready(view, known(closed)))
     config = attempt(lambda: c[0] if (c := known(closed)) else None)
     service = attempt(lambda: c[1].client_config.service if (c := known(closed)) else None)
+    lax = attempt(lambda: None if known(closed) else _lax(view))
+    behind = attempt(lambda: _ready(view, known(lax)))
     return Validation(
         refused=found.denied + len(lines),
         refusal=text,
@@ -80,7 +90,23 @@ def validation(view: View, _: MeshSubject) -> Validation:
         service_name=attempt(lambda: s.name if (s := known(service)) else ""),
         service_namespace=attempt(lambda: s.namespace if (s := known(service)) else ""),
         endpoints=ready,
+        open=attempt(lambda: Ref(c[0].ref if (c := known(lax)) else "")),
+        open_ref=attempt(lambda: f"{VWC.lower()} {c[0].name}" if (c := known(lax)) else ""),
+        open_endpoints=behind,
+        open_why=attempt(lambda: _why(view, known(lax), known(behind))),
     )
+
+
+def _why(view: View, lax: "Closed | None", behind: int) -> str:
+    service = lax[1].client_config.service if lax is not None else None
+    if service is None:
+        return ""
+    name = f"Service/{service.namespace}/{service.name}"
+    if not shared.service_exists(view, service.namespace, service.name):
+        return f"{name} does not exist"
+    if behind == 0:
+        return f"{name} has no ready endpoint"
+    return f"the API server gets no answer from {name} that it believes"
 
 
 def _call_said(event: str, logged: tuple[Failure, ...]) -> str:
@@ -108,18 +134,29 @@ def _closed(view: View, said: str) -> Closed | None:
     """Istio's validation webhook whose failure refuses every change; None: there is none. Of
     several (an upgrade leaves an old one behind) the one that nobody answers, else the one whose
     Service the failed call names."""
-    found = [
+    found = _webhooks(view, "Fail")
+    if len(found) < 2:
+        return found[0] if found else None
+    return min(found, key=lambda one: (_ready(view, one) > 0, _host(one[1]) not in said))
+
+
+def _lax(view: View) -> Closed | None:
+    """Istio's validation webhook that lets pass what it is not asked about: one that nobody
+    answers only where none is answered."""
+    found = _webhooks(view, "Ignore")
+    return max(found, key=lambda one: _ready(view, one), default=None)
+
+
+def _webhooks(view: View, policy: str) -> list[Closed]:
+    return [
         (config, webhook)
         for config in view.objects(VWC, WebhookConfiguration)
         for webhook in config.webhooks
         if "validation" in webhook.name
         and webhook.name.endswith("istio.io")
-        and webhook.failure_policy == "Fail"
+        and webhook.failure_policy == policy
         and webhook.client_config.service is not None
     ]
-    if len(found) < 2:
-        return found[0] if found else None
-    return min(found, key=lambda one: (_ready(view, one) > 0, _host(one[1]) not in said))
 
 
 def _host(webhook: Webhook) -> str:

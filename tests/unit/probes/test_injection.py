@@ -251,6 +251,12 @@ def test_istiod_fills_ca_bundle_by_the_label_of_its_revision() -> None:
     assert call(told + SHOP).revision == "blue" and call(told + SHOP).unlabelled
 
 
+def test_an_address_that_the_control_plane_does_not_call() -> None:
+    refused = 'failed calling webhook \\"rev.namespace.sidecar-injector.istio.io\\": Post: Address is not allowed'  # noqa: E501
+    facts = call(MESH + SHOP.replace("readyReplicas: 1", "readyReplicas: 0") + FAILED % refused)
+    assert facts.obstacle.startswith("the managed control plane calls no address outside")
+
+
 def test_an_injector_that_is_no_istiod_chooses_its_port() -> None:
     injector = MESH.replace("targetPort: 15017", "targetPort: 443")
     facts = call(injector + SHOP + pod(NEW, sidecar=True))

@@ -41,7 +41,7 @@ def test_gateways_without_address(change: dict[str, str], bare: str) -> None:
         text = text.replace(key, value)
     found = multicluster.run(world(text), MeshSubject())
     assert isinstance(found, Multicluster)
-    assert found.bare == bare
+    assert found.bare == bare and found.named == ""
     assert found.bare_type == ("NodePort" if bare else "")
 
 
@@ -80,3 +80,12 @@ def test_the_secret_of_the_cluster_that_fails(text: str, cluster: str) -> None:
         f"Secret/istio-system/istio-remote-secret-{cluster}",
         cluster,
     )
+
+
+def test_a_gateway_whose_load_balancer_has_a_name() -> None:
+    text = OBJECTS
+    balanced = "loadBalancer: {ingress: [{hostname: x.elb.amazonaws.com}]}"
+    for key, value in {"NOTE": "", "MORE": "", "STATUS": balanced, "NETWORKS": ""}.items():
+        text = text.replace(key, value)
+    found = multicluster.run(world(text), MeshSubject())
+    assert (found.bare, found.named) == ("", "Service/istio-system/eastwest")

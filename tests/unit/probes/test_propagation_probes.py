@@ -595,6 +595,67 @@ def test_of_several_validation_webhooks_the_one_that_fails(
     assert (found.config_name, found.endpoints) == (config, endpoints)
 
 
+@pytest.mark.parametrize(
+    ("objects", "found", "endpoints", "why"),
+    [
+        (closed("a", "istiod-a"), "", -1, ""),
+        (closed("a", "gone").replace("Fail", "Ignore"), "a", 0, "does not exist"),
+        (
+            closed("a", "istiod-a").replace("Fail", "Ignore") + SERVED.replace("NAME", "istiod-a"),
+            "a",
+            1,
+            "gets no answer",
+        ),
+        (
+            closed("a", "gone").replace("Fail", "Ignore")
+            + closed("b", "istiod-b").replace("Fail", "Ignore")
+            + SERVED.replace("NAME", "istiod-b"),
+            "b",
+            1,
+            "gets no answer",
+        ),
+        (
+            closed("a", "gone").replace("Fail", "Ignore")
+            + closed("b", "istiod-b")
+            + SERVED.replace("NAME", "istiod-b"),
+            "",
+            -1,
+            "",
+        ),
+    ],
+    ids=["fails closed", "its Service is gone", "answered", "one of two", "another fails closed"],
+)
+def test_a_validation_webhook_that_fails_open(
+    objects: str, found: str, endpoints: int, why: str
+) -> None:
+    seen = validation.run(world(OWN + objects), MeshSubject())
+    assert seen.open == (f"ValidatingWebhookConfiguration//{found}" if found else "")
+    assert seen.open_endpoints == endpoints and why in str(seen.open_why)
+
+
+TRIES = "{}\tinfo\tvalidationController\tNot ready to switch validation to fail-closed: dummy\n"
+WELL = "{}\tinfo\tvalidationController\tEndpoint successfully rejected invalid config. Switching\n"
+NAMED = "{}\terror\tFailed parsing gateway address x.elb.amazonaws.com from Service Registry. Hostnames are not supported for gateways\n"  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("lines", "open_"),
+    [
+        (((TRIES, 20), (TRIES, 15)), True),
+        (((TRIES, 20),), False),
+        (((TRIES, 20), (TRIES, 15), (WELL, 14)), False),
+        (((TRIES, 90), (TRIES, 80)), False),
+    ],
+)
+def test_an_istiod_whose_validation_stays_open(
+    lines: tuple[tuple[str, int], ...], open_: bool
+) -> None:
+    text = "".join(a.format(f"{NOW - timedelta(minutes=m):%Y-%m-%dT%H:%M:%SZ}") for a, m in lines)
+    view = world(MESH, logs={DISCOVERY: text + NAMED.format("2026-11-18T09:20:00Z")})
+    found = istiod_log.run(view, MeshSubject())
+    assert (found.validation_open, found.gateway_named) == (open_, "x.elb.amazonaws.com")
+
+
 UNLISTED = """
 ---
 {kind: Service, apiVersion: v1, metadata: {name: a, namespace: istio-system}, spec: SPEC}
