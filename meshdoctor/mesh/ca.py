@@ -53,6 +53,17 @@ def mounted_in(istiod: Pod) -> str:
     return next((s.secret_name for s in secrets if s is not None), "")
 
 
+def signed_by_cluster(istiods: Iterable[Pod]) -> str:
+    """What an istiod is told to have its own certificate signed by, where that is not itself but a
+    signer of the cluster (`kubernetes`, `k8s.io/NAME`; pilot/pkg/bootstrap/certcontroller.go)."""
+    for pod in istiods:
+        found = next((c for c in pod.spec.containers if c.name == "discovery"), None)
+        told = _env(found, "PILOT_CERT_PROVIDER")
+        if told == KUBERNETES or told.startswith("k8s.io/"):
+            return told
+    return ""
+
+
 def missing_keys(secret: Secret) -> tuple[str, ...]:
     """Keys that istiod wants in `cacerts` and that are absent: the four files of a plugged-in CA,
     or the three of a TLS secret; empty when one of the two sets is whole."""

@@ -6,9 +6,12 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.istiod_log import failing
 from meshdoctor.mesh.log_lines import Said, of
+from meshdoctor.mesh.text import clean
 from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.ports import EvidenceError, MissingError
 from meshdoctor.probes import istiod_said, reading
@@ -26,6 +29,12 @@ class IstiodCaLog(Struct, frozen=True, kw_only=True):
     cluster_unknown: Annotated[Fact[int], "callers of a cluster istiod does not know", OBSERVED]
     claimed: Annotated[Fact[str], "the cluster that they claim", OBSERVED]
     local: Annotated[Fact[str], "the cluster that istiod knows", OBSERVED]
+    distrusted: Annotated[
+        Fact[bool],
+        "for a minute or longer, and lately, clients refused istiod's certificate",
+        OBSERVED,
+    ]
+    distrusted_text: Annotated[Fact[str], "the last line that says so", OBSERVED]
     map_skipped: Annotated[Fact[int], "istio-ca-root-cert could not be written", OBSERVED]
     text: Annotated[Fact[str], "the last of these lines", OBSERVED]
     last: Annotated[Fact[datetime], "when it was written", OBSERVED]
@@ -40,6 +49,7 @@ KINDS = (
     "cluster_unknown",
     "root_map_skipped",
 )
+_DISTRUST = pattern(r"remote error: tls: (?:bad certificate|unknown certificate|expired cert)")
 
 
 @probe("istiod-ca-log", subject=SubjectKind.MESH, reads=("Pod", "log"), costly=True)
@@ -55,12 +65,13 @@ def istiod_ca_log(view: View, mesh: MeshSubject) -> IstiodCaLog:
             said += istiod_said.lines(view, pod.namespace, pod.name)
         except EvidenceError as error:
             missing = error
-    if missing is not None and not of(said, *KINDS):
+    refused = [s for s in of(said, "tls_refused") if _DISTRUST.search(s.get("reason"))]
+    if missing is not None and not of(said, *KINDS) and not refused:
         raise missing
-    return _facts(of(said, *KINDS))
+    return _facts(of(said, *KINDS), refused, view.now)
 
 
-def _facts(said: Iterable[Said]) -> IstiodCaLog:
+def _facts(said: Iterable[Said], refused: list[Said], now: datetime) -> IstiodCaLog:
     said = tuple(said)
     unknown = of(said, "cluster_unknown")
     times = [one.at for one in said if one.at is not None]
@@ -73,6 +84,8 @@ def _facts(said: Iterable[Said]) -> IstiodCaLog:
         cluster_unknown=len(unknown),
         claimed=unknown[-1].get("claimed") if unknown else "",
         local=unknown[-1].get("local") if unknown else "",
+        distrusted=failing(refused, now),
+        distrusted_text=clean(refused[-1].text, 200) if refused else "",
         map_skipped=len(of(said, "root_map_skipped")),
         text=said[-1].text if said else "",
         last=max(times)

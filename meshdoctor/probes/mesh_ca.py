@@ -45,6 +45,9 @@ class MeshCa(Struct, frozen=True, kw_only=True):
         Fact[str], "valid, expired or early: the signing certificate; empty: not seen", OBSERVED
     ]
     secret_not_after: Annotated[Fact[datetime], "when the signing certificate ends", OBSERVED]
+    serving_by: Annotated[
+        Fact[str], "the cluster's signer that signs istiod's own certificate; empty: istiod does"
+    ]
     root_map: Annotated[Fact[Ref], "ConfigMap istio-ca-root-cert of istiod's namespace"]
     root_state: Annotated[
         Fact[str], "valid, expired or early: the root handed out; empty: none", OBSERVED
@@ -107,6 +110,7 @@ def mesh_ca(view: View, mesh: MeshSubject) -> MeshCa:
         else "",
         secret_state=_of(secret, lambda s: ca.worst_state(_leaf(s), view.now)),
         secret_not_after=_of(secret, lambda s: _end(_leaf(s), "the CA's certificate")),
+        serving_by=clean(ca.signed_by_cluster(istiods), 120),
         root_map=Ref(f"ConfigMap/{space}/{ca.ROOT_MAP}"),
         root_state=_of(root, lambda b: ca.worst_state(b, view.now)),
         root_not_after=_of(root, lambda b: _end(b, "the root certificate")),

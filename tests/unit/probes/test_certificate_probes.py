@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -509,6 +510,30 @@ def test_istiod_log() -> None:
     for empty in (view(), view(istiod())):
         with pytest.raises(EvidenceError):
             istiod_ca_log.run(empty, MeshSubject())
+
+
+@pytest.mark.parametrize(
+    ("word", "minutes", "refused"),
+    [
+        ("remote error: tls: bad certificate", (20, 15), True),
+        ("remote error: tls: bad certificate", (20,), False),
+        ("EOF", (20, 15), False),
+    ],
+)
+def test_clients_that_refuse_istiods_certificate(
+    word: str, minutes: tuple[int, ...], refused: bool
+) -> None:
+    times = (NOW - timedelta(minutes=m) for m in minutes)
+    line = "{:%Y-%m-%dT%H:%M:%SZ}\tinfo\thttp: TLS handshake error from 10.0.0.9:59130: {}\n"
+    text = "".join(line.format(at, word) for at in times)
+    logs = {("istio-system", "istiod-1", "discovery"): text}
+    found = istiod_ca_log.run(view(istiod(), logs=logs), MeshSubject())
+    assert isinstance(found, IstiodCaLog) and found.distrusted is refused
+    told = istiod()
+    assert of_ca(told).serving_by == ""
+    provider = {"name": "PILOT_CERT_PROVIDER", "value": "kubernetes"}
+    told["spec"]["containers"] = [{"name": "discovery", "env": [provider]}]
+    assert of_ca(told).serving_by == "kubernetes"
 
 
 def test_namespace_root() -> None:
