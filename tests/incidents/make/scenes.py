@@ -20,6 +20,7 @@ from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
 from tests.incidents.make.scenes_posted_setup import POSTED_SETUP
+from tests.incidents.make.scenes_posted_trust import POSTED_TRUST
 from tests.incidents.make.scenes_posted_upgrades import POSTED_UPGRADES
 from tests.incidents.make.scenes_posted_upkeep import POSTED_UPKEEP
 from tests.incidents.make.world import Pod, World, at, whole
@@ -270,4 +271,5 @@ SCENES = (
     *POSTED_UPKEEP,
     *POSTED_IDENTITIES,
     *POSTED_NODES,
+    *POSTED_TRUST,
 )
