@@ -32,7 +32,7 @@ UNTOLD = "untold"
 DIRECT = "direct_response"
 """Details of an answer that a route gives itself."""
 _OTHER_FLAGS = frozenset({"RL", "RLSE", "FI", "DI"})
-_OTHER_WORDS = ("wasm_fail_stream", "lua_response")
+_OTHER_WORDS = ("wasm_fail_stream", "lua_response", "response_payload_too_large")
 _UPSTREAM = frozenset({"", "-", "via_upstream"})
 _ROUTING = ("route_not_found", "cluster_not_found", "no_healthy_upstream", "upstream_", "http1.")
 _JUDGED = pattern(r"Jwt authentication completed with: (?P<why>[^\t]{1,200})")

@@ -24,8 +24,10 @@ from meshdoctor.probes.view import View, probe
 
 _FAULTS = ("FI", "DI", "fault_filter")
 _WASM = "wasm_fail_stream"
+_HOLDS = ", for a filter holds whole bodies, and what the proxy buffers ends at a limit (1 MiB)"
 _ADDED = (
     ("request_payload_too_large", ("filters.http.buffer", "envoy.buffer", "lua", "ext_authz")),
+    ("response_payload_too_large", ("lua", "wasm", "transcoder", "envoy.buffer")),
     (_WASM, ("wasm",)),
     ("lua_response", ("lua",)),
     ("rate_limit", ("ratelimit", "rate_limit")),
@@ -115,7 +117,7 @@ def _facts(
         by=Ref(ref),
         namespace=by.subject.namespace if by is not None else "",
         pod=by.pod.name if by is not None and by.pod is not None else "",
-        text=text,
+        text=text + (_HOLDS if "_payload_too_large" in text else ""),
         details=clean(text.rpartition(" ")[2], 100),
         source=Ref(source),
         aimed=_aimed(view, found, source, count) if fault else False,

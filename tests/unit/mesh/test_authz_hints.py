@@ -208,6 +208,7 @@ RULE = "rbac_access_denied_matched_policy[{}ns[a]-policy[b]-rule[2]{}]"
         (log("ext_authz_error", flags="UAEX"), "ext-error", "", -1),
         (log("-", flags="UAEX"), "ext-denied", "", -1),
         (log("request_payload_too_large", 413), "size", "", -1),
+        (log("response_payload_too_large", 500), "other", "", -1),
         (log("request_rate_limited", 429, "RL"), "other", "", -1),
         (log("direct_response", 403), "other", "", -1),
         (log("fault_filter_abort", 503, "FI"), "other", "", -1),
