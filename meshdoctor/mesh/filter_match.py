@@ -8,10 +8,18 @@ longer in generated configuration, and since 1.19 a match on one finds nothing (
 import re
 from collections.abc import Iterable, Mapping
 
+from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.selectors import workload_selected
 from meshdoctor.mesh.services import services_of, target_port
 from meshdoctor.mesh.xds import release
-from meshdoctor.model.istio import EnvoyFilter, EnvoyFilterPatch, ServiceEntry, Sidecar
+from meshdoctor.model.istio import (
+    EnvoyFilter,
+    EnvoyFilterPatch,
+    Gateway,
+    ServiceEntry,
+    Sidecar,
+    VirtualService,
+)
 from meshdoctor.model.kubernetes import Pod, Service
 
 RENAMED: Mapping[str, str] = {
@@ -49,16 +57,21 @@ def dead_match(
     proxy_types: frozenset[str],
     versions: Iterable[str],
     inbound: frozenset[int] = frozenset(),
+    vhosts: frozenset[str] = frozenset(),
 ) -> str:
     """Why the first patch that can match nothing does not; "" when all may match.
 
     `proxy_types` are those of the selected workloads, `versions` their Istio releases, `inbound`
-    the ports that their proxies take calls for; when these are not known (empty) nothing is said
-    about them.
+    the ports that their proxies take calls for, `vhosts` the virtual hosts of gateways among them;
+    when these are not known (empty) nothing is said about them.
     """
     known = tuple(versions)
     for index, patch in enumerate(filter_.spec.config_patches):
-        reason = dead(patch, proxy_types, known) or _dead_port(patch, inbound)
+        reason = (
+            dead(patch, proxy_types, known)
+            or _dead_port(patch, inbound)
+            or _dead_vhost(patch, vhosts)
+        )
         if reason:
             return f"patch {index}: {reason}"
     return ""
@@ -130,6 +143,36 @@ def _dead_port(patch: EnvoyFilterPatch, inbound: frozenset[int]) -> str:
         return ""
     known = ", ".join(map(str, sorted(inbound - {_VIRTUAL_INBOUND})))
     return f"the inbound listener has no port {port}, but {known}: it knows the pods' own ports"
+
+
+def asks_for_vhost(filter_: EnvoyFilter) -> bool:
+    """Whether a patch asks for a virtual host of gateways by its name."""
+    return any(_vhost(p) for p in filter_.spec.config_patches)
+
+
+def gateway_vhosts(gateways: Iterable[Gateway], routes: Iterable[VirtualService]) -> frozenset[str]:
+    """The virtual hosts of a gateway's pod, named by host and server port, and the one without any
+    route (pilot/pkg/networking/core/gateway.go buildGatewayHTTPRouteConfig, 1.4 to 1.32-dev):
+    `routes` are the VirtualServices bound to `gateways`."""
+    ports = {server.port.number for one in gateways for server in one.spec.servers}
+    names = {host for route in routes for host in hosts(route)} | {"blackhole"}
+    return frozenset(f"{name}:{port}" for name in names for port in ports)
+
+
+def _vhost(patch: EnvoyFilterPatch) -> str:
+    route = patch.match.route_configuration
+    if patch.match.context != "GATEWAY" or route is None or route.vhost is None:
+        return ""
+    return route.vhost.name
+
+
+def _dead_vhost(patch: EnvoyFilterPatch, vhosts: frozenset[str]) -> str:
+    name = _vhost(patch)
+    if not name or not vhosts or name in vhosts:
+        return ""
+    known = ", ".join(sorted(n for n in vhosts if not n.startswith("blackhole:"))[:5])
+    star = ", and a star in a name is no wildcard" if "*" in name else ""
+    return f"no virtual host is named {name}, but {known or 'none is served'}{star}"
 
 
 def _named(patch: EnvoyFilterPatch) -> tuple[str, str]:

@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from meshdoctor.mesh import entries, sidecar_choice
 from meshdoctor.mesh.filter_match import (
     asks_for_inbound_port,
+    asks_for_vhost,
     dead_match,
+    gateway_vhosts,
     inbound_ports,
     selects_workloads,
 )
@@ -17,11 +19,12 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import image_release, proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import EnvoyFilter, ServiceEntry, Sidecar
-from meshdoctor.model.kubernetes import Pod, Service
+from meshdoctor.model.kubernetes import Ingress, Pod, Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
+from meshdoctor.probes.gateway_objects import GATEWAY_NAME, gateways_of, routes_of
 from meshdoctor.probes.view import View, attempt, probe
 
 
@@ -144,7 +147,17 @@ class EnvoyFilterFacts(Struct, frozen=True, kw_only=True):
 @probe(
     "config-envoy-filter",
     subject=SubjectKind.CONFIG,
-    reads=("ConfigMap", "EnvoyFilter", "Pod", "Service", "ServiceEntry", "Sidecar"),
+    reads=(
+        "ConfigMap",
+        "EnvoyFilter",
+        "Gateway",
+        "Ingress",
+        "Pod",
+        "Service",
+        "ServiceEntry",
+        "Sidecar",
+        "VirtualService",
+    ),
     kinds=("EnvoyFilter",),
 )
 def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
@@ -180,13 +193,29 @@ def config_envoy_filter(view: View, config: ConfigSubject) -> EnvoyFilterFacts:
         selects=bool(mine),
         proxies=len(reach),
         dead=attempt(
-            lambda: clean(dead_match(found, types, releases, _inbound(view, found, mine)), 200)
+            lambda: clean(
+                dead_match(
+                    found, types, releases, _inbound(view, found, mine), _vhosts(view, found, mine)
+                ),
+                300,
+            )
         ),
         wanted=clean(early.wanted, 100) if early is not None else "",
         adds=Ref(early.adds.ref if early is not None else ""),
         pod=shown.name if shown is not None else "",
         pod_namespace=shown.namespace if shown is not None else "",
     )
+
+
+def _vhosts(view: View, filter_: EnvoyFilter, pods: list[Pod]) -> frozenset[str]:
+    """The virtual hosts of the selected gateways, where a patch asks for one; nothing is known of
+    gateways that other kinds of objects configure too."""
+    if not asks_for_vhost(filter_) or any(GATEWAY_NAME in pod.labels for pod in pods):
+        return frozenset()
+    if view.objects("Ingress", Ingress):
+        return frozenset()
+    gateways = {g.ref: g for pod in pods for g in gateways_of(view, pod)}.values()
+    return gateway_vhosts(gateways, routes_of(view, gateways))
 
 
 def _inbound(view: View, filter_: EnvoyFilter, pods: list[Pod]) -> frozenset[int]:

@@ -17,7 +17,13 @@ from meshdoctor.mesh import (
     rules,
     sidecar_choice,
 )
-from meshdoctor.mesh.filter_match import dead_match, inbound_ports, selects_workloads
+from meshdoctor.mesh.filter_match import (
+    asks_for_vhost,
+    dead_match,
+    gateway_vhosts,
+    inbound_ports,
+    selects_workloads,
+)
 from meshdoctor.mesh.hosts import catalogue, misread
 from meshdoctor.model.istio import (
     DestinationRule,
@@ -713,3 +719,30 @@ def test_an_ingress_listener_that_leads_nowhere(endpoint: str, port: int, astray
         "[{name: a, ports: [{containerPort: 8080}, {containerPort: 9090}]}]}}",
     )
     assert sidecar_choice.astray(found, port, pod) == astray
+
+
+@pytest.mark.parametrize(
+    ("context", "name", "dead"),
+    [
+        ("GATEWAY", "*:80", True),
+        ("GATEWAY", "a.example.com:80", False),
+        ("GATEWAY", "a.example.com:443", True),
+        ("GATEWAY", "blackhole:80", False),
+        ("GATEWAY", "", False),
+        ("ANY", "*:80", False),  # sidecars have others
+    ],
+)
+def test_a_virtual_host_that_is_not_there(context: str, name: str, dead: bool) -> None:
+    gateway = one(
+        Gateway,
+        "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: shop},"
+        " spec: {servers: [{port: {number: 80}, hosts: ['*']}]}}",
+    )
+    names = gateway_vhosts([gateway], [vs("r", "{hosts: [a.example.com], gateways: [g]}")])
+    filter_ = ef(
+        f"{{configPatches: [{{applyTo: VIRTUAL_HOST, match: {{context: {context}, "
+        f"routeConfiguration: {{vhost: {{name: '{name}'}}}}}}}}]}}"
+    )
+    assert asks_for_vhost(filter_) is (context == "GATEWAY" and bool(name))
+    assert bool(dead_match(filter_, frozenset({"router"}), [], vhosts=names)) is dead
+    assert not dead_match(filter_, frozenset({"router"}), [])
