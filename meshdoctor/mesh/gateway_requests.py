@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh.access_log import Line
-from meshdoctor.mesh.route_match import Mine, every_match, may_take
+from meshdoctor.mesh.route_match import Mine, every_match, may_take, unmet
 from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import Server, VirtualService
@@ -108,7 +108,9 @@ class Unrouted(Struct, frozen=True, kw_only=True):
     `for_others` a rule of it would take them, but its matches are for other proxies. `wide`: one
     with a wider host that has a rule for the path. `short`: one that names the host without a dot,
     which istiod completes to a name that nobody calls (ResolveShortnameToFQDN). `passing`: one that
-    has only `tls` or `tcp` rules for the host, while the server that took the request ended TLS."""
+    has only `tls` or `tcp` rules for the host, while the server that took the request ended TLS.
+    `asks`: what the rule of `narrow` for path, method and authority asks for beside them. `ported`:
+    the port in the Host header, for which the release makes no domain."""
 
     host: str
     path: str
@@ -118,6 +120,21 @@ class Unrouted(Struct, frozen=True, kw_only=True):
     short: VirtualService | None = None
     passing: VirtualService | None = None
     for_others: bool = False
+    asks: str = ""
+    ported: int = 0
+
+
+class Exact(Struct, frozen=True, kw_only=True):
+    """Before 1.6 a gateway's virtual host is for a host alone or with its server's port, before
+    1.10 that of a wildcard (istio/istio#20870, #30469): `ports` are those of the servers."""
+
+    release: tuple[int, ...]
+    ports: frozenset[int]
+
+    def refuses(self, domain: str, port: int) -> bool:
+        """Whether a Host header with a port is none of the domain's."""
+        since = (1, 10) if domain.startswith("*.") else (1, 6)
+        return domain != "*" and self.release < since and port not in self.ports
 
 
 class _Call(Struct, frozen=True):
@@ -133,10 +150,12 @@ def unrouted(
     asked: str = "",
     path: str = "",
     mine: Mine = every_match,
+    exact: Exact | None = None,
 ) -> Unrouted | None:
     """The most frequent of such requests that a wider host's rules would take; failing that, those
     to the host and path asked about, or, where no path is named, to a host of which nothing is
-    routed. `routes` are bound to the gateway; `mine` are those of their matches that it gets."""
+    routed. `routes` are bound to the gateway; `mine` are those of their matches that it gets;
+    `exact` says how it compares a Host header with a port."""
     seen: dict[_Call, int] = defaultdict(int)
     routed, over_tls = set(), set()
     for line in lines:
@@ -151,16 +170,20 @@ def unrouted(
     table = _virtual_hosts(routes)
     found = []
     for call, count in seen.items():
-        one = _judge(call, count, table, mine)
-        if one is not None and one.narrow is None:
+        one = _judge(call, count, table, mine) or _ported(call, count, table, exact)
+        if one is None:
+            continue
+        if one.narrow is None:
             one = replace(one, short=_short(call.host, routes))
         concerns = call.host == asked and (
             path == call.path or not path and call.host not in routed
         )
         passing = _passing(call.host, routes) if call.host in over_tls else None
-        if one is not None and one.narrow is None and passing is not None:
+        ported = one.ported and (call.host == asked or count >= ASKED)
+        preflight = one.asks and call.method == "OPTIONS" and count >= ASKED
+        if one.narrow is None and passing is not None:
             found.append(replace(one, passing=passing))
-        elif one is not None and (one.wide is not None or one.short is not None or concerns):
+        elif one.wide is not None or one.short is not None or concerns or ported or preflight:
             found.append(one)
     return max(found, key=lambda one: weight(one, asked), default=None)
 
@@ -193,7 +216,13 @@ def _judge(
     if not covering:
         return Unrouted(host=call.host, path=call.path, count=count)
     own = table[covering[0]]
-    if any(map(takes, own)):
+    rules = [(route, r) for route in own for r in route.spec.http]
+    taking = [p for p in rules if may_take(p[1], call.authority, call.path, call.method, mine)]
+    asks = [(unmet(r, call.authority, call.path, call.method, mine), route) for route, r in taking]
+    if taking and all(said for said, _ in asks):
+        said, route = asks[0]
+        return Unrouted(host=call.host, path=call.path, count=count, narrow=route, asks=said)
+    if taking:
         return None
     narrow = next((one for one in own if takes(one, every_match)), None)
     wide = next((r for domain in covering[1:] for r in table[domain] if takes(r)), None)
@@ -205,6 +234,21 @@ def _judge(
         wide=wide,
         for_others=narrow is not None,
     )
+
+
+def _ported(
+    call: _Call, count: int, table: Mapping[str, Sequence[VirtualService]], exact: Exact | None
+) -> Unrouted | None:
+    """Of requests that rules would take, but for the port in their Host header."""
+    _, _, text = call.authority.rpartition(":")
+    port = int(text) if text.isdecimal() and call.authority != text else 0
+    covering = sorted((d for d in table if host_matches(d, call.host)), key=_told, reverse=True)
+    if exact is None or not port or not covering:
+        return None
+    if not all(exact.refuses(domain, port) for domain in covering):
+        return None
+    narrow = table[covering[0]][0]
+    return Unrouted(host=call.host, path=call.path, count=count, narrow=narrow, ported=port)
 
 
 def _short(host: str, routes: Iterable[VirtualService]) -> VirtualService | None:

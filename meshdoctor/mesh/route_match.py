@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.istio import HttpMatch, HttpRoute, StringMatch, VirtualService
@@ -109,6 +110,17 @@ def may_take(
     return not rule.match or any(
         mine(one) and _all(_line(one, authority, path, method)) is not False for one in rule.match
     )
+
+
+def unmet(rule: HttpRoute, authority: str, path: str, method: str, mine: Mine = every_match) -> str:
+    """What a rule asks for beside path, method and authority, all of which a request has; "" when
+    it asks for nothing more, or the request is none of its own. Of a request that found no route it
+    is what was missing."""
+    for one in rule.match:
+        asks = one.headers or one.query_params or one.without_headers
+        if asks and mine(one) and _all(_line(one, authority, path, method)):
+            return _said(replace(one, uri=None, method=None, authority=None))
+    return ""
 
 
 def _line(

@@ -39,6 +39,12 @@ FOR_OTHERS = (
 )
 
 
+ASKS = (
+    "its rule for them also asks for {asks}, which they did not meet (a browser's preflight, "
+    "OPTIONS, carries no header of the application)"
+)
+
+
 class GatewayRequests(Struct, frozen=True, kw_only=True):
     """By the access log of a gateway; zeros and empty for other workloads. Access logging off:
     unavailable, never zeros."""
@@ -67,6 +73,10 @@ class GatewayRequests(Struct, frozen=True, kw_only=True):
     narrow_name: Annotated[Fact[str], "its name"]
     narrow_namespace: Annotated[Fact[str], "its namespace"]
     narrow_said: Annotated[Fact[str], "why no rule of it takes them, in words"]
+    ported: Annotated[
+        Fact[int], "the port in the Host header, for which the release has no domain; 0: none"
+    ]
+    ported_gateway: Annotated[Fact[Ref], "the Gateway with the server that they came to"]
     short: Annotated[Fact[Ref], "the VirtualService that names the host without dot; empty: none"]
     short_name: Annotated[Fact[str], "its name"]
     short_namespace: Annotated[Fact[str], "its namespace"]
@@ -142,7 +152,9 @@ def gateway_requests(view: View, subject: WorkloadSubject) -> GatewayRequests:
         narrow=Ref(lost.narrow.ref if lost and lost.narrow else ""),
         narrow_name=lost.narrow.name if lost and lost.narrow else "",
         narrow_namespace=lost.narrow.namespace if lost and lost.narrow else "",
-        narrow_said=FOR_OTHERS if lost is not None and lost.for_others else NONE_TAKES,
+        narrow_said=_why(lost),
+        ported=lost.ported if lost else 0,
+        ported_gateway=Ref(here[0].ref if lost and lost.ported and here else ""),
         short=Ref(lost.short.ref if lost and lost.short else ""),
         short_name=lost.short.name if lost and lost.short else "",
         short_namespace=lost.short.namespace if lost and lost.short else "",
@@ -179,10 +191,24 @@ def _lost(
             here = tuple({g.ref: g for g, _ in behind(mine, gateways, pod, port)}.values())
         here = here or gateways
         came = [line for line in lines if line.local_port == port]
-        one = gr.unrouted(came, routes_of(view, here), asked, path, _mine(pod))
+        exact = _exact(view, here)
+        one = gr.unrouted(came, routes_of(view, here), asked, path, _mine(pod), exact)
         if one is not None:
             found.append((one, here))
     return max(found, key=lambda pair: gr.weight(pair[0], asked), default=(None, ()))
+
+
+def _exact(view: View, here: Iterable[Gateway]) -> gr.Exact | None:
+    release = reading.release(view)
+    ports = frozenset(server.port.number for one in here for server in one.spec.servers)
+    return gr.Exact(release=release, ports=ports) if release is not None else None
+
+
+def _why(lost: gr.Unrouted | None) -> str:
+    """Why no rule of the virtual host takes the requests, in words."""
+    if lost is not None and lost.asks:
+        return clean(ASKS.format(asks=lost.asks), 300)
+    return FOR_OTHERS if lost is not None and lost.for_others else NONE_TAKES
 
 
 def _mine(pod: Pod | None) -> Mine:

@@ -222,3 +222,58 @@ def test_rules_that_a_gateway_does_not_get(match: str, for_others: bool | None) 
     lost = line(first="GET /a HTTP/1.1", code=404, flags="NR", host="foo.bar", details="-")
     found = gr.unrouted([lost], many(VirtualService, text), "foo.bar", "/a", mine)
     assert (found.for_others if found is not None else None) is for_others
+
+
+@pytest.mark.parametrize(
+    ("match", "asks"),
+    [
+        ("headers: {x-go: {exact: a}}", "header x-go exact a"),
+        ("uri: {prefix: /a}, queryParams: {v: {exact: '2'}}", "query v exact 2"),
+        ("uri: {prefix: /a}", None),  # it would take the request by now
+        ("uri: {regex: /a.*}, headers: {x-go: {exact: a}}", None),  # nobody knows
+    ],
+)
+def test_what_a_rule_asks_for_beside_the_path(match: str, asks: str | None) -> None:
+    text = OTHERS.replace("MATCH, uri: {prefix: /}", match)
+    lost = line(first="OPTIONS /a HTTP/1.1", code=404, flags="NR", host="foo.bar", details="-")
+    found = gr.unrouted([lost], many(VirtualService, text), "foo.bar", "/a")
+    assert (found.asks if found is not None else None) == asks
+
+
+@pytest.mark.parametrize(
+    ("release", "host", "vs_host", "ported"),
+    [
+        ((1, 1, 9), "foo.bar:31380", "foo.bar", 31380),
+        ((1, 1, 9), "foo.bar:80", "foo.bar", None),
+        ((1, 1, 9), "foo.bar", "foo.bar", None),
+        ((1, 6, 0), "foo.bar:31380", "foo.bar", None),
+        ((1, 8, 0), "foo.bar:31380", "'*.bar'", 31380),
+        ((1, 10, 0), "foo.bar:31380", "'*.bar'", None),
+        ((1, 1, 9), "foo.bar:31380", "'*'", None),
+    ],
+)
+def test_a_port_in_the_host_header(
+    release: tuple[int, ...], host: str, vs_host: str, ported: int | None
+) -> None:
+    text = OTHERS.replace("MATCH, uri: {prefix: /}", "uri: {prefix: /}")
+    routes = many(VirtualService, text.replace("hosts: [foo.bar]", f"hosts: [{vs_host}]"))
+    lost = line(first="GET /a HTTP/1.1", code=404, flags="NR", host=host, details="-")
+    exact = gr.Exact(release=release, ports=frozenset({80}))
+    found = gr.unrouted([lost], routes, "foo.bar", "/a", exact=exact)
+    assert (found.ported if found is not None else None) == ported
+    other = gr.unrouted([lost], routes, "x.y", "/a", exact=exact)
+    assert other is None, "one request of another host than the one asked about"
+
+
+def test_preflights_that_find_no_rule_need_not_be_asked_about() -> None:
+    routes = many(
+        VirtualService, OTHERS.replace("MATCH, uri: {prefix: /}", "headers: {x: {exact: a}}")
+    )
+
+    def found(method: str, count: int) -> bool:
+        first = f"{method} /a HTTP/1.1"
+        lost = line(first=first, code=404, flags="NR", host="foo.bar", details="-")
+        return gr.unrouted([lost] * count, routes) is not None
+
+    assert found("OPTIONS", 3)
+    assert not found("OPTIONS", 2) and not found("GET", 3)
