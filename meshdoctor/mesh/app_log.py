@@ -42,6 +42,23 @@ _NO_TOKEN = pattern(
 )
 
 
+_NO_GREETING = pattern(
+    r"reading (?:initial communication packet|SSH protocol banner)|kex_exchange_identification"
+    r"|has not received any packets from the server|did not receive identification string"
+    r"|(?:waiting|timed? ?out|timeout)\b.{0,40}\b(?:greeting|banner|initial handshake)",
+    re.IGNORECASE,
+)
+
+
+def no_greeting(text: str) -> int:
+    """How many lines tell that a server that speaks first (MySQL, SSH, SMTP) said nothing.
+
+    >>> no_greeting("ERROR 2013: Lost connection at 'reading initial communication packet'")
+    1
+    """
+    return sum(1 for line in lines(text) if _NO_GREETING.search(line[:2000]))
+
+
 def misses_token(text: str) -> str:
     """The last line in which an application says that a request came without its token; "": none.
 

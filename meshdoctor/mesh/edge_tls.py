@@ -58,6 +58,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     policy: Ruling
     cluster_policy: Ruling
     protocol: protocols.Selected
+    misplaced: str
     workload_port: int
     scope: Scope
     sight: Sight
@@ -158,6 +159,7 @@ def judge(given: Given) -> Judged:
             given.policies, service_namespace(given), given.root
         ),
         protocol=selected,
+        misplaced=protocols.misplaced(service_port) if service_port is not None else "",
         workload_port=port,
         scope=in_force,
         sight=sight,

@@ -14,12 +14,14 @@ from msgspec import Struct
 
 from meshdoctor.mesh.access_log import Line, address
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE, PASSTHROUGH, black_holed, unreadable
+from meshdoctor.mesh.external_host import names
 from meshdoctor.mesh.protocols import select, select_raw
 from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.kubernetes import Service
 
 CONNECT = "CONNECT"
 _OWN_PORTS = frozenset({15001, 15006})
+_ALLOTTED = (ipaddress.ip_network("240.240.0.0/16"), ipaddress.ip_network("2001:2::/48"))
 
 
 def contrary(line: Line, refused: bool) -> bool:
@@ -58,6 +60,42 @@ def nameless(line: Line, port: int) -> bool:
         and line.local_port == port
         and not line.server_name
     )
+
+
+def read_as_http(line: Line, port: int) -> bool:
+    """Whether what went to an unknown address of a port was read as HTTP: only a listener of that
+    port's own does so."""
+    return bool(line.method) and line.upstream_cluster == PASSTHROUGH and line.local_port == port
+
+
+def adrift(line: Line, host: str, port: int) -> bool:
+    """Whether a call failed that went to an address of istiod's own making, as it is: such an
+    address stands for the ports of a ServiceEntry alone, and nobody is there (DNS auto allocation,
+    pilot/pkg/serviceregistry/serviceentry; 1.8 to 1.32-dev)."""
+    lost = line.upstream_cluster == BLACK_HOLE or black_holed(line)
+    lost = lost or (line.upstream_cluster == PASSTHROUGH and "UF" in line.flags)
+    mine = not line.method or line.host == host.lower()
+    return lost and mine and line.local_port == port and allotted(dialled(line))
+
+
+def allotted(called: str) -> bool:
+    """Whether istiod made an address up."""
+    try:
+        return any(ipaddress.ip_address(called) in one for one in _ALLOTTED)
+    except ValueError:
+        return False
+
+
+def stands_for(
+    seen: Iterable[ServiceEntry], called: str, host: str, port: int
+) -> ServiceEntry | None:
+    """The entry of a host for which such an address stands, and that lacks the port: by the
+    addresses that its status tells, where entries have any."""
+    mine = sorted((e for e in seen if names(e, host)), key=lambda e: e.ref)
+    told = [e for e in mine if e.status.addresses]
+    if told:
+        mine = [e for e in told if called in {one.value for one in e.status.addresses}]
+    return next((e for e in mine if port not in {p.number for p in e.spec.ports}), None)
 
 
 def ranged(seen: Iterable[ServiceEntry], called: str, port: int) -> ServiceEntry | None:

@@ -63,6 +63,24 @@ class Selected(Struct, frozen=True, kw_only=True):
         return not self.http and not self.sniffed and self.protocol != UDP
 
 
+def misplaced(port: ServicePort) -> str:
+    """The protocol that a port's name tells behind its first hyphen, where it does not count; "" of
+    a port that is declared, or whose name tells none.
+
+    >>> misplaced(ServicePort(name="query-http", port=80))
+    'HTTP'
+    """
+    if not select(port).sniffed:
+        return ""
+    parts = port.name.lower().replace("_", "-").split("-")[1:]
+    return next((_NAMES[part] for part in parts if part in _NAMES), "")
+
+
+def speaks_first(port: int) -> bool:
+    """Whether servers of the protocol that a port is known for speak before their clients."""
+    return port in _SERVER_FIRST
+
+
 def select(port: ServicePort) -> Selected:
     """The protocol of a Service port."""
     return select_raw(port.port, port.name, port.app_protocol, port.protocol)

@@ -471,8 +471,20 @@ class ServiceEntrySpec(Partial, frozen=True):
     subject_alt_names: tuple[str, ...] = ()
 
 
+class EntryAddress(Partial, frozen=True):
+    """An address that istiod made up for a host of an entry."""
+
+    host: str = ""
+    value: str = ""
+
+
+class EntryStatus(Partial, frozen=True):
+    addresses: tuple[EntryAddress, ...] = ()
+
+
 class ServiceEntry(Object, frozen=True):
     spec: ServiceEntrySpec = ServiceEntrySpec()
+    status: EntryStatus = EntryStatus()
 
 
 class WorkloadGroupTemplate(Partial, frozen=True):

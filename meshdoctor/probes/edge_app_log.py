@@ -20,7 +20,10 @@ class EdgeAppLog(Struct, frozen=True, kw_only=True):
 
     tls_failures: Annotated[Fact[int], "lines that tell of a TLS failure of the app", OBSERVED]
     no_tls: Annotated[Fact[int], "lines that tell that its TLS was answered without", OBSERVED]
-    line: Annotated[Fact[str], "the last of them", OBSERVED]
+    no_greeting: Annotated[
+        Fact[int], "lines that tell that a server that speaks first said nothing", OBSERVED
+    ]
+    line: Annotated[Fact[str], "the last that tells of a TLS failure", OBSERVED]
     pod: Annotated[Fact[str], "the pod that logged it"]
     container: Annotated[Fact[str], "its container"]
 
@@ -43,7 +46,7 @@ def _read(view: View, workload: WorkloadPods) -> EdgeAppLog:
     found: tuple[str, ...] = ()
     where = ("", "")
     failed: EvidenceError | None = None
-    read = plain = 0
+    read = plain = mute = 0
     for pod in list(reversed(workload.pods))[:PODS_READ]:
         for container in app_containers(pod):
             try:
@@ -53,6 +56,7 @@ def _read(view: View, workload: WorkloadPods) -> EdgeAppLog:
                 continue
             read += 1
             plain += app_log.no_tls(text)
+            mute += app_log.no_greeting(text)
             lines = app_log.tls_failures(text)
             if lines and not found:
                 where = (pod.name, container.name)
@@ -62,6 +66,7 @@ def _read(view: View, workload: WorkloadPods) -> EdgeAppLog:
     return EdgeAppLog(
         tls_failures=len(found),
         no_tls=plain,
+        no_greeting=mute,
         line=found[-1] if found else "",
         pod=where[0],
         container=where[1],

@@ -59,6 +59,11 @@ class EdgeEndpoints(Struct, frozen=True, kw_only=True):
         Fact[Ref], "the only ServiceEntry of that host, which gives it no endpoint; empty: none"
     ]
     empty_said: Annotated[Fact[str], "why, in words"]
+    two_ways: Annotated[
+        Fact[Ref], "a ServiceEntry whose host and port another one resolves otherwise; empty: none"
+    ]
+    other_way: Annotated[Fact[Ref], "that other one, of the same namespace"]
+    ways_said: Annotated[Fact[str], "how each of them resolves it, in words"]
     client_pod: Annotated[Fact[str], "the client pod asked"]
 
 
@@ -93,6 +98,7 @@ def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
     held = attempt(lambda: _held(view, pod, service, edge.port))
     change = attempt(lambda: _change(view, service))
     empty = attempt(lambda: _empty_entry(view, edge))
+    ways = attempt(lambda: _two_ways(view, edge))
     theirs = attempt(lambda: service is None or _taken_over(view, edge, service))
     dead = attempt(lambda: dead_calls(() if known(theirs) else known(lines), known(slices).all))
     return EdgeEndpoints(
@@ -113,6 +119,9 @@ def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
         bare_entry=attempt(lambda: _bare_entry(view, edge, pod)),
         empty_entry=attempt(lambda: Ref(known(empty)[0])),
         empty_said=attempt(lambda: known(empty)[1]),
+        two_ways=attempt(lambda: Ref(known(ways)[0])),
+        other_way=attempt(lambda: Ref(known(ways)[1])),
+        ways_said=attempt(lambda: known(ways)[2]),
         client_pod=pod.name if pod is not None else "",
     )
 
@@ -210,6 +219,19 @@ def _bare_entry(view: View, edge: EdgeSubject, pod: Pod | None) -> Ref:
         if e.spec.resolution in ("", "NONE") and not e.spec.endpoints
     )
     return Ref(next(found, ""))
+
+
+def _two_ways(view: View, edge: EdgeSubject) -> tuple[str, str, str]:
+    """Two entries of the host and port that resolve it in different ways, and how: istiod makes one
+    service of them, whose cluster and endpoints need not go together (istio/istio#51466)."""
+    found = [e for e in _entries(view, edge) if edge.port in {p.number for p in e.spec.ports}]
+    for one in found:
+        for other in found:
+            mine, its = (e.spec.resolution or "NONE" for e in (one, other))
+            if one.namespace == other.namespace and one.ref < other.ref and mine != its:
+                said = f"{one.ref}: {mine}, {other.ref}: {its}"
+                return one.ref, other.ref, clean(said, 300)
+    return "", "", ""
 
 
 def _empty_entry(view: View, edge: EdgeSubject) -> tuple[str, str]:

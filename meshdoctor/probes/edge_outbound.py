@@ -13,6 +13,7 @@ from meshdoctor.mesh.access_logging import CLIENT
 from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.edge_target import ips, target
 from meshdoctor.mesh.external_host import visible
+from meshdoctor.mesh.protocols import speaks_first
 from meshdoctor.mesh.services import fqdn
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope, sees
@@ -48,6 +49,14 @@ class EdgeOutbound(Struct, frozen=True, kw_only=True):
     garbled: Annotated[
         Fact[int], "calls of that port outside whose bytes are no HTTP, refused for it", OBSERVED
     ]
+    adrift: Annotated[
+        Fact[int], "calls that failed at an address of istiod's own making, as it is", OBSERVED
+    ]
+    adrift_to: Annotated[Fact[str], "that address, with the port", OBSERVED]
+    adrift_entry: Annotated[
+        Fact[Ref], "the ServiceEntry for which it stands, without that port; empty: none"
+    ]
+    adrift_ports: Annotated[Fact[str], "the ports of that entry"]
     tunnels: Annotated[Fact[int], "HTTP CONNECT requests to the port that no route took", OBSERVED]
     http_by: Annotated[
         Fact[Ref], "what makes HTTP of that port: a ServiceEntry, or a Service; empty: not seen"
@@ -71,6 +80,10 @@ _NONE = EdgeOutbound(
     ranged_namespace="",
     nameless=0,
     garbled=0,
+    adrift=0,
+    adrift_to="",
+    adrift_entry=Ref(""),
+    adrift_ports="",
     tunnels=0,
     http_by=Ref(""),
     http_from="",
@@ -166,8 +179,12 @@ def _lost(
     garbled = logs.lines(
         lambda log: tuple(x for x in log.lines if outbound.garbled(x, edge.port, own))
     )
+    facts = _adrift(edge, logs, seen, facts)
     holder = None
-    if tunnels or garbled:
+    past = logs.lines(
+        lambda log: tuple(x for x in log.lines if outbound.read_as_http(x, edge.port))
+    )
+    if tunnels or garbled or past or speaks_first(edge.port):
         services = _services(view, in_force, mesh)
         holder = outbound.http_on(edge.port, (edge.host,), seen, services)
     return replace(
@@ -182,6 +199,23 @@ def _lost(
         tunnels=logs.seen(len(tunnels)),
         http_by=Ref(holder.ref if holder is not None else ""),
         http_from=holder.ref if holder is not None else "a service that was not seen",
+    )
+
+
+def _adrift(
+    edge: EdgeSubject, logs: ProxyLogs, seen: tuple[ServiceEntry, ...], facts: EdgeOutbound
+) -> EdgeOutbound:
+    lines = logs.lines(
+        lambda log: tuple(x for x in log.lines if outbound.adrift(x, edge.host, edge.port))
+    )
+    called = ev.most_common(map(outbound.dialled, lines))
+    entry = outbound.stands_for(seen, called, edge.host, edge.port) if called else None
+    return replace(
+        facts,
+        adrift=logs.seen(len(lines)),
+        adrift_to=logs.seen(f"{called}:{edge.port}" if called else ""),
+        adrift_entry=Ref(entry.ref if entry is not None else ""),
+        adrift_ports=", ".join(str(p.number) for p in entry.spec.ports) if entry else "",
     )
 
 

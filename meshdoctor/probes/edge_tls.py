@@ -81,6 +81,9 @@ class EdgeTls(Struct, frozen=True, kw_only=True):
     protocol: Annotated[Fact[str], "protocol of the port: HTTP, GRPC, TCP ... or auto"]
     protocol_by: Annotated[Fact[str], "what chose it: appProtocol, name, well-known port, sniffing"]
     http: Annotated[Fact[bool], "the port is declared HTTP of some kind"]
+    misplaced: Annotated[
+        Fact[str], "the protocol that its name tells behind the first hyphen, for nothing; empty"
+    ]
     sniffed: Annotated[Fact[bool], "the port is not declared: the proxy waits for first bytes"]
     server_first: Annotated[
         Fact[bool],
@@ -227,6 +230,7 @@ def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref, bad: tuple[BadSubset,
         protocol=j.protocol.protocol,
         protocol_by=j.protocol.by,
         http=j.protocol.http,
+        misplaced=j.misplaced,
         sniffed=j.protocol.sniffed,
         server_first=j.server_first,
         external=j.external,

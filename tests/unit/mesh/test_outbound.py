@@ -4,7 +4,7 @@ import pytest
 
 from meshdoctor.mesh import outbound
 from meshdoctor.mesh.access_log import Line, parse
-from meshdoctor.model.istio import Port, ServiceEntry, ServiceEntrySpec
+from meshdoctor.model.istio import EntryAddress, EntryStatus, Port, ServiceEntry, ServiceEntrySpec
 from meshdoctor.model.kubernetes import Meta, Service, ServicePort, ServiceSpec
 
 
@@ -94,3 +94,45 @@ def test_calls_that_tell_no_name() -> None:
     closed = line("- - -", "0 UH -", "1.2.3.4:6379", "BlackHoleCluster")
     assert outbound.nameless(closed, 6379) and not outbound.nameless(closed, 5432)
     assert not outbound.nameless(PASSED, 80), "it was let through"
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "called", "cluster", "is_adrift"),
+    [
+        ("GET / HTTP/1.1", "503 UF -", "240.240.0.7:80", "PassthroughCluster", True),
+        ("- - -", "0 UF,URX -", "240.240.0.7:80", "PassthroughCluster", True),
+        ("- - -", "0 UH -", "240.240.0.7:80", "BlackHoleCluster", True),
+        ("- - -", "0 - -", "240.240.0.7:80", "PassthroughCluster", False),
+        ("- - -", "0 UF -", "240.240.0.7:81", "PassthroughCluster", False),
+        ("- - -", "0 UF -", "198.51.100.7:80", "PassthroughCluster", False),
+        ("- - -", "0 UF -", "240.240.0.7:80", "outbound|80||a.example", False),
+    ],
+)
+def test_addresses_of_istiods_own_making(
+    first: str, rest: str, called: str, cluster: str, is_adrift: bool
+) -> None:
+    one = line(first, rest, called, cluster)
+    assert outbound.adrift(one, "a.example", 80) is is_adrift
+    foreign = is_adrift and not one.method
+    assert outbound.adrift(one, "b.example", 80) is foreign, "bytes tell no host"
+
+
+def test_for_what_such_an_address_stands() -> None:
+    def made(name: str, number: int, value: str = "") -> ServiceEntry:
+        told = (EntryAddress(host="a.example", value=value),) if value else ()
+        return ServiceEntry(
+            kind="ServiceEntry",
+            metadata=Meta(name=name, namespace="x"),
+            spec=ServiceEntrySpec(hosts=("a.example",), ports=(Port(number=number),)),
+            status=EntryStatus(addresses=told),
+        )
+
+    def found(*entries: ServiceEntry) -> str:
+        one = outbound.stands_for(entries, "240.240.0.7", "a.example", 80)
+        return one.name if one is not None else ""
+
+    assert found(made("a", 9444)) == "a"
+    assert found(made("a", 80)) == ""
+    assert found(made("a", 9444, "240.240.0.7"), made("b", 80, "240.240.0.8")) == "a"
+    assert found(made("a", 80, "240.240.0.7"), made("b", 9444, "240.240.0.8")) == ""
+    assert found(entry("TCP", host="b.example")) == ""

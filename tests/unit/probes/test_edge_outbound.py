@@ -54,3 +54,51 @@ def test_tls_to_a_port_that_a_service_makes_http(
     found = edge_outbound.run(view, edge)
     assert isinstance(found, EdgeOutbound)
     assert (found.garbled, found.http_by) == (garbled, by)
+
+
+PAST = (
+    '[2026-11-18T09:24:00Z] "GET / HTTP/1.1" 503 UC - - "-" 0 95 1 - "-" "curl" "id" "203.0.113.9" '
+    '"203.0.113.9:443" PassthroughCluster 10.0.0.3:9 203.0.113.9:443 10.0.0.3:5 - allow_any\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("port", "log", "by"),
+    [(443, PAST, True), (443, PAST.replace('"GET / HTTP/1.1" 503', '"- - -" 0'), False)],
+)
+def test_requests_read_on_a_port_tell_that_somebody_makes_it_http(
+    port: int, log: str, by: bool
+) -> None:
+    view = world(MESH.replace("PORT", "http"), logs={("shop", "app-1", "istio-proxy"): log})
+    found = edge_outbound.run(view, EdgeSubject(client=APP, server=None, host="x.y", port=port))
+    assert isinstance(found, EdgeOutbound)
+    assert (found.http_by == "Service/tools/hook") is by
+
+
+def test_a_port_whose_servers_speak_first_needs_no_line() -> None:
+    mesh = MESH.replace("PORT, port: 443", "http, port: 3306")
+    view = world(mesh, logs={("shop", "app-1", "istio-proxy"): ""})
+    found = edge_outbound.run(view, EdgeSubject(client=APP, server=None, host="x.y", port=3306))
+    assert isinstance(found, EdgeOutbound)
+    assert found.http_by == "Service/tools/hook"
+
+
+MADE_UP = """
+---
+kind: ServiceEntry
+apiVersion: networking.istio.io/v1
+metadata: {name: ext, namespace: shop}
+spec: {hosts: [api.example.com], ports: [{number: 9444, name: tcp, protocol: TCP}], resolution: DNS}
+"""
+
+
+@pytest.mark.parametrize(("flags", "entry"), [("UF", "ServiceEntry/shop/ext"), ("-", "")])
+def test_an_address_that_stands_for_another_port(flags: str, entry: str) -> None:
+    log = PAST.replace("203.0.113.9:443", "240.240.0.7:443").replace("UC", flags)
+    log = log.replace('"203.0.113.9"', '"api.example.com"')
+    view = world(MESH + MADE_UP, logs={("shop", "app-1", "istio-proxy"): log})
+    edge = EdgeSubject(client=APP, server=None, host="api.example.com", port=443)
+    found = edge_outbound.run(view, edge)
+    assert isinstance(found, EdgeOutbound)
+    assert found.adrift_entry == entry
+    assert found.adrift_to == ("240.240.0.7:443" if entry else "")

@@ -183,3 +183,22 @@ spec:
     view = world("---".join((MESH, entry, meshed)), namespaces=("istio-system", "shop"))
     found = edge_entry_identity.run(view, edge)
     assert (found.plain_workload, found.plain_mode) == ("Pod/echo/echo-1", "STRICT")
+
+
+def test_a_host_that_two_entries_resolve_in_different_ways() -> None:
+    def ways(first: str, second: str, spaces: tuple[str, str] = ("shop", "shop")) -> str:
+        text = "---".join(
+            ENTRY.format(name=n, space=s, host="mq.x.com", ports="{number: 443, protocol: TLS}")
+            for n, s in zip("ab", spaces, strict=True)
+        )
+        one, other = text.split("---")
+        objects = [
+            t.replace("spec: {", f"spec: {{resolution: {r}, ") if r else t
+            for t, r in ((one, first), (other, second))
+        ]
+        edge = EdgeSubject(client=CURL, server=None, host="mq.x.com", port=443)
+        return str(edge_endpoints.run(world("---".join((MESH, *objects))), edge).ways_said)
+
+    assert ways("", "DNS") == "ServiceEntry/shop/a: NONE, ServiceEntry/shop/b: DNS"
+    assert ways("NONE", "") == "" and ways("DNS", "DNS") == ""
+    assert ways("", "DNS", ("shop", "front")) == "", "each namespace has its own"
