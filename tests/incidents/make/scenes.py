@@ -16,6 +16,7 @@ from tests.incidents.make.scenes_posted_injection import POSTED_INJECTION
 from tests.incidents.make.scenes_posted_names import POSTED_NAMES
 from tests.incidents.make.scenes_posted_nodes import POSTED_NODES
 from tests.incidents.make.scenes_posted_outside import POSTED_OUTSIDE
+from tests.incidents.make.scenes_posted_paths import POSTED_PATHS
 from tests.incidents.make.scenes_posted_pods import POSTED_PODS
 from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
@@ -262,6 +263,7 @@ SCENES = (
     *POSTED_INJECTION,
     *POSTED_EKS,
     *POSTED_OUTSIDE,
+    *POSTED_PATHS,
     *POSTED_PODS,
     *POSTED_REQUESTS,
     *POSTED_ROUTES,

@@ -191,10 +191,52 @@ def tls_entry_called_in_plaintext() -> Posted:
     return world
 
 
+def two_entries_two_made_up_addresses() -> Posted:
+    """istio/istio#55266."""
+    host = "amqp.corp.example.com"
+    world = Posted(
+        name="two-entries-two-made-up-addresses",
+        version="1.24.2",
+        summary="Each of two entries of one host has an address; DNS gives that of the other port.",
+        at_fault=["ServiceEntry/web/amqp", "ServiceEntry/web/amqps"],
+        fix="One entry with both ports.",
+        from_="web/front",
+        to=f"{host}:5671",
+    )
+    client = _front(world)
+    for name, number, last in (("amqp", 5672, 159), ("amqps", 5671, 160)):
+        port = {"number": number, "name": "tcp-amqp", "protocol": "TCP"}
+        spec = {
+            "hosts": [host],
+            "location": "MESH_EXTERNAL",
+            "ports": [port],
+            "resolution": "DNS",
+        }
+        status = {"addresses": [{"host": host, "value": f"240.240.0.{last}"}]}
+        world.config("ServiceEntry", "web", name, spec, status=status)
+    for i in range(3):
+        line = access(
+            at(9 - i),
+            "- - -",
+            0,
+            "UF,URX",
+            "-",
+            agent="-",
+            upstream="240.240.0.159:5671",
+            cluster="PassthroughCluster",
+            downstream="240.240.0.159:5671",
+            peer=f"{client.ip}:4{i}110",
+        )
+        world.log(client, "istio-proxy", line)
+    world.status()
+    return world
+
+
 POSTED_OUTSIDE = (
     classic_balancer_checks_a_silent_port,
     name_of_an_entry_alone,
     outside_asked_by_another_name,
     tls_entry_called_in_plaintext,
     tunnel_meets_an_http_service,
+    two_entries_two_made_up_addresses,
 )
