@@ -34,6 +34,7 @@ def blame(message: str, routes: Iterable[VirtualService]) -> tuple[str, list[Vir
     for why, found in (
         ("a regular expression", _of_regex(message, known)),
         ("a route whose destinations have no weight", _of_weights(message, known)),
+        ("a route whose weights do not make 100", _of_sums(message, known)),
         ("an empty regular expression", _of_empty(message, known)),
     ):
         if found:
@@ -76,6 +77,18 @@ def _of_weights(message: str, routes: list[VirtualService]) -> list[VirtualServi
     ):
         return []
     return [r for r in routes if any(map(weightless, r.spec.http))]
+
+
+def _of_sums(message: str, routes: list[VirtualService]) -> list[VirtualService]:
+    """Before istiod wrote the sum of weights itself, Envoy took 100 alone."""
+    if "sum of weights in the weighted_cluster" not in message.lower():
+        return []
+    return [r for r in routes if any(map(uneven, r.spec.http))]
+
+
+def uneven(rule: HttpRoute) -> bool:
+    """Whether the weights of several destinations make something else than 100."""
+    return len(rule.route) > 1 and sum(one.weight for one in rule.route) != 100
 
 
 def _of_empty(message: str, routes: list[VirtualService]) -> list[VirtualService]:

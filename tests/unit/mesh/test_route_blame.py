@@ -60,6 +60,16 @@ def test_words_that_lead_to_no_route(message: str) -> None:
     assert offender(message, KNOWN, "RDS").objects == ()
 
 
+def test_weights_that_do_not_make_a_hundred() -> None:
+    words = "Sum of weights in the weighted_cluster should add up to 100"
+    routes = many(VirtualService, ROUTES)
+    uneven = many(VirtualService, ROUTES.replace("weight: 0}", "weight: 20}"))
+    named = {o.name for o in offender(words, Objects(routes=tuple(uneven)), "RDS").objects}
+    assert "weighted" in named and "fine" not in named
+    kept = tuple(r for r in routes if r.name in ("weighted", "fine"))
+    assert offender(words, Objects(routes=kept), "RDS").objects == ()
+
+
 def test_one_destination_needs_no_weight() -> None:
     routes = many(VirtualService, ROUTES)
     kept = tuple(r for r in routes if r.name in ("weighted", "fine"))
