@@ -4,7 +4,7 @@ Conditions as in the Gateway API (v1) and pilot/pkg/config/kube/gateway (1.20 to
 condition of an older generation than the spec's is not about the object as it is now.
 """
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -78,6 +78,51 @@ def lost_port(route: Route, ports_of: Callable[[str, str], Set[int] | None]) -> 
 
 ISTIO_CLASSES = frozenset({"istio", "istio-remote", "istio-waypoint", "istio-east-west"})
 """The classes that istiod makes by itself (pilot/pkg/config/kube/gateway/gatewayclass.go)."""
+
+
+_ALL_PATHS = {"path": {"type": "PathPrefix", "value": "/"}}
+_ANSWERS = frozenset({"RequestRedirect", "ExtensionRef"})
+
+
+def unfed_rule(route: Route) -> int:
+    """The first rule, from 1, of a route for HTTP that sends its requests nowhere and redirects
+    none: istiod has it answer 500 (pilot gateway conversion.go, 1.20 to 1.32-dev); 0: none."""
+    if route.kind not in ("HTTPRoute", "GRPCRoute"):
+        return 0
+    for number, rule in enumerate(route.spec.rules, 1):
+        if not rule.backend_refs and not any(f.get("type") in _ANSWERS for f in rule.filters):
+            return number
+    return 0
+
+
+def rival_of_service(route: Route, others: Iterable[Route]) -> Route | None:
+    """Another HTTPRoute of the same Service and port whose hostnames alone tell it from this one:
+    for a Service as parent, hostnames do not count (Gateway API for services, GEP-1324), so one of
+    the two takes every request that both match."""
+    if not route.spec.hostnames:
+        return None
+    for other in others:
+        mine, theirs = set(_services(route)), set(_services(other))
+        shared = any(
+            one[:2] == another[:2] and (one[2] == another[2] or not (one[2] and another[2]))
+            for one in mine
+            for another in theirs
+        )
+        apart = set(route.spec.hostnames) != set(other.spec.hostnames)
+        if other.ref != route.ref and shared and apart and _matches(route) & _matches(other):
+            return other
+    return None
+
+
+def _services(route: Route) -> Iterator[tuple[str, str, int]]:
+    for parent in route.spec.parent_refs:
+        if parent.kind == "Service" and not parent.group:
+            yield parent.namespace or route.namespace, parent.name, parent.port or 0
+
+
+def _matches(route: Route) -> set[str]:
+    """What the rules match, each as text."""
+    return {repr(one) for rule in route.spec.rules for one in rule.matches or (_ALL_PATHS,)}
 
 
 def unanswered(route: Route, gateways: Iterable[K8sGateway]) -> bool:

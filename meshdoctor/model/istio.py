@@ -783,6 +783,7 @@ class BackendRef(Partial, frozen=True):
 
 class RouteRule(Partial, frozen=True):
     matches: tuple[dict[str, Any], ...] = ()
+    filters: tuple[dict[str, Any], ...] = ()
     backend_refs: tuple[BackendRef, ...] = ()
 
 

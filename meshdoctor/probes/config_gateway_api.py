@@ -9,8 +9,10 @@ from meshdoctor.mesh.gateway_api import (
     Refusal,
     gateway_refusal,
     lost_port,
+    rival_of_service,
     route_refusal,
     unanswered,
+    unfed_rule,
 )
 from meshdoctor.mesh.log_lines import Said
 from meshdoctor.mesh.text import clean
@@ -48,6 +50,12 @@ class GatewayApiFacts(Struct, frozen=True, kw_only=True):
     lost_service: Annotated[Fact[Ref], "that Service; empty: none"]
     lost_port: Annotated[Fact[int], "the port that the rule names; 0: none"]
     ports: Annotated[Fact[str], "the ports of that Service"]
+    unfed_rule: Annotated[
+        Fact[int], "a rule of a route that has no backend and redirects nothing; 0: none"
+    ]
+    rival: Annotated[
+        Fact[Ref], "a route of the same Service that hostnames alone tell from it; empty: none"
+    ]
     waypoint: Annotated[Fact[bool], "a waypoint (gatewayClassName istio-waypoint)"]
     unanswered: Annotated[
         Fact[bool], "a route for one of Istio's Gateways on which istiod has written no status"
@@ -120,6 +128,8 @@ def _facts(
         or Ref(f"Service/{backend.namespace}/{backend.name}" if backend is not None else ""),
         lost_port=gone or (backend.port if backend else 0),
         ports=gone or (_said_ports(view, backend) if backend is not None else ""),
+        unfed_rule=unfed_rule(obj) if isinstance(obj, Route) else 0,
+        rival=attempt(lambda: _rival(view, obj)) if isinstance(obj, Route) else Ref(""),
         waypoint=waypoint,
         unanswered=waits,
         ignored=attempt(lambda: _ignored(view, obj.kind)) if waits and obj is not None else "",
@@ -131,6 +141,15 @@ def _facts(
         definition=Ref(f"CustomResourceDefinition//{name}" if name else ""),
         definition_name=name,
     )
+
+
+def _rival(view: View, route: Route) -> Ref:
+    if route.kind != "HTTPRoute" or not route.spec.hostnames:
+        return Ref("")
+    if not any(parent.kind == "Service" for parent in route.spec.parent_refs):
+        return Ref("")
+    found = rival_of_service(route, view.objects("HTTPRoute", Route))
+    return Ref(found.ref if found is not None else "")
 
 
 def _lost(view: View, route: Route) -> Backend | None:

@@ -173,3 +173,52 @@ def test_a_refusal_of_the_route_as_it_is_now(seen: int, condition: str, answered
     text = BACKEND.format(backend="", accepted="False", seen=seen)
     found = config_gateway_api.run(world(text), ConfigSubject("HTTPRoute", "shop", "pay"))
     assert (found.condition, found.answered) == (condition, answered)
+
+
+RULES = """
+kind: HTTPRoute
+apiVersion: gateway.networking.k8s.io/v1
+metadata: {{name: {name}, namespace: shop}}
+spec: {{parentRefs: [{parent}], hostnames: [{host}], rules: [{rules}]}}
+---
+"""
+TO = "{backendRefs: [{name: pay, port: 80}]}"
+
+
+@pytest.mark.parametrize(
+    ("rules", "unfed"),
+    [
+        (f"{TO}, {{matches: [{{path: {{value: /a}}}}]}}", 2),
+        (f"{TO}, {{filters: [{{type: RequestRedirect}}]}}", 0),
+        ("{filters: [{type: RequestHeaderModifier}]}", 1),
+        (TO, 0),
+        ("", 0),
+    ],
+)
+def test_a_rule_without_a_backend(rules: str, unfed: int) -> None:
+    text = RULES.format(name="pay", parent="{name: edge}", host="a.example", rules=rules)
+    found = config_gateway_api.run(world(text), ConfigSubject("HTTPRoute", "shop", "pay"))
+    assert found.unfed_rule == unfed
+
+
+SERVICE = "{group: '', kind: Service, name: pay, port: 80}"
+
+
+@pytest.mark.parametrize(
+    ("parent", "host", "rules", "rival"),
+    [
+        (SERVICE, "b.example", TO, True),
+        (SERVICE.replace(", port: 80", ""), "b.example", TO, True),
+        (SERVICE, "b.example", "{matches: [{path: {type: PathPrefix, value: /}}]}", True),
+        (SERVICE, "a.example", TO, False),
+        (SERVICE.replace("80", "81"), "b.example", TO, False),
+        (SERVICE.replace("pay", "cart"), "b.example", TO, False),
+        ("{name: edge}", "b.example", TO, False),
+        (SERVICE, "b.example", "{matches: [{path: {type: PathPrefix, value: /b}}]}", False),
+    ],
+)
+def test_hostnames_of_routes_for_a_service(parent: str, host: str, rules: str, rival: bool) -> None:
+    text = RULES.format(name="one", parent=SERVICE, host="a.example", rules=TO)
+    text += RULES.format(name="two", parent=parent, host=host, rules=rules)
+    found = config_gateway_api.run(world(text), ConfigSubject("HTTPRoute", "shop", "one"))
+    assert found.rival == ("HTTPRoute/shop/two" if rival else "")
