@@ -34,8 +34,8 @@ ENDED = "the gateway ends TLS and calls the application over plain HTTP"
 
 NONE_TAKES = "none of its rules matches path, method and authority"
 FOR_OTHERS = (
-    "its rule for them is for other proxies, by sourceLabels, sourceNamespace or gateways of the "
-    "match"
+    "its rule for them is for others, by sourceLabels, sourceNamespace, gateways or port of the "
+    "match (the port of the Gateway's server, also where that ends TLS)"
 )
 
 
@@ -186,13 +186,12 @@ def _lost(
     services = view.objects("Service", Service, pod.namespace) if pod is not None else ()
     mine = services_of(pod.labels, services) if pod is not None else ()
     for port in sorted({line.local_port for line in lines if ev.unrouted(line)}):
-        here = gateways
-        if pod is not None:
-            here = tuple({g.ref: g for g, _ in behind(mine, gateways, pod, port)}.values())
-        here = here or gateways
+        serving = list(behind(mine, gateways, pod, port)) if pod is not None else []
+        here = tuple({g.ref: g for g, _ in serving}.values()) or gateways
+        numbers = frozenset(server.port.number for _, server in serving)
         came = [line for line in lines if line.local_port == port]
         exact = _exact(view, here)
-        one = gr.unrouted(came, routes_of(view, here), asked, path, _mine(pod), exact)
+        one = gr.unrouted(came, routes_of(view, here), asked, path, _mine(pod, numbers), exact)
         if one is not None:
             found.append((one, here))
     return max(found, key=lambda pair: gr.weight(pair[0], asked), default=(None, ()))
@@ -211,11 +210,13 @@ def _why(lost: gr.Unrouted | None) -> str:
     return FOR_OTHERS if lost is not None and lost.for_others else NONE_TAKES
 
 
-def _mine(pod: Pod | None) -> Mine:
-    """Which matches a gateway's pod gets."""
+def _mine(pod: Pod | None, numbers: frozenset[int]) -> Mine:
+    """Which matches a gateway's pod gets for requests that came by servers of these ports (none:
+    not known)."""
     if pod is None:
         return every_match
-    return partial(for_gateway, namespace=pod.namespace, labels=pod.labels)
+    own = partial(for_gateway, namespace=pod.namespace, labels=pod.labels)
+    return lambda match: own(match) and (not numbers or match.port in (0, *numbers))
 
 
 def _serves(gateway: Gateway, host: str) -> bool:

@@ -422,6 +422,21 @@ def test_a_path_without_rule() -> None:
     assert requests(lost).unrouted == 0
 
 
+@pytest.mark.parametrize(("port", "others"), [("80", True), ("443", None)])
+def test_a_rule_for_the_port_of_another_server(port: str, others: bool | None) -> None:
+    """TLS that the gateway ends came by the server of its own port all the same."""
+    lost = REQUEST.format(i=0, **(DIRECT | {"code": 404, "flags": "NR", "sni": "a.x.com"}))
+    view: Any = world(
+        ROUTED.replace("{uri: {prefix: /old}}", f"{{port: {port}}}"),
+        logs={("istio-system", "gw-1", "istio-proxy"): lost},
+        request=Request(host="a.x.com"),
+    )
+    found = gateway_requests.run(view, GW)
+    assert isinstance(found, GatewayRequests)
+    assert (found.narrow == "VirtualService/shop/a") is bool(others)
+    assert ("port of the match" in str(found.narrow_said)) is bool(others)
+
+
 @pytest.mark.parametrize("bound", ["mesh", "none"])
 def test_a_host_without_route_on_the_port_that_was_called(bound: str) -> None:
     """Though a VirtualService bound to another port's Gateway, or to none here, has it."""
