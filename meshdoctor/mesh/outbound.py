@@ -68,6 +68,16 @@ def read_as_http(line: Line, port: int) -> bool:
     return bool(line.method) and line.upstream_cluster == PASSTHROUGH and line.local_port == port
 
 
+def ported(line: Line, host: str, port: int) -> int:
+    """The port in the Host header of a request that found no route for its known host: a sidecar
+    knows a host alone and with the port of the service (buildSidecarOutboundVirtualHosts), and
+    whether it leaves ports out of account depends on release and settings; 0: none."""
+    _, colon, text = line.authority.rpartition(":")
+    said = int(text) if colon and text.isdecimal() else 0
+    lost = met_http(line) and line.host == host.lower() and line.local_port == port
+    return said if lost and said != port else 0
+
+
 def adrift(line: Line, host: str, port: int) -> bool:
     """Whether a call failed that went to an address of istiod's own making, as it is: such an
     address stands for the ports of a ServiceEntry alone, and nobody is there (DNS auto allocation,

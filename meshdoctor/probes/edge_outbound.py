@@ -57,6 +57,10 @@ class EdgeOutbound(Struct, frozen=True, kw_only=True):
         Fact[Ref], "the ServiceEntry for which it stands, without that port; empty: none"
     ]
     adrift_ports: Annotated[Fact[str], "the ports of that entry"]
+    ported: Annotated[
+        Fact[int], "requests of the host that found no route, with another port in it", OBSERVED
+    ]
+    said_port: Annotated[Fact[int], "that port", OBSERVED]
     tunnels: Annotated[Fact[int], "HTTP CONNECT requests to the port that no route took", OBSERVED]
     http_by: Annotated[
         Fact[Ref], "what makes HTTP of that port: a ServiceEntry, or a Service; empty: not seen"
@@ -84,6 +88,8 @@ _NONE = EdgeOutbound(
     adrift_to="",
     adrift_entry=Ref(""),
     adrift_ports="",
+    ported=0,
+    said_port=0,
     tunnels=0,
     http_by=Ref(""),
     http_from="",
@@ -180,6 +186,7 @@ def _lost(
         lambda log: tuple(x for x in log.lines if outbound.garbled(x, edge.port, own))
     )
     facts = _adrift(edge, logs, seen, facts)
+    said = [p for x in lost if (p := outbound.ported(x, edge.host, edge.port))]
     holder = None
     past = logs.lines(
         lambda log: tuple(x for x in log.lines if outbound.read_as_http(x, edge.port))
@@ -196,6 +203,8 @@ def _lost(
         ranged_namespace=entry.namespace if entry is not None else "",
         nameless=logs.seen(len(nameless)),
         garbled=logs.seen(len(garbled)),
+        ported=logs.seen(len(said)),
+        said_port=said[-1] if said else 0,
         tunnels=logs.seen(len(tunnels)),
         http_by=Ref(holder.ref if holder is not None else ""),
         http_from=holder.ref if holder is not None else "a service that was not seen",

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from meshdoctor.mesh import protocols, route_match, routes
 from meshdoctor.mesh.client_tls import Client, Merged, choose, rule_host
 from meshdoctor.mesh.exports import audience, sees
-from meshdoctor.mesh.hosts import age_key
-from meshdoctor.mesh.services import fqdn, host_matches, port_of
+from meshdoctor.mesh.hosts import age_key, service_of
+from meshdoctor.mesh.services import fqdn, host_matches, port_of, resolve_short_name
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.visibility import Scope, service_export_to
 from meshdoctor.mesh.visibility import sees as sees_service
@@ -18,6 +18,7 @@ from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.istio import Delegate, DestinationRule, MeshConfig, VirtualService
 from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes import reading
 from meshdoctor.probes.route_reading import as_served
 from meshdoctor.probes.view import View, probe
@@ -66,8 +67,19 @@ class EdgeScope(Struct, frozen=True, kw_only=True):
     http_ignored: Annotated[
         Fact[bool], "the port is declared TCP or TLS while the route in force has http rules"
     ]
+    unread: Annotated[
+        Fact[bool], "of a host outside: its entry has TLS ports only, and the route http rules"
+    ]
     port_name: Annotated[Fact[str], "name of the service port"]
     no_rule: Annotated[Fact[bool], "no rule of the route in force takes the request asked about"]
+    takes_all: Annotated[
+        Fact[bool], "a rule of the route in force takes the request, whatever else is in it"
+    ]
+    astray: Annotated[
+        Fact[Ref], "a VirtualService that shapes calls to this service alone, but names another one"
+    ]
+    astray_hosts: Annotated[Fact[str], "the hosts that it names"]
+    astray_name: Annotated[Fact[str], "its name"]
     wants: Annotated[Fact[str], "what the http rules of the route in force ask of a request"]
 
 
@@ -102,8 +114,13 @@ _NONE = EdgeScope(
     rule_elsewhere=Ref(""),
     protocol="",
     http_ignored=False,
+    unread=False,
     port_name="",
     no_rule=False,
+    takes_all=False,
+    astray=Ref(""),
+    astray_hosts="",
+    astray_name="",
     wants="",
 )
 
@@ -119,6 +136,7 @@ _NONE = EdgeScope(
         "Job",
         "Pod",
         "Service",
+        "ServiceEntry",
         "Sidecar",
         "StatefulSet",
         "VirtualService",
@@ -158,8 +176,11 @@ def _outside(
     seen = next((r for r in bound if not _route_hidden(r, in_force, mesh, host)), None)
     if seen is None or not seen.spec.http or pod is None or proxy_type(pod) != "sidecar":
         return _NONE
+    sealed = _sealed(view, host, edge.port)
     return replace(
         _NONE,
+        protocol=sealed,
+        unread=bool(sealed) and not seen.spec.tls,
         host=host,
         client_pod=pod.name,
         client_namespace=pod.namespace,
@@ -168,6 +189,15 @@ def _outside(
         no_rule=edge.request.given and route_match.takes(seen, _asked(edge, client)) is False,
         wants=route_match.wants(seen),
     )
+
+
+def _sealed(view: View, host: str, port: int) -> str:
+    """TLS or HTTPS, where the host's entry has that on the port and HTTP on none; else ""."""
+    entry = shared.known_hosts(view).entry_for(host)
+    ports = entry.spec.ports if entry is not None else ()
+    found = {p.number: p.protocol.upper() for p in ports}
+    closed = all(one in (protocols.TLS, protocols.HTTPS) for one in found.values())
+    return found.get(port, "") if closed else ""
 
 
 def _visibility(service: Service, in_force: Scope, mesh: MeshConfig) -> EdgeScope:
@@ -218,6 +248,7 @@ def _routing(
         )
     if not bound and service.spec.type != "ExternalName":
         facts = _unbound(found, host, facts)
+        facts = facts if found else _astray(view, service, facts)
     rules = view.objects("DestinationRule", DestinationRule)
     chosen = choose(
         rules,
@@ -238,8 +269,13 @@ def _routing(
     if not seen[0].spec.http or facts.http_ignored:
         return facts
     asked = _asked(edge, client)
-    missed = edge.request.given and route_match.takes(route, asked) is False
-    return replace(facts, no_rule=missed, wants=route_match.wants(route))
+    taken = route_match.takes(route, asked)
+    return replace(
+        facts,
+        no_rule=edge.request.given and taken is False,
+        takes_all=taken is True,
+        wants=route_match.wants(route),
+    )
 
 
 def _delegate(named: Delegate | None, home: str) -> str:
@@ -272,6 +308,25 @@ def _unbound(found: list[VirtualService], host: str, facts: EdgeScope) -> EdgeSc
         unbound_name=one.name,
         unbound_namespace=one.namespace,
     )
+
+
+def _astray(view: View, service: Service, facts: EdgeScope) -> EdgeScope:
+    """A route for the mesh that leads to this service alone, while its hosts are other Services of
+    the namespace: it was meant for calls of this one."""
+    host = fqdn(service)
+    for one in view.objects("VirtualService", VirtualService, service.namespace):
+        ends = {resolve_short_name(d.host, one.namespace) for d in routes.destinations(one)}
+        if not routes.in_mesh(one) or ends != {host} or not routes.shapes(one):
+            continue
+        named = [service_of(name) for name in routes.hosts(one)]
+        if named and all(own and view.object("Service", Service, *own) for own in named):
+            return replace(
+                facts,
+                astray=Ref(one.ref),
+                astray_hosts=clean(", ".join(routes.hosts(one)), 200),
+                astray_name=one.name,
+            )
+    return facts
 
 
 def _route_hidden(route: VirtualService, in_force: Scope, mesh: MeshConfig, host: str) -> str:

@@ -136,3 +136,20 @@ def test_for_what_such_an_address_stands() -> None:
     assert found(made("a", 9444, "240.240.0.7"), made("b", 80, "240.240.0.8")) == "a"
     assert found(made("a", 80, "240.240.0.7"), made("b", 9444, "240.240.0.8")) == ""
     assert found(entry("TCP", host="b.example")) == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "called", "host", "said"),
+    [
+        ("GET / HTTP/1.1", "502 - direct_response", "1.2.3.4:80", "a.example", 443),
+        ("GET / HTTP/1.1", "404 NR route_not_found", "1.2.3.4:80", "a.example", 443),
+        ("GET / HTTP/1.1", "502 - direct_response", "1.2.3.4:443", "a.example", 0),
+        ("GET / HTTP/1.1", "502 - direct_response", "1.2.3.4:80", "b.example", 0),
+        ("GET / HTTP/1.1", "200 - via_upstream", "1.2.3.4:80", "a.example", 0),
+    ],
+)
+def test_a_port_in_the_host_header(
+    first: str, rest: str, called: str, host: str, said: int
+) -> None:
+    one = line(first, rest, called)
+    assert outbound.ported(one, host, one.local_port) == said

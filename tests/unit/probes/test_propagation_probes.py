@@ -943,6 +943,23 @@ def test_a_route_that_only_gateways_take() -> None:
         assert unbound(plain.replace("route:", f"{shaped}, route:"))[1] == "public"
 
 
+def test_a_route_that_names_another_service() -> None:
+    def astray(hosts: str, target: str = "web") -> tuple[Any, ...]:
+        rules = f"http: [{{timeout: 3s, route: [{{destination: {{host: {target}}}}}]}}]"
+        text = ROUTED[: ROUTED.index("spec: {hosts:")] + f"spec: {{hosts: [{hosts}], {rules}}}"
+        web = ServiceSubject("shop", "web")
+        edge = EdgeSubject(client=CART, server=None, service=web, host="web.shop", port=80)
+        found = edge_scope.run(world(MESH + text, logs=LOGS), edge)
+        return (found.astray, found.astray_hosts)
+
+    cart = "cart.shop.svc.cluster.local"
+    assert astray("cart") == ("VirtualService/shop/web", cart)
+    assert astray("web") == ("", "")
+    assert astray("www.example.com") == ("", ""), "what is called by another name on purpose"
+    assert astray("cart, www.example.com") == ("", "")
+    assert astray("cart", "cart") == ("", "")
+
+
 def test_a_request_that_no_rule_takes() -> None:
     rules = "gateways: [mesh], http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: web}}]}]}"
     text = ROUTED[: ROUTED.index("gateways:")] + rules
@@ -959,6 +976,41 @@ def test_a_request_that_no_rule_takes() -> None:
     wants = "rule 1: uri prefix /a"
     assert missed("/b") == ("VirtualService/shop/web", True, wants)
     assert missed("/a/b") == missed("") == ("VirtualService/shop/web", False, wants)
+
+
+def test_rules_that_take_every_request() -> None:
+    def takes(match: str) -> object:
+        rules = f"http: [{{{match}route: [{{destination: {{host: web}}}}]}}]}}"
+        text = ROUTED[: ROUTED.index("gateways:")] + rules
+        web = ServiceSubject("shop", "web")
+        edge = EdgeSubject(client=CART, server=None, service=web, host="web.shop", port=80)
+        return edge_scope.run(world(MESH + text, logs=LOGS), edge).takes_all
+
+    assert takes("") is True
+    assert takes("match: [{uri: {prefix: /a}}], ") is False, "nobody knows the path"
+
+
+@pytest.mark.parametrize(
+    ("ports", "layer", "unread"),
+    [
+        ("{number: 443, protocol: HTTPS}", "http: [{timeout: 3s}]", True),
+        ("{number: 443, protocol: TLS}", "http: [{timeout: 3s}]", True),
+        ("{number: 443, protocol: HTTPS}, {number: 80, protocol: HTTP}", "http: [{}]", False),
+        ("{number: 443, protocol: HTTP}", "http: [{timeout: 3s}]", False),
+        ("{number: 443, protocol: TLS}", "http: [{}], tls: [{}]", False),
+    ],
+)
+def test_http_rules_of_a_host_outside_that_is_tls(ports: str, layer: str, unread: bool) -> None:
+    text = ROUTED[: ROUTED.index("spec: {hosts:")] + f"spec: {{hosts: [api.org], {layer}}}"
+    text += f"""
+---
+kind: ServiceEntry
+apiVersion: networking.istio.io/v1
+metadata: {{name: api, namespace: shop}}
+spec: {{hosts: [api.org], ports: [{ports}]}}
+"""
+    edge = EdgeSubject(client=CART, server=None, host="api.org", port=443)
+    assert edge_scope.run(world(MESH + text, logs=LOGS), edge).unread is unread
 
 
 def test_a_request_that_no_rule_of_a_host_outside_takes() -> None:
