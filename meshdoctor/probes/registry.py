@@ -109,6 +109,7 @@ from meshdoctor.probes.service_callback import service_callback, service_callbac
 from meshdoctor.probes.service_endpoints import service_endpoints
 from meshdoctor.probes.service_load_balancer import service_load_balancer
 from meshdoctor.probes.service_local_endpoints import service_local_endpoints
+from meshdoctor.probes.sidecar_bind import sidecar_bind
 from meshdoctor.probes.signing_requests import signing_requests
 from meshdoctor.probes.sync_overview import sync_overview
 from meshdoctor.probes.validation import validation
@@ -238,6 +239,7 @@ PROBES: tuple[Probe, ...] = (
     service_endpoints,
     service_load_balancer,
     service_local_endpoints,
+    sidecar_bind,
     signing_requests,
     sync_overview,
     validation,
