@@ -34,6 +34,7 @@ GAPS: dict[str, str] = {}
 OF_A_PAIR = {
     "alb-sends-to-gateways-that-are-gone": "only a client without proxy tells of these calls",
     "denied-namespace-calls-by-address": "the call works, and only its policy's author misses a no",
+    "match-for-port-80-under-tls": "a host may be served on one of two ports on purpose",
     "name-of-an-entry-alone": "no call comes as far as a proxy, only the application's log tells",
     "namespace-not-enabled": "a namespace may be outside the mesh on purpose",
     "second-gateway-that-nothing-selects": "a gateway may stand idle on purpose",
