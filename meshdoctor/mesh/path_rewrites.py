@@ -17,10 +17,14 @@ from meshdoctor.mesh.routes import hosts
 from meshdoctor.mesh.services import host_matches, resolve_short_name
 from meshdoctor.model.istio import HttpMatch, HttpRoute, VirtualService
 
+ENOUGH = 3
+"""So many requests for a prefix alone: an application may well answer / and have no page there."""
+
 
 class Passed(Struct, frozen=True, kw_only=True):
     """A rule (from 1) that passes the path on as it came. `stripped`: the path without the prefix,
-    which the same application answers well; "" when it was seen to answer none."""
+    which the same application answers well; "" when it was seen to answer none. `at_root`: the
+    prefix itself is asked for, or several paths below it."""
 
     rule: int
     prefix: str
@@ -28,7 +32,6 @@ class Passed(Struct, frozen=True, kw_only=True):
     path: str
     stripped: str = ""
     at_root: bool = False
-    """The prefix itself is asked for, or several paths below it."""
 
 
 class Doubled(Struct, frozen=True, kw_only=True):
@@ -118,6 +121,8 @@ def _judge(
     wanted = {f"/{path_of(line)[len(prefix) :].lstrip('/')}" for line in bad}
     well = sorted(wanted & {path_of(line) for line in there if line.code < 400})
     paths = {path_of(line) for line in bad}
+    if well == ["/"] and len(bad) < ENOUGH:
+        well = []
     return Passed(
         rule=number,
         prefix=prefix,

@@ -39,7 +39,8 @@ def lines(*texts: str) -> tuple[Line, ...]:
     ("rules", "log", "stripped"),
     [
         ([RULE], (line("/pay/v1?a=b", 404), line("/v1", 200, inbound=True)), "/v1"),
-        ([RULE], (line("/pay", 404), line("/", 302, inbound=True)), "/"),
+        ([RULE], (*[line("/pay", 404)] * 3, line("/", 302, inbound=True)), "/"),
+        ([RULE], (*[line("/pay", 404)] * 2, line("/", 302, inbound=True)), ""),
         ([RULE], (line("/pay/v1", 404),), ""),
         ([RULE], (line("/pay/v1", 404), line("/v1", 500, inbound=True)), ""),
         ([RULE], (line("/pay/v1", 404), line("/pay/v2", 200)), None),
