@@ -151,6 +151,13 @@ KINDS: tuple[Kind, ...] = (
     _kind("StatefulSet", "apps", ("v1",), "statefulsets", k.Workload),
     _kind("TCPRoute", _GW, ("v1alpha2",), "tcproutes", i.Route),
     _kind("TLSRoute", _GW, ("v1", "v1alpha3", "v1alpha2"), "tlsroutes", i.Route),
+    _kind(
+        "TargetGroupBinding",
+        "elbv2.k8s.aws",
+        ("v1beta1",),
+        "targetgroupbindings",
+        k.TargetGroupBinding,
+    ),
     _kind("Telemetry", "telemetry.istio.io", ("v1", "v1alpha1"), "telemetries", i.Telemetry),
     _kind(
         "ValidatingWebhookConfiguration",

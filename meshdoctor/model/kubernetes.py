@@ -700,6 +700,18 @@ class PodDisruptionBudget(Object, frozen=True):
     spec: PodDisruptionBudgetSpec = PodDisruptionBudgetSpec()
 
 
+class TargetGroupService(Partial, frozen=True):
+    name: str = ""
+
+
+class TargetGroupBindingSpec(Partial, frozen=True):
+    service_ref: TargetGroupService = TargetGroupService()
+
+
+class TargetGroupBinding(Object, frozen=True):
+    spec: TargetGroupBindingSpec = TargetGroupBindingSpec()
+
+
 class IngressBackendService(Partial, frozen=True):
     name: str = ""
 

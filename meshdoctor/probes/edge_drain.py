@@ -21,7 +21,7 @@ from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import Event, Ingress, Pod
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind, WorkloadSubject
 from meshdoctor.probes import container_logs, reading
-from meshdoctor.probes.eks_reads import alb_ingress, balancer_names
+from meshdoctor.probes.eks_reads import alb_ingress, balancer_names, target_group
 from meshdoctor.probes.view import View, attempt, known, probe
 
 PODS_READ = 8
@@ -36,8 +36,10 @@ class EdgeDrain(Struct, frozen=True, kw_only=True):
     balancer; else all empty."""
 
     service: Annotated[Fact[Ref], "the service; empty: it has no such load balancer"]
-    balancer: Annotated[Fact[str], "network or application load balancer"]
-    front: Annotated[Fact[Ref], "the Ingress of an application load balancer; else the service"]
+    balancer: Annotated[Fact[str], "network, application or some load balancer"]
+    front: Annotated[
+        Fact[Ref], "the Ingress or TargetGroupBinding by which it leads here; else the service"
+    ]
     until: Annotated[Fact[str], "for how long it may send to a pod that goes"]
     gateway: Annotated[Fact[Ref], "the workload behind it"]
     gateway_name: Annotated[Fact[str], "its name"]
@@ -86,6 +88,7 @@ _NONE = EdgeDrain(
         "Pod",
         "Service",
         "StatefulSet",
+        "TargetGroupBinding",
         "VirtualService",
         "log",
     ),
@@ -96,7 +99,10 @@ def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
     if edge.client is None or service is None:
         return _NONE
     found, ingress = balancer(service), alb_ingress(view, service)
-    if not (ingress or found is not None and found.network):
+    network = found is not None and found.network
+    bound = target_group(view, service) if not network and ingress is None else None
+    front = ingress or bound or (service if network else None)
+    if front is None:
         return _NONE
     gateways = [p for p in reading.pods_of_service(view, service) if proxy_type(p) == "router"]
     if not gateways:
@@ -104,7 +110,7 @@ def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
     owner = owner_of(gateways[0])
     names = balancer_names(view, service) | _own_names(ingress)
     clients = reading.workload(view, edge.client).pods[-PODS_READ:]
-    moments = attempt(lambda: _moments(view, clients, names, alb=ingress is not None))
+    moments = attempt(lambda: _moments(view, clients, names, alb=not network))
     seconds = min(map(stays, gateways))
 
     def after() -> int:
@@ -114,16 +120,16 @@ def edge_drain(view: View, edge: EdgeSubject) -> EdgeDrain:
 
     return EdgeDrain(
         service=Ref(service.ref),
-        balancer=f"{'application' if ingress else 'network'} load balancer",
-        front=Ref(ingress.ref if ingress else service.ref),
-        until=UNTIL_ALB if ingress else UNTIL,
+        balancer=f"{'application ' if ingress else 'network ' if network else ''}load balancer",
+        front=Ref(front.ref),
+        until=UNTIL if network else UNTIL_ALB,
         gateway=Ref(owner.ref),
         gateway_name=owner.name,
         gateway_resource=owner.owner.lower(),
         namespace=service.namespace,
         client=Ref(edge.client.ref),
         stays_seconds=round(seconds),
-        short=seconds < (ALB_LAG_SECONDS if ingress else LAG_SECONDS),
+        short=seconds < (LAG_SECONDS if network else ALB_LAG_SECONDS),
         broken=attempt(lambda: len(known(moments))),
         after=attempt(after),
         last=attempt(lambda: next((f"{at:%H:%M:%S}" for at in reversed(known(moments))), "")),

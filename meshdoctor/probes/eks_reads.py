@@ -12,6 +12,7 @@ from meshdoctor.model.kubernetes import (
     SecurityGroupPolicy,
     Service,
     ServiceAccount,
+    TargetGroupBinding,
     Workload,
 )
 from meshdoctor.probes.view import View
@@ -62,6 +63,13 @@ def alb_ingress(view: View, service: Service) -> Ingress | None:
     """The Ingress whose application load balancer leads to the Service."""
     found = view.objects("Ingress", Ingress, service.namespace)
     return next((i for i in found if class_of(i) == ALB and service.name in backends(i)), None)
+
+
+def target_group(view: View, service: Service) -> TargetGroupBinding | None:
+    """What fills a target group of a load balancer that was made by hand with the Service's pods
+    or nodes."""
+    found = view.objects("TargetGroupBinding", TargetGroupBinding, service.namespace)
+    return next((one for one in found if one.spec.service_ref.name == service.name), None)
 
 
 def vpc_cni(view: View) -> Workload | None:

@@ -791,6 +791,27 @@ def test_an_alb_that_answers_for_gateways_that_are_gone(
     assert (found.front, found.balancer) == ("Ingress/ingress/alb", "application load balancer")
 
 
+BOUND = """
+---
+kind: TargetGroupBinding
+apiVersion: elbv2.k8s.aws/v1beta1
+metadata: {name: made-by-hand, namespace: ingress}
+spec: {serviceRef: {name: NAME, port: 80}, targetType: ip}
+"""
+
+
+@pytest.mark.parametrize(("name", "front"), [("gw", "made-by-hand"), ("other", "")])
+def test_a_target_group_that_was_made_by_hand(name: str, front: str) -> None:
+    text = FAILS.format(1, 2).replace("shop.example", "lb.example") * 2
+    logs = {("apps", "rep-1", "app"): text, ("apps", "rep-2", "app"): ""}
+    plain = service("{}").replace("LoadBalancer", "ClusterIP")
+    found = edge_drain.run(
+        world(GW + CLIENTS + plain + BOUND.replace("NAME", name), logs=logs), CALL
+    )
+    assert isinstance(found, EdgeDrain)
+    assert found.front == (f"TargetGroupBinding/ingress/{front}" if front else "")
+
+
 def test_exposure() -> None:
     found = edge_exposure.run(world(GW + service() + ALB), CALL)
     assert isinstance(found, EdgeExposure)
