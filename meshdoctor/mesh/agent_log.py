@@ -213,3 +213,24 @@ def _judge(said: Words) -> tuple[Complaint, str]:
     if said.waits:
         return Complaint.NO_CONFIG, f"{said.waits}, and is not connected since"
     return (Complaint.NOT_LIVE, said.not_ready) if said.not_ready else (Complaint.NONE, "")
+
+
+_OWN = pattern(r"Proxy role\b.{0,400}?(?:ips=\[|IPAddresses:\[\]string\{)([^\]}]{0,400})[\]}]")
+_IPV4 = pattern(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
+
+
+def own_ipv4(text: str) -> str:
+    """An IPv4 address that the agent found in its pod: with one the proxy takes itself for IPv4 and
+    listens on 0.0.0.0 (pilot/pkg/model, IsIPv6; pilot/cmd/pilot-agent/app/cmd.go); "": none.
+
+    >>> own_ipv4("info\\tProxy role\\tips=[169.254.172.3 2406:da1a:1::15] type=router id=a.b")
+    '169.254.172.3'
+    >>> own_ipv4("info\\tProxy role\\tips=[2406:da1a:1::15] type=router id=a.b")
+    ''
+    """
+    for line in text.split("\n"):
+        found = _OWN.search(line[:4000]) if "Proxy role" in line else None
+        if found is not None:
+            four = _IPV4.search(found[1])
+            return four[0] if four is not None else ""
+    return ""

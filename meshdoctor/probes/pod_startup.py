@@ -95,6 +95,14 @@ class PodStartup(Struct, frozen=True, kw_only=True):
         Fact[Ref], "istiod's Service, where the proxy says its address does not answer", OBSERVED
     ]
     proxy_was_ready: Annotated[Fact[bool], "istio-proxy was ready at some time"]
+    refused_on_ipv6: Annotated[
+        Fact[str],
+        "event: nobody takes the probe of istio-proxy at the pod's IPv6 address",
+        OBSERVED,
+    ]
+    proxy_ipv4: Annotated[
+        Fact[str], "an IPv4 address that such a pod's proxy found for itself; empty: none", OBSERVED
+    ]
     proxy_oom: Annotated[Fact[bool], "istio-proxy was killed for want of memory", OBSERVED]
     proxy_oom_pod: Annotated[Fact[str], "the pod it happened in"]
     proxy_memory_limit: Annotated[Fact[str], "memory limit of istio-proxy; empty: none"]
@@ -181,6 +189,8 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         complaint_said=said.ending,
         unreached=said.unreached,
         proxy_was_ready=said.was_ready,
+        refused_on_ipv6=told.refused_on_ipv6,
+        proxy_ipv4=said.ipv4,
         proxy_oom=oom is not None,
         proxy_oom_pod=oom.name if oom is not None else "",
         proxy_memory_limit=_limit(oom.container(PROXY) if oom is not None else proxy),

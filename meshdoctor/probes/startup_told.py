@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from meshdoctor.mesh.agent_log import NO_PROBER, AgentLog, Complaint
+from meshdoctor.mesh.agent_log import NO_PROBER, AgentLog, Complaint, own_ipv4
 from meshdoctor.mesh.agent_log import read as read_agent
 from meshdoctor.mesh.pod_ends import app_died_early
 from meshdoctor.mesh.pod_events import recent
@@ -34,6 +34,7 @@ class Said(Struct, frozen=True, kw_only=True):
     ending: Fact[str] = ""
     was_ready: Fact[bool] = False
     unreached: Fact[Ref] = Ref("")
+    ipv4: Fact[str] = ""
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class Told(Struct, frozen=True, kw_only=True):
     probe_timeouts: int = 0
     hook_failed: Fact[str] = ""
     app_probe: Fact[str] = ""
+    refused_on_ipv6: str = ""
 
 
 UNKNOWN = "statuscode: 404"
@@ -53,14 +55,25 @@ def said_of(view: View, one: Startup) -> Said:
     """What istio-proxy says of its own start, where the pod waits for it."""
     log = attempt(lambda: _agent(view, one))
     if isinstance(log, Unavailable):
-        return Said(complaint=log, text=log, ending=log, was_ready=log, unreached=log)
+        four = log if _has_ipv6(one.pod) else ""
+        return Said(complaint=log, text=log, ending=log, was_ready=log, unreached=log, ipv4=four)
     return Said(
         complaint=log.complaint.value,
         text=log.text,
         ending=f": {log.text}" if log.text else "",
         was_ready=log.ready,
         unreached=Ref(_istiod(view, one.pod) if log.unreached else ""),
+        ipv4=attempt(lambda: _ipv4(view, one.pod)) if _has_ipv6(one.pod) else "",
     )
+
+
+def _has_ipv6(pod: Pod) -> bool:
+    """Whether the kubelet calls the pod at an IPv6 address."""
+    return ":" in pod.status.pod_ip
+
+
+def _ipv4(view: View, pod: Pod) -> str:
+    return own_ipv4(view.log(pod.namespace, pod.name, PROXY).text)
 
 
 def _istiod(view: View, pod: Pod) -> str:
@@ -77,7 +90,14 @@ def told_of(view: View, one: Startup) -> Told:
         probe_timeouts=_events(own, ("Unhealthy",), ("15021",), timeout=True)[0],
         hook_failed=_events(own, ("FailedPostStartHook",), _HOOK)[1],
         app_probe=attempt(lambda: _app_probe(view, one, own)),
+        refused_on_ipv6=_refused(own) if _has_ipv6(one.pod) else "",
     )
+
+
+def _refused(own: list[Event]) -> str:
+    """A probe of the proxy that nobody takes, again and again."""
+    times, text = _events(own, ("Unhealthy",), ("]:15021: connect: connection refused",))
+    return text if times > 4 else ""
 
 
 def told_at_its_end(view: View, one: Startup) -> Told:

@@ -414,6 +414,41 @@ def starting(logs: str | None, status: str = STATUS) -> Any:
     return pod_startup.run(world(MESH + SHOP + text, logs=given), CART)
 
 
+REFUSED = """
+---
+apiVersion: v1
+kind: Event
+metadata: {name: e6, namespace: shop}
+type: Warning
+reason: Unhealthy
+message: 'Readiness probe failed: Get "http://[2406::15]:15021/healthz/ready": dial tcp [2406::15]:15021: connect: connection refused'
+count: COUNT
+lastTimestamp: "2026-11-18T09:29:00Z"
+involvedObject: {kind: Pod, name: cart-7c9d8b6f5-xxxxx, namespace: shop}
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("address", "count", "found", "refused", "ipv4"),
+    [
+        ("2406::15", 17, "169.254.172.3 2406::15", True, "169.254.172.3"),
+        ("2406::15", 17, "2406::15", True, ""),
+        ("2406::15", 2, "169.254.172.3 2406::15", False, "169.254.172.3"),
+        ("10.0.0.5", 17, "10.0.0.5", False, ""),
+    ],
+)
+def test_a_proxy_that_listens_on_ipv4_in_an_ipv6_pod(
+    address: str, count: int, found: str, refused: bool, ipv4: str
+) -> None:
+    text = pod(NEW, sidecar=True, ready="False")
+    text = text[: text.index("  containerStatuses")] + f"  podIP: '{address}'\n" + STATUS
+    log = f"info\tProxy role\tips=[{found}] type=sidecar id=a.shop\ninfo\tEnvoy proxy is ready\n"
+    logs = {("shop", "cart-7c9d8b6f5-xxxxx", "istio-proxy"): log}
+    event = REFUSED.replace("COUNT", str(count))
+    facts = pod_startup.run(world(MESH + SHOP + text + event, logs=logs), CART)
+    assert (bool(facts.refused_on_ipv6), facts.proxy_ipv4) == (refused, ipv4)
+
+
 def test_the_proxy_lacks_configuration() -> None:
     facts = starting(
         "warn Envoy proxy is NOT ready: config not received from XDS server (is Istiod running?)"
