@@ -6,6 +6,7 @@ debounce stable" starts a push, and "PUSH for node" tells each delivery, but for
 endpoints only. Deliveries that a proxy asked for ("PUSH request") belong to no push.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from statistics import median
@@ -21,11 +22,13 @@ _SILENCE = timedelta(seconds=5)
 
 class Lately(Struct, frozen=True, kw_only=True):
     """`longest`: from a push until its last proxy had it; `settling`: the median wait before a
-    push; `pushes`: how many there were."""
+    push; `pushes`: how many there were; `about`: the configuration that most of them were for, and
+    how many."""
 
     pushes: int
     longest: timedelta
     settling: timedelta
+    about: tuple[str, int]
 
 
 def lately(said: Iterable[Said], now: datetime) -> Lately:
@@ -40,7 +43,14 @@ def lately(said: Iterable[Said], now: datetime) -> Lately:
         pushes=sum(s.kind == "debounce" for s in recent),
         longest=_longest(recent),
         settling=timedelta(seconds=median(waits)) if waits else timedelta(0),
+        about=_about(recent),
     )
+
+
+def _about(recent: Iterable[Said]) -> tuple[str, int]:
+    """A push names one configuration of those that changed."""
+    found = (s.get("config").partition(" ")[0] for s in recent if s.kind == "debounce")
+    return next(iter(Counter(one for one in found if "/" in one).most_common(1)), ("", 0))
 
 
 def _longest(said: Iterable[Said]) -> timedelta:

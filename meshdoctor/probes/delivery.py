@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from meshdoctor.mesh.istiod_metrics import Delivery, seconds, slowest
 from meshdoctor.mesh.push_log import lately
+from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.probes import propagation_reading as shared
@@ -32,7 +33,10 @@ class DeliveryTimes(Struct, frozen=True, kw_only=True):
     ]
     rejects: Annotated[Fact[int], "refusals by proxies, all istiods, since they started", OBSERVED]
     trigger: Annotated[Fact[str], "what triggers most pushes: endpoint, config ...", OBSERVED]
-    trigger_share: Annotated[Fact[int], "its share in percent", OBSERVED]
+    trigger_said: Annotated[Fact[str], "its share of all, as the end of a sentence", OBSERVED]
+    changing: Annotated[
+        Fact[str], "what most pushes of the last ten minutes were about, by istiod's log", OBSERVED
+    ]
     conflicts: Annotated[Fact[int], "listeners that clash (pilot_conflict_*)", OBSERVED]
     endpoints_without_pod: Annotated[Fact[int], "endpoint_no_pod", OBSERVED]
     dns_without_endpoints: Annotated[Fact[int], "pilot_dns_cluster_without_endpoints", OBSERVED]
@@ -64,7 +68,8 @@ def delivery(view: View, _: MeshSubject) -> DeliveryTimes:
         recent_settle_ms=attempt(lambda: _ms(known(recent).settling.total_seconds())),
         rejects=sum(one.rejected for one in found),
         trigger=trigger,
-        trigger_share=100 * worst.triggers[trigger] // total if trigger and total else 0,
+        trigger_said=_share(trigger, worst.triggers[trigger], total) if trigger else "",
+        changing=attempt(lambda: _changing(known(recent).about)),
         conflicts=_most(found),
         endpoints_without_pod=summed("endpoints_without_pod"),
         dns_without_endpoints=summed("dns_without_endpoints"),
@@ -72,6 +77,16 @@ def delivery(view: View, _: MeshSubject) -> DeliveryTimes:
         validation_failures=summed("validation_failures"),
         write_timeouts=summed("write_timeouts"),
     )
+
+
+def _share(trigger: str, times: int, total: int) -> str:
+    share = 100 * times // total if total else 0
+    return f"; {share} % of all pushes are triggered by {clean(trigger, 63)}"
+
+
+def _changing(about: tuple[str, int]) -> str:
+    name, times = about
+    return f"; {times} of them were about {clean(name, 200)}" if times > 1 else ""
 
 
 def _most(found: tuple[Delivery, ...]) -> int:

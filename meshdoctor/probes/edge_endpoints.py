@@ -64,6 +64,7 @@ class EdgeEndpoints(Struct, frozen=True, kw_only=True):
     ]
     other_way: Annotated[Fact[Ref], "that other one, of the same namespace"]
     ways_said: Annotated[Fact[str], "how each of them resolves it, in words"]
+    client: Annotated[Fact[Ref], "the workload whose proxy that is"]
     client_pod: Annotated[Fact[str], "the client pod asked"]
 
 
@@ -122,6 +123,7 @@ def edge_endpoints(view: View, edge: EdgeSubject) -> EdgeEndpoints:
         two_ways=attempt(lambda: Ref(known(ways)[0])),
         other_way=attempt(lambda: Ref(known(ways)[1])),
         ways_said=attempt(lambda: known(ways)[2]),
+        client=Ref(edge.client.ref if edge.client is not None else ""),
         client_pod=pod.name if pod is not None else "",
     )
 

@@ -81,3 +81,11 @@ def test_waits_for_changes_to_settle() -> None:
         settled("09:29:00.0", "0.1s"),
     )
     assert (found.pushes, found.settling) == (3, timedelta(seconds=10.01))
+
+
+def test_what_most_pushes_are_about() -> None:
+    other = settled("09:29:02.0").replace("VirtualService/shop/pay", "Secret/shop/tls and 3 more")
+    found = said(settled("09:29:00.0"), settled("09:29:01.0"), other, settled("09:10:00.0"))
+    assert found.about == ("VirtualService/shop/pay", 2)
+    assert said().about == ("", 0)
+    assert said(settled("09:29:00.0").replace("VirtualService/shop/pay", "endpoint")).about[1] == 0
