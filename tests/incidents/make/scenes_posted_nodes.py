@@ -144,7 +144,44 @@ def alb_sends_to_gateways_that_are_gone() -> Posted:
     return world
 
 
+def proxy_on_ipv4_in_an_ipv6_pod() -> Posted:
+    """istio/istio#36961."""
+    world = Posted(
+        name="proxy-on-ipv4-in-an-ipv6-pod",
+        version="1.12.2",
+        apis=BETA,
+        summary="The pod's address is IPv6; its proxy found an IPv4 one too and listens on that.",
+        at_fault=[f"Deployment/istio-system/{GATEWAY}"],
+        fix="Take the IPv4 address away, or listen on both.",
+        from_=f"istio-system/{GATEWAY}",
+        to="",
+    )
+    gateway = world.gateway()
+    ip = "2406:da1a:1:7::15"
+    gateway.ip = ip
+    gateway.manifest["status"] |= {"podIP": ip, "podIPs": [{"ip": ip}]}
+    running = {"running": {"startedAt": whole(25)}}
+    waiting(gateway, "istio-proxy", {"started": True, "state": running})
+    world.event(
+        "Pod",
+        "istio-system",
+        gateway.name,
+        "Unhealthy",
+        f'Readiness probe failed: Get "http://[{ip}]:15021/healthz/ready": dial tcp '
+        f"[{ip}]:15021: connect: connection refused",
+    )
+    world.log(
+        gateway,
+        "istio-proxy",
+        f"{at(25)}\tinfo\tProxy role\tips=[169.254.172.3 {ip}] type=router "
+        f"id={gateway.name}.istio-system domain=istio-system.svc.cluster.local",
+        f"{at(24)}\tinfo\tEnvoy proxy is ready",
+    )
+    return world
+
+
 POSTED_NODES = (
+    proxy_on_ipv4_in_an_ipv6_pod,
     node_without_inotify_instances,
     budget_keeps_a_node,
     alb_sends_to_gateways_that_are_gone,
