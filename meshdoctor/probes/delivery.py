@@ -1,16 +1,20 @@
 """How long does istiod take to deliver configuration?"""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from msgspec import Struct
 
 from meshdoctor.mesh.istiod_metrics import Delivery, seconds, slowest
 from meshdoctor.mesh.push_log import lately
 from meshdoctor.mesh.text import clean
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact
 from meshdoctor.model.subjects import MeshSubject, SubjectKind
 from meshdoctor.probes import propagation_reading as shared
 from meshdoctor.probes.view import View, attempt, known, probe
+
+T = TypeVar("T")
 
 
 class DeliveryTimes(Struct, frozen=True, kw_only=True):
@@ -48,35 +52,51 @@ class DeliveryTimes(Struct, frozen=True, kw_only=True):
 @probe("delivery", subject=SubjectKind.MESH, reads=("Pod", "log", "metrics"))
 def delivery(view: View, _: MeshSubject) -> DeliveryTimes:
     """How long does istiod take to deliver configuration?"""
-    found = shared.deliveries(view)
-    worst = slowest(found) or found[0]
+    found = attempt(lambda: shared.deliveries(view))
     recent = attempt(lambda: lately(shared.istiod_log(view).log.said, view.now))
-    total = sum(worst.triggers.values())
-    trigger = next(iter(worst.triggers), "")
 
-    def summed(name: str) -> int:
-        return sum(getattr(one, name) for one in found)
+    def of_worst(tells: Callable[[Delivery], T]) -> Fact[T]:
+        return attempt(lambda: tells(_worst(known(found))))
+
+    def of_all(tells: Callable[[tuple[Delivery, ...]], T]) -> Fact[T]:
+        return attempt(lambda: tells(known(found)))
+
+    def summed(name: str) -> Fact[int]:
+        return of_all(lambda all_: sum(getattr(one, name) for one in all_))
 
     return DeliveryTimes(
-        istiod=worst.istiod,
-        convergence_ms=_ms(seconds(worst.convergence)),
-        queue_ms=_ms(seconds(worst.queue)),
-        debounce_ms=_ms(worst.debounce.p50),
-        pushes=worst.convergence.count,
+        istiod=of_worst(lambda one: one.istiod),
+        convergence_ms=of_worst(lambda one: _ms(seconds(one.convergence))),
+        queue_ms=of_worst(lambda one: _ms(seconds(one.queue))),
+        debounce_ms=of_worst(lambda one: _ms(one.debounce.p50)),
+        pushes=of_worst(lambda one: one.convergence.count),
         recent_pushes=attempt(lambda: known(recent).pushes),
         recent_ms=attempt(lambda: _ms(known(recent).longest.total_seconds())),
         recent_settle_ms=attempt(lambda: _ms(known(recent).settling.total_seconds())),
-        rejects=sum(one.rejected for one in found),
-        trigger=trigger,
-        trigger_said=_share(trigger, worst.triggers[trigger], total) if trigger else "",
+        rejects=summed("rejected"),
+        trigger=of_worst(lambda one: next(iter(one.triggers), "")),
+        trigger_said=_said(found),
         changing=attempt(lambda: _changing(known(recent).about)),
-        conflicts=_most(found),
+        conflicts=of_all(_most),
         endpoints_without_pod=summed("endpoints_without_pod"),
         dns_without_endpoints=summed("dns_without_endpoints"),
         remote_sync_timeouts=summed("remote_sync_timeouts"),
         validation_failures=summed("validation_failures"),
         write_timeouts=summed("write_timeouts"),
     )
+
+
+def _worst(found: tuple[Delivery, ...]) -> Delivery:
+    return slowest(found) or found[0]
+
+
+def _said(found: Fact[tuple[Delivery, ...]]) -> str:
+    """It may add to a sentence, and no more: "" also where nothing was measured."""
+    if isinstance(found, Unavailable):
+        return ""
+    triggers = _worst(found).triggers
+    trigger = next(iter(triggers), "")
+    return _share(trigger, triggers[trigger], sum(triggers.values())) if trigger else ""
 
 
 def _share(trigger: str, times: int, total: int) -> str:

@@ -23,6 +23,7 @@ from meshdoctor.probes.config_ingested import config_ingested
 from meshdoctor.probes.config_meta import config_meta
 from meshdoctor.probes.config_others import config_envoy_filter
 from meshdoctor.probes.config_virtual_service import config_virtual_service
+from meshdoctor.probes.delivery import delivery
 from meshdoctor.probes.edge_endpoints import edge_endpoints
 from meshdoctor.probes.edge_scope import edge_scope
 from meshdoctor.probes.istiod_health import istiod_health
@@ -401,6 +402,18 @@ def test_whose_api_does_not_answer(line: str, others: int) -> None:
     logs = {DISCOVERY: f"2026-11-18T09:00:00Z\terror\tklog\t{line}\n"}
     found = istiod_log.run(world(MESH + REMOTE_SECRET, logs=logs), MeshSubject())
     assert (found.api_unreachable, found.other_apis) == (1, others)
+
+
+SETTLES = "{}\tinfo\tads\tPush debounce stable[7] 31 for config ServiceEntry/jobs/burst: 100.2ms since last change, 9.8s since last push, full=false\n"  # noqa: E501
+
+
+def test_pushes_are_told_by_the_log_where_no_metrics_were_read() -> None:
+    times = (NOW - timedelta(minutes=m) for m in (4, 3, 2))
+    text = "".join(SETTLES.format(f"{at:%Y-%m-%dT%H:%M:%SZ}") for at in times)
+    found = delivery.run(world(MESH, logs={DISCOVERY: text}), MeshSubject())
+    assert (found.recent_pushes, found.recent_settle_ms) == (3, 9800)
+    assert found.changing == "; 3 of them were about ServiceEntry/jobs/burst"
+    assert isinstance(found.pushes, Unavailable) and found.trigger_said == ""
 
 
 REFUSED = "the server has asked for the client to provide credentials (get endpoints)"
