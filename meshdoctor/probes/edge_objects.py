@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.edge_path import Given
 from meshdoctor.mesh.edge_tls import Judged, judge
+from meshdoctor.mesh.external_host import visible
 from meshdoctor.mesh.services import host_matches, named_by_client
 from meshdoctor.mesh.workloads import WorkloadPods
 from meshdoctor.model.istio import (
     DestinationRule,
+    MeshConfig,
     PeerAuthentication,
     ServiceEntry,
     Sidecar,
@@ -50,7 +52,7 @@ def given(view: View, edge: EdgeSubject) -> Given:
     spaces = {mesh.root_namespace, owner}
     spaces |= {w.subject.namespace for w in (client, server) if w is not None}
     names = tuple(sorted(spaces - {""}))
-    entries = view.objects("ServiceEntry", ServiceEntry)
+    entries = _entries(view, edge, client, mesh)
     homes = sorted({*names, *_homes(edge, entries)})
     return Given(
         client=client,
@@ -72,6 +74,17 @@ def given(view: View, edge: EdgeSubject) -> Given:
         routed_hosts=_routed(view) if edge.request.host else (),
         named_exists=_named_exists(view, edge),
     )
+
+
+def _entries(
+    view: View, edge: EdgeSubject, client: WorkloadPods | None, mesh: MeshConfig
+) -> tuple[ServiceEntry, ...]:
+    """All of them; of a host outside those that name it and that the client's proxy gets."""
+    entries = view.objects("ServiceEntry", ServiceEntry)
+    if edge.service is not None or not edge.host or client is None or client.pod is None:
+        return entries
+    named = (e for e in entries if any(host_matches(h, edge.host) for h in e.spec.hosts))
+    return visible(named, reading.sidecar_scope(view, client.pod), mesh)
 
 
 def _homes(edge: EdgeSubject, entries: tuple[ServiceEntry, ...]) -> Iterable[str]:

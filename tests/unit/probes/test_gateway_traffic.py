@@ -237,6 +237,20 @@ def test_egress() -> None:
 
 
 @pytest.mark.parametrize(
+    ("client", "exported", "external"),
+    [(GW, ".", False), (APP, ".", True), (GW, "istio-system", True), (APP, "'~'", False)],
+)
+def test_an_entry_that_the_proxy_does_not_get(
+    client: WorkloadSubject, exported: str, external: bool
+) -> None:
+    only = f"{{exportTo: [{exported}], hosts: [api.example.com],"
+    objects = OBJECTS.replace("{hosts: [api.example.com],", only)
+    edge = EdgeSubject(client=client, server=None, host="api.example.com", port=443)
+    found = egress_tls.run(world(objects), edge)
+    assert isinstance(found, EgressTls) and found.external is external
+
+
+@pytest.mark.parametrize(
     ("client", "hosts", "twice"),
     [(GW, "a.x.com", False), (APP, "a.x.com", False), (APP, "api.example.com", True)],
 )
