@@ -6,6 +6,8 @@ Standard library only, one process, one thread per connection:
                  /twice (names its Transfer-Encoding twice)
 --https PORT     the same behind TLS (needs --cert, or --cert and --key); plain HTTP is answered 400
 --only NAME      refuses TLS for any other server name
+--tls VERSION    takes no other version of TLS (1.0 to 1.3)
+--site NAME      answers 404 to requests for any other host
 --keep-alive S   closes a connection that was idle for S seconds, half a second after it gave it up
 --patience S     closes a connection whose request takes longer than S seconds
 --tcp PORT       sends back each line with its name in front
@@ -97,6 +99,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             code = 401
         elif OPTIONS.relay and not probe:
             code = relayed(OPTIONS.relay, self.headers.get("x-request-id") or "")
+        asked = (self.headers.get("host") or "").split(":")[0]
+        if OPTIONS.site and not probe and asked != OPTIONS.site:
+            code = 404
         body = f"{OPTIONS.name}\n"
         if parts[0] == "headers":
             body = json.dumps({name.lower(): value for name, value in self.headers.items()})
@@ -115,7 +120,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = answer
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_CONNECT = answer
 
     def hang_up(self) -> None:
         """Close the connection in the middle of a request."""
@@ -177,6 +182,10 @@ def server_context() -> ssl.SSLContext:
     """The TLS of this application."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(OPTIONS.cert, OPTIONS.key or None)
+    if OPTIONS.tls:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        version = ssl.TLSVersion[f"TLSv{OPTIONS.tls.replace('.', '_')}"]
+        context.minimum_version = context.maximum_version = version
 
     def named(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> int | None:
         known = not OPTIONS.only or name == OPTIONS.only
@@ -272,6 +281,8 @@ def main() -> None:
     parser.add_argument("--cert", default="")
     parser.add_argument("--key", default="")
     parser.add_argument("--only", default="")
+    parser.add_argument("--tls", default="")
+    parser.add_argument("--site", default="")
     parser.add_argument("--keep-alive", type=float, default=0)
     parser.add_argument("--patience", type=float, default=0)
     parser.add_argument("--jwks", default="")

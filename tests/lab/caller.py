@@ -61,10 +61,14 @@ def web(spec: dict[str, object], timeout: float) -> dict[str, object]:
         connection.sock = context.wrap_socket(raw, server_hostname=name)
     else:
         connection = http.client.HTTPConnection(host, port or 80, timeout=timeout)
+    tunnel = str(spec.get("tunnel") or "")
+    if tunnel:
+        headers["host"] = tunnel
     try:
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         body = b"x" * int(str(spec.get("size") or 0)) or None
-        connection.request(str(spec.get("method") or "GET"), path or "/", body, headers)
+        method = "CONNECT" if tunnel else str(spec.get("method") or "GET")
+        connection.request(method, tunnel or path or "/", body, headers)
         answer = connection.getresponse()
         text = answer.read(2000).decode(errors="replace")
         return {"code": answer.status, "error": "", "body": text}

@@ -123,6 +123,11 @@ def _user(container: Container, pod: Object, default: int) -> int:
     return default
 
 
+def is_app(container: Container) -> bool:
+    """Whether the lab's own application stands behind the container's image."""
+    return str(container.spec["image"]).startswith("lab/app")
+
+
 def command(box: Sandbox, container: Container) -> tuple[list[str], dict[str, str], int] | None:
     """Arguments, environment and user of a container's program; None for an empty one."""
     values = {**_base(), **podspec.environment(box.api, box.pod, container.spec)}
@@ -141,7 +146,7 @@ def command(box: Sandbox, container: Container) -> tuple[list[str], dict[str, st
         write_istiod_config(box)
         istiod = [str(layout.BIN / "pilot-discovery"), *words, "--kubeconfig=./kubeconfig"]
         return istiod, values, layout.PROXY_UID
-    if str(container.spec["image"]).startswith("lab/app"):
+    if is_app(container):
         app = [sys.executable, str(layout.STATE / "app.py"), *words]
         return app, values, _user(container, box.pod, layout.APP_UID)
     return None
@@ -260,7 +265,13 @@ def ended(box: Sandbox, container: Container) -> Object:
 
 
 def run_to_end(box: Sandbox, container: Container) -> int:
-    """Run an init container that ends; only istio-init has a program behind it."""
+    """Run an init container that ends; only istio-init and the lab's application are programs."""
+    made = command(box, container) if is_app(container) else None
+    if made is not None:
+        done = run(netns.inside(box.net, netns.as_user(made[2], made[0])), check=False)
+        with box.raw(container).open("a") as log:
+            log.write(done.stdout + done.stderr)
+        return done.returncode
     if container.name != "istio-init":
         return 0
     argv = [

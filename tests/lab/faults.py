@@ -8,6 +8,7 @@ to: shop/pay:8080
 inject:                                # steps, in order:
 - apply: {...}                         #   one object, or several in a list; in any step
                                        #   %ADDRESS shop/pay% is the address of that pod
+- declare: {...}                       #   the same by an apply that keeps what was applied
 - kubectl: [-n, shop, ...]             #   any kubectl command; istioctl: the same
 - refused: [-n, shop, ...]             #   one that the API server must refuse
 - mesh: {extensionProviders: [...]}     #   keys of meshConfig, the others stay
@@ -24,6 +25,7 @@ call: {url: "http://pay.shop:8080/"}   # made from `from` (or `call.from`; lab-n
                                        # with method, headers, `size` bytes of body
                                        # `pod: shop/pay`: its address stands for POD in `url`
                                        # `trust: "%CERT NAME%"`: it verifies that certificate
+                                       # `tunnel: HOST:PORT`: it asks for a tunnel to there
 shows: {code: 503}                     # code, error, body, slow; or run + contains/lacks
 cured: {code: 200}                     # the same once the fault is gone
 noticed: true                          # advice: to be found under *also noticed*
@@ -72,8 +74,8 @@ _MODULUS = (
 )
 STEPS = frozenset(
     {
-        *("apply", "create", "kubectl", "istioctl", "restart", "renew", "rollout", "wait"),
-        *("freeze", "thaw", "inside", "outside", "refused", "revision", "mesh"),
+        *("apply", "create", "declare", "kubectl", "istioctl", "restart", "renew", "rollout"),
+        *("wait", "freeze", "thaw", "inside", "outside", "refused", "revision", "mesh"),
     }
 )
 

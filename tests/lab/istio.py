@@ -56,6 +56,11 @@ def apply(items: Iterable[Object]) -> None:
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(listed))
 
 
+def restore_crds() -> None:
+    """Istio's CRDs as its release has them."""
+    apply(item for item in manifest() if item["kind"] == "CustomResourceDefinition")
+
+
 def install(*extra: str) -> None:
     """The Gateway API's CRDs and Istio's first, then the rest."""
     kubectl("create", "namespace", "istio-system", check=False)

@@ -233,6 +233,7 @@ class Pod(threading.Thread):
             elif "terminated" not in item.state or item.state["terminated"]["exitCode"]:
                 if time.monotonic() < item.next_start:
                     return False
+                self._lead(item)
                 begun = now()
                 code = containers.run_to_end(self.box, item)
                 ended = {"exitCode": code, "startedAt": begun, "finishedAt": now()}
@@ -247,6 +248,19 @@ class Pod(threading.Thread):
                 # The proxy dials istiod at once, and would wait 20 s for a lost first packet.
                 self.refresh()
         return True
+
+    def _lead(self, item: Container) -> None:
+        """An init container of the application reaches Services before istio-init has run; after
+        that Istio's own jump comes first."""
+        net = self.box.net
+        if self.box.on_host:
+            return
+        if item.name == "istio-init":
+            rules.unhook(net)
+            self._filled = ""
+        elif containers.is_app(item):
+            rules.install(net)
+            rules.fill(net, self._tables.current[0])
 
     def _keep_running(self, item: Container) -> None:
         if "running" not in item.state:

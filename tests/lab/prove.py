@@ -135,11 +135,13 @@ def wait_gone(api: Api, fault: Fault) -> None:
 def do(api: Api, step: Step) -> None:
     """One step of making or mending a fault."""
     ((kind, value),) = with_addresses(api, step).items()
-    if kind in ("apply", "create"):
+    if kind in ("apply", "create", "declare"):
         items = value if isinstance(value, list) else [value]
         listed = {"apiVersion": "v1", "kind": "List", "items": items}
-        flags = ["--server-side", "--force-conflicts"] if kind == "apply" else []
-        kubectl(kind, *flags, "-f", "-", stdin=json.dumps(listed))
+        # Tools that deploy do not validate.
+        flags = {"apply": ["--server-side", "--force-conflicts"], "declare": ["--validate=warn"]}
+        verb = "create" if kind == "create" else "apply"
+        kubectl(verb, *flags.get(kind, []), "-f", "-", stdin=json.dumps(listed))
     elif kind == "kubectl":
         kubectl(*value)
     elif kind == "refused":
@@ -211,8 +213,10 @@ def proxies_of(api: Api, workload: str) -> list[str]:
 
 
 def undo(api: Api, steps: Sequence[Step]) -> None:
-    """What no object tells: thaw what is frozen, replace pods in whose network something was
-    done."""
+    """What the baseline does not keep: thaw what is frozen, restore CRDs, replace pods in whose
+    network something was done."""
+    if any("crd" in step.get("kubectl", []) for step in steps):
+        istio.restore_crds()
     for step in steps:
         if "freeze" in step:
             do(api, {"thaw": step["freeze"]})

@@ -82,6 +82,13 @@ def install(name: str) -> None:
             run(netns.inside(name, [*base, "-A", "OUTPUT", "-j", CHAIN]))
 
 
+def unhook(name: str) -> None:
+    """Take the chains out of a pod's way, to be hooked in again behind Istio's."""
+    for table in ("nat", "filter"):
+        base = ["iptables", "-w", "5", "-t", table]
+        run(netns.inside(name, [*base, "-D", "OUTPUT", "-j", CHAIN]), check=False)
+
+
 def fill(name: str, text: str) -> None:
     """Replace the chains' rules in one pod's namespace."""
     run(netns.inside(name, ["iptables-restore", "-w", "5", "--noflush"]), stdin=text)
