@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from functools import cached_property
 
-from meshdoctor.model.kubernetes import Container, OwnerReference, Pod, Workload
+from meshdoctor.model.kubernetes import Container, ContainerState, OwnerReference, Pod, Workload
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import WorkloadSubject
 
@@ -216,6 +216,12 @@ def is_ready(pod: Pod) -> bool:
 def proxy_container(pod: Pod) -> Container | None:
     """The istio-proxy container, native sidecar (init container) or not; None: no proxy."""
     return pod.container(PROXY)
+
+
+def proxy_runs(pod: Pod) -> bool:
+    """Whether the pod's proxy may be asked: its container runs, as far as the kubelet told."""
+    told = pod.container_status(PROXY)
+    return told is None or told.state.running is not None or told.state == ContainerState()
 
 
 def image_release(pod: Pod) -> str:

@@ -16,7 +16,7 @@ from meshdoctor.mesh.endpoints import Addresses, addresses
 from meshdoctor.mesh.routes import destinations, hosts, of_sidecars
 from meshdoctor.mesh.services import fqdn, host_matches, resolve_short_name
 from meshdoctor.mesh.text import clean, pairs
-from meshdoctor.mesh.workloads import has_proxy, proxy_type
+from meshdoctor.mesh.workloads import has_proxy, proxy_runs, proxy_type
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import DestinationRule, ServiceEntry, VirtualService, WorkloadEntry
@@ -132,7 +132,8 @@ def _client_pod(view: View, edge: EdgeSubject) -> Pod | None:
     if edge.client is None:
         return None
     pods = reading.workload(view, edge.client).pods
-    return next((p for p in reversed(pods) if has_proxy(p)), None)
+    proxied = [p for p in reversed(pods) if has_proxy(p)]
+    return next((p for p in proxied if proxy_runs(p)), next(iter(proxied), None))
 
 
 def _slices(view: View, service: Service | None) -> Addresses:
@@ -164,7 +165,7 @@ def _held(
     if pod is None or service is None:
         return ()
     host = fqdn(service)
-    text = view.proxy_config("endpoint", pod.namespace, pod.name, host=host).text
+    text = reading.proxy_config(view, "endpoint", pod, host=host)
     return proxy_endpoints.of_service(proxy_endpoints.parse(text), host, port)
 
 

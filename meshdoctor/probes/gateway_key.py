@@ -15,6 +15,7 @@ from meshdoctor.mesh.gateway_tls import TlsServer, credential
 from meshdoctor.mesh.warming import warming_secrets
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.kubernetes import Pod
+from meshdoctor.probes import reading
 from meshdoctor.probes.view import View, attempt
 
 
@@ -46,5 +47,5 @@ def suspect(
 
 
 def _waiting(view: View, pod: Pod) -> frozenset[tuple[str, str]]:
-    text = view.proxy_config("secret", pod.namespace, pod.name).text
+    text = reading.proxy_config(view, "secret", pod)
     return frozenset(credential(name, pod.namespace) for name in warming_secrets(text))

@@ -33,7 +33,7 @@ def proxy_warming(view: View, subject: WorkloadSubject) -> ProxyWarming:
     if not pods:
         return ProxyWarming(secrets=0, first="", pod="")
     pod = pods[-1]
-    found = warming_secrets(view.proxy_config("secret", pod.namespace, pod.name).text)
+    found = warming_secrets(reading.proxy_config(view, "secret", pod))
     return ProxyWarming(
         secrets=len(found), first=clean(found[0], 200) if found else "", pod=pod.name
     )

@@ -14,7 +14,14 @@ from meshdoctor.mesh.peer_authentication import Policies
 from meshdoctor.mesh.services import PodsByLabels, selected_pods
 from meshdoctor.mesh.visibility import Scope, scope
 from meshdoctor.mesh.webhook_call import ready_endpoints
-from meshdoctor.mesh.workloads import CONTROLLERS, WorkloadPods, group, is_ready, proxy_type
+from meshdoctor.mesh.workloads import (
+    CONTROLLERS,
+    WorkloadPods,
+    group,
+    is_ready,
+    proxy_runs,
+    proxy_type,
+)
 from meshdoctor.model.istio import MeshConfig, PeerAuthentication, Sidecar
 from meshdoctor.model.kubernetes import (
     ConfigMap,
@@ -28,7 +35,7 @@ from meshdoctor.model.kubernetes import (
 )
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import EdgeSubject, ServiceSubject, WorkloadSubject
-from meshdoctor.ports import EvidenceError, MissingError
+from meshdoctor.ports import EvidenceError, MissingError, UnreachableError
 from meshdoctor.probes.view import View, attempt, known
 
 WORKLOAD_READS = ("DaemonSet", "Deployment", "Job", "Pod", "StatefulSet")
@@ -222,6 +229,18 @@ def sidecar_scope(view: View, pod: Pod) -> Scope:
     spaces = sorted({pod.namespace, root})
     sidecars = [s for ns in spaces for s in view.objects("Sidecar", Sidecar, ns)]
     return scope(sidecars, pod.namespace, pod.labels, root, proxy=proxy_type(pod))
+
+
+def proxy_config(view: View, what: str, pod: Pod, *, host: str = "") -> str:
+    """What a pod's proxy holds. One that does not run is not asked: port-forwards to it may wait
+    for all the time there is."""
+    if not proxy_runs(pod):
+        raise UnreachableError(
+            f"istioctl proxy-config {what} {pod.name}.{pod.namespace}",
+            "its istio-proxy does not run",
+            f"kubectl -n {pod.namespace} get pod {pod.name} -o wide",
+        )
+    return view.proxy_config(what, pod.namespace, pod.name, host=host).text
 
 
 def istiod_pods(view: View) -> tuple[Pod, ...]:
