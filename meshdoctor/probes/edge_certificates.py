@@ -30,7 +30,8 @@ class EdgeCertificates(Struct, frozen=True, kw_only=True):
 
     suspect: Annotated[
         Fact[bool],
-        "both ends have proxies, and the client logged a certificate error or its log cannot tell",
+        "both ends have proxies, and the client logged a certificate error or its log cannot tell, "
+        "or a rule names a certificate and calls were closed",
     ]
     word: Annotated[Fact[str], "the client's TLS error, as in client-log; empty: none", OBSERVED]
     verify: Annotated[Fact[str], "san, root, expired, early; empty: not told", OBSERVED]
@@ -97,6 +98,7 @@ class _Ends(Struct, frozen=True, kw_only=True):
     word: str
     verify: str
     failures: int
+    closed: bool
 
     def of(self, side: str) -> WorkloadPods | None:
         return self.server if side == SERVER else self.client if side else None
@@ -134,15 +136,35 @@ def _ends(view: View, edge: EdgeSubject) -> _Ends:
     if client is not None:
         word, verify, failures, silent = edge_symptom.logged(view, edge, client, server)
     both = _proxied(client) and _proxied(server)
+    closed = client is not None and both and _closed(view, edge, client, server)
     return _Ends(
         client=client,
         server=server,
         suspect=both
-        and (bool(word) or (silent and not edge_symptom.arrived(view, edge, client, server))),
+        and (
+            bool(word)
+            or closed
+            or (silent and not edge_symptom.arrived(view, edge, client, server))
+        ),
         word=word,
         verify=verify,
         failures=failures,
+        closed=closed,
     )
+
+
+def _closed(
+    view: View, edge: EdgeSubject, client: WorkloadPods, server: WorkloadPods | None
+) -> bool:
+    """Whether a rule gives the client's proxy a certificate of its own, and its connections were
+    closed. A secret that never came is not named in each release's log: Envoy 1.40 opens the
+    connection, ends it itself and writes UC without a reason (NotReadySslSocket)."""
+    given = edge_objects.judged(view, edge).ruling.tls
+    if given is None or not (
+        given.client_certificate or given.ca_certificates or given.credential_name
+    ):
+        return False
+    return edge_symptom.closed(view, edge, client, server)
 
 
 def _workload(view: View, subject: WorkloadSubject | None) -> WorkloadPods | None:
@@ -173,7 +195,7 @@ def _secrets(view: View, workload: WorkloadPods | None) -> tuple[ProxySecret, ..
         return ()
     return view.memo(
         ("proxy-secrets", pod.namespace, pod.name),
-        lambda v: parse(v.proxy_config("secret", pod.namespace, pod.name).text),
+        lambda v: parse(reading.proxy_config(v, "secret", pod)),
     )
 
 
@@ -189,7 +211,8 @@ def _facts(
     worded = _side_by_words(ends, "alert_expired", "expired")
     expired = known.side_in_state("expired", now) or worded
     early = known.side_in_state("early", now) or (SERVER if ends.verify == "early" else "")
-    others = known.others_undelivered() if ends.word == NO_SECRET else ()
+    waits = ends.word == NO_SECRET or ends.closed
+    others = known.others_undelivered() if waits else ()
     absent = known.side_undelivered() or (CLIENT if ends.word == NO_SECRET and not others else "")
     asker = _asker(view, others)
     guilty = ends.of(expired or early or absent)

@@ -44,6 +44,19 @@ def logged(
     return (word, verify, len(bad), not lines and logs.missing is not None)
 
 
+def closed(
+    view: View, edge: EdgeSubject, client: WorkloadPods, server: WorkloadPods | None
+) -> bool:
+    """Whether the client's log tells of connections that were closed without a TLS error."""
+    wanted = _wanted(view, edge, server)
+    try:
+        logs = proxy_logs.read(view, client, CLIENT)
+    except EvidenceError:
+        return False
+    lines = logs.lines(lambda log: ev.of_client(log, wanted))
+    return any("UC" in line.flags and not ev.tls_word(line) for line in lines)
+
+
 def beyond(
     view: View, edge: EdgeSubject, client: WorkloadPods, server: WorkloadPods | None
 ) -> tuple[str, ...]:

@@ -259,6 +259,26 @@ def test_a_secret_that_a_rule_names_and_never_comes(name: str, block: str, by: s
     assert (found.waits_for, found.undelivered) == ("", True)
 
 
+@pytest.mark.parametrize(
+    ("tls", "log", "waits"),
+    [
+        ("{mode: MUTUAL, clientCertificate: /etc/a.pem}", "UC", True),
+        ("{mode: ISTIO_MUTUAL}", "UC", False),
+        ("{mode: MUTUAL, clientCertificate: /etc/a.pem}", "-", False),
+    ],
+)
+def test_a_proxy_closes_the_connection_itself_while_a_secret_is_missing(
+    tls: str, log: str, waits: bool
+) -> None:
+    """Envoy 1.40 writes UC and no reason."""
+    name = "file-cert:/etc/a.pem~/etc/b.pem"
+    rule = yaml.safe_load(FILES.partition("  subsets")[0] + f"  trafficPolicy: {{tls: {tls}}}\n")
+    line = NO_SECRET.replace("UF,URX", log).replace("TLS_error:_Secret_is_not_supplied_by_SDS", "-")
+    warming = table(serial(NEW)) + f"{name}  Cert Chain  WARMING  false\n"
+    found = edge(line, warming, table(serial(NEW)), rule)
+    assert (found.suspect, found.waits_for == name) == (waits, waits)
+
+
 def test_nothing_is_looked_at_when_nothing_points_there() -> None:
     found = edge("", table(serial(OLD)), table(serial(NEW)))
     assert not found.suspect and isinstance(found.roots_differ, Unavailable)
