@@ -16,6 +16,7 @@ from meshdoctor.mesh.access_log import Line, address
 from meshdoctor.mesh.edge_evidence import BLACK_HOLE, PASSTHROUGH, black_holed, unreadable
 from meshdoctor.mesh.external_host import names
 from meshdoctor.mesh.protocols import select, select_raw
+from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.kubernetes import Service
 
@@ -106,6 +107,19 @@ def stands_for(
     if told:
         mine = [e for e in told if called in {one.value for one in e.status.addresses}]
     return next((e for e in mine if port not in {p.number for p in e.spec.ports}), None)
+
+
+def of_others(
+    host: str, entries: Iterable[ServiceEntry], services: Iterable[Service]
+) -> frozenset[str]:
+    """Addresses that belong to somebody else than the host: to entries that do not name it, and to
+    Services. A connection without a name is told apart by its address alone."""
+    foreign = [e for e in entries if not any(host_matches(h, host) for h in e.spec.hosts)]
+    taken = {
+        a for e in foreign for a in (*e.spec.addresses, *(w.address for w in e.spec.endpoints))
+    }
+    taken |= {ip for s in services for ip in (s.spec.cluster_ip, *s.spec.cluster_ips)}
+    return frozenset(taken - {""})
 
 
 def ranged(seen: Iterable[ServiceEntry], called: str, port: int) -> ServiceEntry | None:

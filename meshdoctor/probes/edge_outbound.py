@@ -18,13 +18,14 @@ from meshdoctor.mesh.services import fqdn
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.visibility import REGISTRY_ONLY, Scope, sees
 from meshdoctor.mesh.workloads import proxy_type
+from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.istio import MeshConfig, ServiceEntry
 from meshdoctor.model.kubernetes import Namespace, Object, Pod, Service
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes import proxy_logs, reading
 from meshdoctor.probes.proxy_logs import ProxyLogs
-from meshdoctor.probes.view import View, probe
+from meshdoctor.probes.view import View, attempt, probe
 
 MOST_NAMESPACES = 60
 
@@ -185,6 +186,11 @@ def _lost(
     garbled = logs.lines(
         lambda log: tuple(x for x in log.lines if outbound.garbled(x, edge.port, own))
     )
+    if nameless:
+        there = attempt(lambda: tuple(_services(view, in_force, mesh)))
+        others = () if isinstance(there, Unavailable) else there
+        taken = outbound.of_others(edge.host, seen, others)
+        nameless = tuple(x for x in nameless if outbound.dialled(x) not in taken)
     facts = _adrift(edge, logs, seen, facts)
     said = [p for x in lost if (p := outbound.ported(x, edge.host, edge.port))]
     holder = None

@@ -90,6 +90,18 @@ def test_who_makes_http_of_a_port() -> None:
     assert outbound.http_on(81, (), [entry("HTTP")], [service]) is None
 
 
+def test_addresses_of_others() -> None:
+    """What is closed at another host's address is no call of this one."""
+    there = Service(
+        kind="Service",
+        metadata=Meta(name="s", namespace="x"),
+        spec=ServiceSpec(cluster_ip="9.9.9.9"),
+    )
+    entries = [entry("TCP", "1.2.3.4"), entry("HTTP", "5.6.7.8", host="*.b.example")]
+    assert outbound.of_others("c.b.example", entries, [there]) == {"1.2.3.4", "9.9.9.9"}
+    assert outbound.of_others("a.example", entries, []) == {"5.6.7.8"}
+
+
 def test_calls_that_tell_no_name() -> None:
     closed = line("- - -", "0 UH -", "1.2.3.4:6379", "BlackHoleCluster")
     assert outbound.nameless(closed, 6379) and not outbound.nameless(closed, 5432)

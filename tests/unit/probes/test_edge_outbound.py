@@ -102,3 +102,27 @@ def test_an_address_that_stands_for_another_port(flags: str, entry: str) -> None
     assert isinstance(found, EdgeOutbound)
     assert found.adrift_entry == entry
     assert found.adrift_to == ("240.240.0.7:443" if entry else "")
+
+
+CLOSED = (
+    '[2026-11-18T09:24:00Z] "- - -" 0 UH - - "-" 0 0 0 - "-" "-" "-" "-" "-" BlackHoleCluster - '
+    "203.0.113.9:443 10.0.0.3:5 - -\n"
+)
+OTHER = """
+---
+kind: ServiceEntry
+apiVersion: networking.istio.io/v1
+metadata: {name: other, namespace: shop}
+spec:
+  hosts: [other.example.com]
+  addresses: [203.0.113.9]
+  ports: [{number: 80, name: t, protocol: TCP}]
+"""
+
+
+@pytest.mark.parametrize(("objects", "count"), [("", 1), (OTHER, 0)])
+def test_what_is_closed_at_another_hosts_address(objects: str, count: int) -> None:
+    view: Any = world(MESH + objects, logs={("shop", "app-1", "istio-proxy"): CLOSED})
+    edge = EdgeSubject(client=APP, server=None, host="api.example.com", port=443)
+    found = edge_outbound.run(view, edge)
+    assert isinstance(found, EdgeOutbound) and found.nameless == count
