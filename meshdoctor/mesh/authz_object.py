@@ -19,6 +19,7 @@ from meshdoctor.model.istio import AuthorizationPolicy, AuthorizationRule
 from meshdoctor.model.snapshot import selects
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+ATTACHED = ("targetRef", "targetRefs")
 Labels = frozenset[tuple[str, str]]
 PRUNABLE = (
     "serviceAccounts",
@@ -75,6 +76,9 @@ def pruned_fields(policy: AuthorizationPolicy) -> tuple[str, ...]:
         return ()
     spec = applied.get("spec") if isinstance(applied, dict) else None
     gone = _source_fields(spec) - _live_fields(policy)
+    if isinstance(spec, dict) and not target_refs(policy):
+        # Without it the policy is for its whole namespace.
+        gone |= {name for name in ATTACHED if spec.get(name)}
     return tuple(sorted(gone))
 
 

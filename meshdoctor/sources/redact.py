@@ -120,11 +120,25 @@ class Redactor:
         if key in _ENV_MAPS:
             return {k: self._env(k, v) if isinstance(v, str) else v for k, v in value.items()}
         clean = {k: self.data(v, k) for k, v in value.items() if k != LAST_APPLIED}
+        applied = self._applied(value.get(LAST_APPLIED))
+        if applied:
+            clean[LAST_APPLIED] = applied
         if isinstance(name, str) and _secret_name(name):
             for part in ("value", "values", "stringMatch", "prefix", "rawValue", "raw_value"):
                 if part in value:
                     clean[part] = self._under(name, value[part])
         return clean
+
+    def _applied(self, text: Any) -> str:
+        """What was applied, of policies alone: it tells which fields an old CRD dropped of them."""
+        try:
+            found = msgspec.json.decode(text) if isinstance(text, str) else None
+        except (msgspec.DecodeError, RecursionError):
+            return ""
+        if not isinstance(found, dict) or found.get("kind") != "AuthorizationPolicy":
+            return ""
+        kept = {"kind": found["kind"], "spec": self.data(found.get("spec"))}
+        return msgspec.json.encode(kept).decode()
 
     def _under(self, name: str, value: Any) -> Any:
         """A value beside the secret name that says what it is; a bare wildcard stays."""

@@ -1093,6 +1093,9 @@ def test_a_pruned_field() -> None:
     assert outcome(
         *SHOP, policy("{rules: [{from: [{source: {}}]}]}", annotations=note), request=GET
     ) == ["MD2033"]
+    refs = note.replace('{"rules"', '{"targetRefs": [{"kind": "Gateway", "name": "w"}], "rules"')
+    wide = policy(source("principals: ['*']"), annotations=refs.replace("serviceAccounts", "x"))
+    assert "MD2033" in outcome(*SHOP, wide, request=GET)
     kept = policy(source("serviceAccounts: [cart]"), annotations=note)
     assert outcome(*SHOP, kept, request=GET) == []
     broken = "kubectl.kubernetes.io/last-applied-configuration: '{'"

@@ -307,3 +307,19 @@ def test_what_judgement_needs_is_kept(tmp_path: Path) -> None:
     assert Redactor().object(maps)["data"] == maps["data"]
     tls = {"kind": "Gateway", "tls": {"credentialName": "web", "privateKey": "/etc/key.pem"}}
     assert Redactor().object(tls) == tls
+
+
+@pytest.mark.parametrize(
+    ("applied", "kept"),
+    [
+        ('{"kind":"AuthorizationPolicy","spec":{"targetRefs":[{"name":"w"}]}}', True),
+        ('{"kind":"Deployment","spec":{"targetRefs":[{"name":"w"}]}}', False),
+        ("{", False),
+    ],
+)
+def test_what_was_applied_of_a_policy_stays(applied: str, kept: bool) -> None:
+    """It tells which fields an old CRD dropped."""
+    note = "kubectl.kubernetes.io/last-applied-configuration"
+    policy = {"kind": "AuthorizationPolicy", "metadata": {"annotations": {note: applied}}}
+    found = Redactor().data(policy)["metadata"]["annotations"]
+    assert (found == {note: applied}) is kept and (kept or not found)
