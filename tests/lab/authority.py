@@ -21,7 +21,7 @@ def _name(text: str) -> x509.Name:
 
 
 @lru_cache
-def _root(name: str) -> Pair:
+def _root(name: str, ended: bool = False) -> Pair:
     """A root that signs certificates itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
@@ -29,7 +29,7 @@ def _root(name: str) -> Pair:
         x509.CertificateBuilder(_name(name), _name(name), key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=100))
-        .not_valid_after(now + timedelta(days=3000))
+        .not_valid_after(now + timedelta(days=-1 if ended else 3000))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
@@ -55,14 +55,15 @@ def _istiod(authority: str, ended: bool) -> Pair:
 
 
 def filled(text: str) -> str:
-    """A text with `%CA NAME%`, `%CAKEY NAME%`, `%ISTIOD NAME [ended]%` and `%ISTIODKEY ...%`
+    """A text with `%CA NAME [ended]%`, `%CAKEY ...%`, `%ISTIOD NAME [ended]%` and `%ISTIODKEY ...%`
     written out."""
     return re.sub(r"%(CA|CAKEY|ISTIOD|ISTIODKEY) ([\w ]+)%", _written, text)
 
 
 def _written(found: re.Match[str]) -> str:
     name, _, ended = found[2].partition(" ")
-    cert, key = _root(name) if found[1].startswith("CA") else _istiod(name, bool(ended))
+    made = _root if found[1].startswith("CA") else _istiod
+    cert, key = made(name, bool(ended))
     data = cert.public_bytes(serialization.Encoding.PEM)
     if found[1].endswith("KEY"):
         data = key.private_bytes(
