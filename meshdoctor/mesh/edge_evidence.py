@@ -202,6 +202,12 @@ def failed(line: Line) -> bool:
     return bool(line.flags - NOT_A_FAILURE)
 
 
+def mute(line: Line) -> bool:
+    """Whether a TCP connection ended without a flag, and without a byte from its other end: so
+    does one that the other end took in silence, and one that its proxy closed at once."""
+    return line.is_tcp and not line.code and not failed(line) and not line.bytes_sent
+
+
 def refused(line: Line) -> bool:
     """Whether the listener closed the connection because no filter chain takes it; proxies before
     1.9 log no details."""

@@ -43,9 +43,16 @@ class EdgeSeen(Struct, frozen=True, kw_only=True):
 
 @probe("edge-seen", subject=SubjectKind.EDGE, reads=READS, costly=True)
 def edge_seen(view: View, edge: EdgeSubject) -> EdgeSeen:
-    """Do the logs show the edge working? (A log that cannot be read shows nothing.)"""
-    lines = _client_lines(view, edge) or _server_lines(view, edge)
-    return EdgeSeen(working=bool(lines) and not any(ev.failed(line) for line in lines))
+    """Do the logs show the edge working? (A log that cannot be read shows nothing.)
+
+    A connection that brought no byte back tells its proxy nothing: the server's lines tell whether
+    it was taken, and without them it shows no work."""
+    lines = _client_lines(view, edge)
+    told = [line for line in lines if not ev.mute(line)]
+    if len(told) == len(lines) > 0:
+        return EdgeSeen(working=not any(map(ev.failed, told)))
+    told += _server_lines(view, edge)
+    return EdgeSeen(working=bool(told) and not any(map(ev.failed, told)))
 
 
 def _wanted(view: View, edge: EdgeSubject) -> ev.Target:

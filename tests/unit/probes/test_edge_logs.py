@@ -364,6 +364,40 @@ def test_a_gateway_works_for_the_host_that_is_asked_of_it() -> None:
     assert works("b.org") is False
 
 
+MUTE = (
+    '[2026-11-18T09:24:00.300Z] "- - -" 0 - - - "-" 312 0 4 - "-" "-" "-" "-" "10.0.0.2:8080" '
+    "PassthroughCluster 10.0.0.1:5 10.0.0.2:8080 10.0.0.1:6 - -\n"
+)
+TAKEN = (
+    '[2026-11-18T09:24:00.301Z] "- - -" 0 - - - "-" 312 SENT 4 - "-" "-" "-" "-" "127.0.0.1:8080" '
+    "inbound|8080|| 127.0.0.6:5 10.0.0.2:8080 10.0.0.1:5 - -\n"
+)
+DENIED = "0 - - rbac_access_denied_matched_policy[none]"
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "working"),
+    [
+        (MUTE, NR.replace("PEER", "10.0.0.1").replace("SNI", "-"), False),
+        (MUTE, NR.replace("PEER", "10.0.0.3").replace("SNI", "-"), False),
+        (MUTE, "", False),
+        (MUTE, None, False),
+        (MUTE, TAKEN.replace("SENT", "90"), True),
+        (MUTE, TAKEN.replace("SENT", "0"), True),
+        (MUTE, TAKEN.replace("0 - - -", DENIED).replace("SENT", "0"), False),
+        (MUTE.replace("312 0 4", "312 90 4"), NR.replace("PEER", "10.0.0.1"), True),
+        (MUTE.replace("312 0 4", "312 90 4") + MUTE, TAKEN.replace("SENT", "90"), True),
+        (MUTE.replace("0 - -", "0 UF -"), TAKEN.replace("SENT", "90"), False),
+        (OK.replace("0 95 1", "0 0 1"), NR.replace("PEER", "10.0.0.1"), True),
+    ],
+)
+def test_connections_that_bring_no_byte_back_show_nothing(
+    client: str, server: str | None, working: bool
+) -> None:
+    found = edge_seen.run(mesh(client, server), EDGE)
+    assert found.working is working
+
+
 def test_bytes_to_a_port_of_which_no_request_was_read() -> None:
     edge = EdgeSubject(client=EDGE.client, server=None, host="api.example.com", port=443)
     passed = (
