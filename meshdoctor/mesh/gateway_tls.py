@@ -134,11 +134,17 @@ def lacking_keys(secret: Secret) -> str:
     return f"it has neither tls.crt and tls.key nor cert and key (keys: {found})"
 
 
-def has_ca(secret: Secret | None, ca_secret: Secret | None) -> bool:
-    """Whether client certificates can be verified: `NAME-cacert`, or a CA key in NAME itself."""
-    return any(
-        key in one.data for one in (ca_secret, secret) if one is not None for key in _CA_KEYS
-    )
+def lacking_ca(secret: Secret, ca_secret: Secret | None) -> str:
+    """What keeps istiod from a CA to verify peers with; "" when it has one. It takes it from
+    NAME-cacert where that exists, whatever keys that has, and from NAME itself only where not."""
+    taken = secret if ca_secret is None else ca_secret
+    if any(key in taken.data for key in _CA_KEYS):
+        return ""
+    found = ", ".join(sorted(taken.data)[:5]) or "none"
+    lacks = f"Secret/{taken.namespace}/{taken.name} has neither ca.crt nor cacert (keys: {found})"
+    if ca_secret is None:
+        return f"{lacks}, and no {secret.name}{CA_SUFFIX} exists"
+    return f"{lacks}; where it exists, {secret.name} is not asked for a CA"
 
 
 def serving_chain(secret: Secret) -> Bundle:

@@ -114,7 +114,8 @@ def _lacks(view: View, secret: str) -> str:
         return ""
     if found is None:
         return "It does not exist."
-    return "" if gt.has_ca(found, ca) else "It has no CA certificate (ca.crt or cacert)."
+    lacking = gt.lacking_ca(found, ca)
+    return f"It has no CA certificate: {lacking}." if lacking else ""
 
 
 def _as_http(view: View, judged: Judged) -> bool:

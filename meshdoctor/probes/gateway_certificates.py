@@ -30,6 +30,8 @@ class Found(Struct, frozen=True, kw_only=True):
     uncovered: str = ""
     cert_names: str = ""
     ca_missing: bool | Unavailable = False
+    ca_why: str = ""
+    ca_name: str = ""
 
 
 def certificates_of(
@@ -121,8 +123,16 @@ def _wrong(view: View, server: TlsServer, where: tuple[str, str], secret: Secret
     """What is wrong with a certificate that is there."""
     if server.mode in gt.MUTUAL:
         ca_secret = view.object("Secret", Secret, where[0], where[1] + gt.CA_SUFFIX)
-        if not gt.has_ca(secret, ca_secret):
-            return Found(server=server.name, secret=where, ca_missing=True)
+        lacking = gt.lacking_ca(secret, ca_secret)
+        if lacking:
+            taken = ca_secret or secret
+            return Found(
+                server=server.name,
+                secret=(taken.namespace, taken.name),
+                ca_missing=True,
+                ca_why=lacking,
+                ca_name=where[1] + gt.CA_SUFFIX,
+            )
     chain = gt.serving_chain(secret)
     leaf = chain.leaf
     if leaf is None:

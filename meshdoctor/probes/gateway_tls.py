@@ -64,6 +64,11 @@ class GatewayTls(Struct, frozen=True, kw_only=True):
     uncovered: Annotated[Fact[str], "a host that the certificate does not cover", OBSERVED]
     cert_names: Annotated[Fact[str], "the names that the certificate covers", OBSERVED]
     ca_missing: Annotated[Fact[bool], "clients must show a certificate, and there is no CA for it"]
+    logged_no_ca: Annotated[
+        Fact[bool], "a line of istiod that was read misses a Secret of it for that CA", OBSERVED
+    ]
+    ca_why: Annotated[Fact[str], "which Secret was looked at for it, and what it has instead"]
+    ca_name: Annotated[Fact[str], "the name of the Secret that is for that CA alone"]
     unrouted: Annotated[Fact[bool], "PASSTHROUGH, and no VirtualService has a tls route for it"]
     unrouted_why: Annotated[Fact[str], "what there is instead of such a route, in words"]
     route: Annotated[
@@ -257,6 +262,12 @@ def _facts(
         uncovered=clean(found.uncovered),
         cert_names=clean(found.cert_names),
         ca_missing=found.ca_missing,
+        logged_no_ca=any(
+            one.kind == "secret_missing" and one.get("credential").endswith(gt.CA_SUFFIX)
+            for one in said
+        ),
+        ca_why=clean(found.ca_why),
+        ca_name=found.ca_name,
         unrouted=bool(unrouted),
         unrouted_why=clean(unrouted, 300),
         route=Ref(route.ref if route else ""),

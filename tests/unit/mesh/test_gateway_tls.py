@@ -117,8 +117,14 @@ def test_keys(keys: list[str], whole: bool) -> None:
 
 
 def test_ca() -> None:
-    assert gt.has_ca(secret("ca.crt"), None) and gt.has_ca(secret("tls.crt"), secret("cacert"))
-    assert not gt.has_ca(secret("tls.crt"), None) and not gt.has_ca(None, None)
+    assert not gt.lacking_ca(secret("ca.crt"), None)
+    assert not gt.lacking_ca(secret("tls.crt"), secret("cacert"))
+    assert gt.lacking_ca(secret("tls.crt"), None)
+
+
+def test_a_secret_for_the_ca_hides_the_ca_of_the_other() -> None:
+    wrong = gt.lacking_ca(secret("ca.crt", "tls.crt"), secret("tls.crt", "tls.key"))
+    assert "(keys: tls.crt, tls.key)" in wrong
 
 
 def tls_server(*hosts: str, mode: str = "SIMPLE") -> gt.TlsServer:

@@ -106,6 +106,19 @@ def test_wrong_certificates() -> None:
     assert not judge(gateway("MUTUAL"), with_ca).ca_missing
 
 
+def test_the_secret_without_a_ca_is_named() -> None:
+    """NAME-cacert where there is one, for istiod asks no other for a CA then; else NAME."""
+    alone = judge(gateway("MUTUAL"), secret("istio-system", "web"))
+    assert (alone.secret, alone.ca_name) == ("Secret/istio-system/web", "web-cacert")
+    assert "no web-cacert exists" in str(alone.ca_why)
+    wrong = secret("istio-system", "web-cacert")
+    found = judge(gateway("MUTUAL"), secret("istio-system", "web", ca=Ca().pem), wrong)
+    assert (found.ca_missing, found.secret) == (True, "Secret/istio-system/web-cacert")
+    assert "Secret/istio-system/web-cacert has neither ca.crt nor cacert" in str(found.ca_why)
+    right = secret("istio-system", "web-cacert", ca=Ca().pem)
+    assert not judge(gateway("MUTUAL"), secret("istio-system", "web"), right).ca_missing
+
+
 ISTIOD = obj("Pod", "v1", "istio-system", "istiod-1", spec={"containers": [{"name": "discovery"}]})
 ISTIOD["metadata"]["labels"] = {"app": "istiod"}
 MISSED = (
@@ -123,6 +136,14 @@ def test_istiod_says_so() -> None:
         log = {("istio-system", "istiod-1", "discovery"): line + MISSED.replace("//web", "//b")}
         found = judge(gateway(), ISTIOD, secret("istio-system", "web"), logs=log)
         assert (found.logged_missing, found.logged_denied) == (missed, denied)
+        assert not found.logged_no_ca
+
+
+def test_istiod_misses_the_ca_of_clients() -> None:
+    line = MISSED.replace("key and", "ca").replace("//web", "//web-cacert")
+    log = {("istio-system", "istiod-1", "discovery"): line}
+    found = judge(gateway("MUTUAL"), ISTIOD, secret("istio-system", "web"), logs=log)
+    assert found.ca_missing and found.logged_no_ca
     assert not judge(gateway(), ISTIOD, OTHER).logged_missing
     for name, denied in (("web-cacert", True), ("b-cacert", False)):
         ca = {("istio-system", "istiod-1", "discovery"): DENIED.replace("web:", f"{name}:")}
