@@ -61,11 +61,7 @@ class Parsed(Struct, frozen=True, kw_only=True):
 def tokens_of(call: Call, rule: JwtRule) -> tuple[Token, ...] | None:
     """Tokens at the rule's locations; None when the request's headers are not known."""
     found: list[Token] = []
-    defaults = not (rule.from_headers or rule.from_params or rule.from_cookies)
-    headers = [(h.name, h.prefix) for h in rule.from_headers]
-    params = list(rule.from_params)
-    if defaults:
-        headers, params = [("authorization", "Bearer ")], ["access_token"]
+    headers, params = _looks(rule)
     for name, prefix in headers:
         value = call.header(name)
         if value is None:
@@ -89,6 +85,24 @@ def tokens_of(call: Call, rule: JwtRule) -> tuple[Token, ...] | None:
             if cookies.get(c)
         ]
     return tuple(found)
+
+
+def _looks(rule: JwtRule) -> tuple[list[tuple[str, str]], list[str]]:
+    """The (header, prefix) and the parameters in which a rule looks. One that names no place at all
+    looks where OAuth 2.0 puts tokens."""
+    if rule.from_headers or rule.from_params or rule.from_cookies:
+        return [(h.name, h.prefix) for h in rule.from_headers], list(rule.from_params)
+    return [("authorization", "Bearer ")], ["access_token"]
+
+
+def places(rule: JwtRule) -> tuple[str, ...]:
+    """Where a rule looks for tokens, in words."""
+    headers, params = _looks(rule)
+    return (
+        *(f"header {n.lower()}" + (f" after {p.strip()!r}" if p else "") for n, p in headers),
+        *(f"parameter {name}" for name in params),
+        *(f"cookie {name}" for name in rule.from_cookies),
+    )
 
 
 def _from_header(value: str, prefix: str) -> str | None:

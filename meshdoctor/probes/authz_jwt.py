@@ -49,8 +49,10 @@ class AuthzJwt(Struct, frozen=True, kw_only=True):
     inline: Annotated[Fact[bool], "the rule holds its keys itself"]
     has_token: Annotated[Fact[bool], "the request carries a token where the rules look"]
     no_token: Annotated[Fact[bool], "it is known to carry none"]
+    looks: Annotated[Fact[str], "where the rules in force look for tokens"]
     token_elsewhere: Annotated[Fact[str], "another place of the request that holds a token"]
     token_elsewhere_said: Annotated[Fact[str], "the same, or `none known`"]
+    token_there: Annotated[Fact[str], "words that say so; empty: none is known"]
     one_good: Annotated[Fact[bool], "several tokens, and one of them alone would be accepted"]
     proxy_fetches: Annotated[Fact[bool], "PILOT_JWT_ENABLE_REMOTE_JWKS: the proxy fetches keys"]
     wants_token: Annotated[
@@ -110,8 +112,12 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzJwt:
         inline=rule is not None and bool(rule.jwks) and not rule.jwks_uri,
         has_token=has,
         no_token=_no_token(judge, places, call),
+        looks=clean(
+            ", ".join(dict.fromkeys(p for r, _ in rules for p in jwt_tokens.places(r))), 300
+        ),
         token_elsewhere=elsewhere,
         token_elsewhere_said=elsewhere or "none known",
+        token_there=f", while {elsewhere} holds one" if elsewhere else "",
         one_good=_one_good(judge, mine),
         proxy_fetches=istiod_env(view).get(REMOTE_JWKS, "false").lower() not in ("false", "istiod"),
         wants_token=Ref(wants),

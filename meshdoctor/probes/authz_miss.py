@@ -5,7 +5,9 @@ from typing import Annotated
 from msgspec import Struct
 from msgspec.structs import replace
 
+from meshdoctor.mesh import authz_no_identity as no_identity
 from meshdoctor.mesh.authz_call import Call
+from meshdoctor.mesh.authz_evidence import of_line
 from meshdoctor.mesh.authz_fields import Claims, Scene
 from meshdoctor.mesh.authz_hints import (
     Hint,
@@ -24,7 +26,7 @@ from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hop import Hop, Situation, pod_ips
+from meshdoctor.probes.authz_hop import Hop, Situation, is_gateway, pod_ips
 from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, situation
 from meshdoctor.probes.authz_verdict import contradicted, name_of, namespace_of
 from meshdoctor.probes.view import View, probe
@@ -51,6 +53,8 @@ class AuthzMiss(Struct, frozen=True, kw_only=True):
     single: Annotated[Fact[bool], "that field alone keeps the rule from matching"]
     mended: Annotated[Fact[str], "the spelling that would match, or what differs"]
     plaintext: Annotated[Fact[bool], "an identity is wanted and the caller has none"]
+    plaintext_why: Annotated[Fact[str], "why it has none; empty: it has one, or none is wanted"]
+    plaintext_mend: Annotated[Fact[str], "what would give it one, or do without"]
     principal_format: Annotated[Fact[bool], "a principal that is not td/ns/NS/sa/SA"]
     trust_domain: Annotated[Fact[bool], "the identity but for its trust domain"]
     hop: Annotated[Fact[bool], "an identity that is not the gateway's, which is the peer"]
@@ -171,6 +175,7 @@ def _facts(
     left_out = skipped or (http[0] if http else None)
     policy = miss.policy if miss is not None else (misses[0].policy if misses else "")
     skipped_ref = left_out.policy if left_out is not None else ""
+    how = _arrival(found, policy) if Hint.PLAINTEXT in named else None
     return AuthzMiss(
         applies=bool(hints),
         policy=Ref(policy),
@@ -183,7 +188,9 @@ def _facts(
         seen_said=OWN if clause is not None and clause.seen in pod_ips(found.client) else BETWEEN,
         single=miss is not None and miss.single is not None,
         mended=_mended(clause, setting),
-        plaintext=Hint.PLAINTEXT in named,
+        plaintext=how is not None,
+        plaintext_why=no_identity.why(how) if how is not None else "",
+        plaintext_mend=no_identity.mend(how) if how is not None else "",
         principal_format=Hint.PRINCIPAL_FORMAT in named,
         trust_domain=Hint.TRUST_DOMAIN in named,
         hop=Hint.HOP in named,
@@ -206,6 +213,23 @@ def _facts(
         skipped_namespace=namespace_of(skipped_ref),
         skipped_rule=left_out.rule if left_out is not None else -1,
         target_port=found.workload_port,
+    )
+
+
+def _arrival(found: Situation, policy: str) -> no_identity.Arrival:
+    """How the caller whom this policy does not know came to the judge."""
+    judge = found.judge
+    if judge is None:
+        return no_identity.Arrival()
+    spec = next((one.spec for one in judge.inputs.policies if one.ref == policy), None)
+    refused = (line for line in judge.lines if line.is_tcp and of_line(line) is not None)
+    foreign = (line.server_name for line in refused if line.server_name_kind == "foreign")
+    return no_identity.Arrival(
+        gateway=judge.kind == "gateway",
+        wide=spec is not None
+        and not ((spec.selector and spec.selector.wanted) or spec.target_ref or spec.target_refs),
+        own_tls=clean(next(foreign, ""), 120),
+        passed_on=found.client is not None and is_gateway(found.client),
     )
 
 

@@ -4,6 +4,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from textwrap import dedent
 
 import pytest
@@ -197,6 +198,52 @@ def test_a_plaintext_caller() -> None:
     assert outcome(*objects, policy(spec), request=GET)[0] == "MD2003"
 
 
+own_tls = partial(
+    line,
+    request="- - -",
+    code=0,
+    details="-",
+    termination="rbac_access_denied_matched_policy[none]",
+    host="-",
+    sni="pay.example.com",
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "selector", "at", "mends"),
+    [
+        ("istio-system", "", "gateway", "selector of the workloads"),
+        ("istio-system", "selector: {matchLabels: {app: gate}},", "gateway", "no sidecar helps"),
+        ("shop", "", "passed on", "end that TLS at the gateway"),
+        ("shop", "", "own TLS", "put the mesh's TLS around it"),
+        ("shop", "", "bare", "give the caller a sidecar"),
+    ],
+)
+def test_why_there_is_no_identity_and_what_mends_that(
+    where: str, selector: str, at: str, mends: str
+) -> None:
+    rules = "rules: [{from: [{source: {namespaces: [shop]}}]}]"
+    objects = (*SHOP[:1], pod("cart", "shop", CART, proxy="" if at == "bare" else "sidecar"))
+    objects = (*objects, *SHOP[2:], GATEWAY, policy(f"{{{selector} {rules}}}", namespace=where))
+    user, gate = "203.0.113.5:9", "istio-system/gate"
+    logs = {
+        "gateway": {
+            "istio-system/gate-1": line(
+                cluster="-", peer=user, local=f"{GATE}:8443", sni="pay.example.com"
+            )
+        },
+        "passed on": {"shop/pay-1": own_tls(peer=f"{GATE}:9")},
+        "own TLS": {"shop/pay-1": own_tls()},
+        "bare": {"shop/pay-1": line(sni="-")},
+    }[at]
+    asked = GET if at in ("gateway", "bare") else None
+    caller = gate if at in ("gateway", "passed on") else "shop/cart"
+    found = report(*objects, logs=logs, request=asked, from_=caller).main[0]
+    assert found.code == "MD2003"
+    assert mends in found.by_hand
+    assert ("own, passed through unread" in found.because) is ("TLS" in mends)
+
+
 def test_the_log_stands_in_for_a_request_that_was_not_given() -> None:
     spec = operation("paths: [/orders/]")
     assert outcome(*SHOP, policy(spec), logs=DENIED) == ["MD2009", "(MD2002)"]
@@ -330,6 +377,23 @@ def test_token_absent() -> None:
         assert told.code == "MD2101" and ("preflight" in told.because) is says
     deny = policy("{action: DENY, rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]}")
     assert outcome(*SHOP, RA, deny, request=GET) == ["MD2101", "(MD2018)"]
+
+
+@pytest.mark.parametrize("spec", [source("requestPrincipals: ['*']"), ""])
+def test_a_token_in_another_place_than_the_rule_reads(spec: str) -> None:
+    wants = policy(spec or NO_PRINCIPAL)
+    reads = request_auth(
+        f"{{jwtRules: [{{issuer: '{IDP}', fromHeaders: [{{name: X-Jwt, prefix: 'Bearer '}}]}}]}}"
+    )
+    asked = bearer(CLAIMS)
+    found = report(*SHOP, reads, wants, request=asked)
+    assert [one.code for one in found.main] == ["MD2108"]
+    assert "in header x-jwt after 'Bearer'" in found.main[0].because
+    assert "header authorization" in found.main[0].because
+    (absent,) = report(*SHOP, reads, wants, request=GET).main
+    assert absent.code == "MD2101" and "(header x-jwt after 'Bearer');" in absent.because
+    other = Request(method="GET", path="/orders?t=1", host="pay.shop", headers=(("x-a", "1"),))
+    assert report(*SHOP, reads, wants, request=other).main[0].code == "MD2101"
 
 
 NO_PRINCIPAL = "{action: DENY, rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]}"
