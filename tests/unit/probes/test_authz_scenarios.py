@@ -343,8 +343,12 @@ def test_dry_run() -> None:
     dry = 'istio.io/dry-run: "true"'
     deny = policy("{action: DENY, rules: [{}]}", annotations=dry)
     assert outcome(*SHOP, deny, request=GET) == ["MD2028"]
+    told = report(
+        *SHOP, deny, request=GET, logs={"shop/pay-1": line(code=200, details="via_upstream")}
+    )
+    assert (told.exit, [one.group for one in told.findings]) == (Exit.HEALTHY, ["also_noticed"])
     allow = policy(source("namespaces: [prod]"), annotations=dry)
-    assert outcome(*SHOP, allow, request=GET) == ["MD2029", "(MD2028)"]
+    assert outcome(*SHOP, allow, request=GET) == ["(MD2028)", "MD2029"]
 
 
 def test_nothing_enforces() -> None:
