@@ -24,6 +24,8 @@ from meshdoctor.model.kubernetes import Service
 from meshdoctor.model.patterns import pattern
 
 BAD_SUFFIX = "-deny-due-to-bad-CUSTOM-action"
+BAD_WORDS = "due-to-bad-CUSTOM-action"
+"""In the name of every rule that stands for such a policy; up to 1.19 there is one for all."""
 _STATUS = frozenset(
     {100, *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 418)}
     | {421, 422, 423, 424, 426, 428, 429, 431, *range(500, 509), 510, 511}

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh.access_log import AccessLog, Line
 from meshdoctor.mesh.authority import bare_host
-from meshdoctor.mesh.authz_custom import BAD_SUFFIX
+from meshdoctor.mesh.authz_custom import BAD_WORDS
 from meshdoctor.mesh.edge_evidence import black_holed, by_upstream
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.patterns import pattern
@@ -106,7 +106,7 @@ def _rbac(text: str) -> Denial:
     found = _RULE.search(inner)
     provider = _PROVIDER.match(inner)
     kind = MATCHED
-    if BAD_SUFFIX in inner:
+    if BAD_WORDS in inner:
         kind = BAD_CUSTOM
     elif inner.startswith("istio-ext-authz"):
         kind = SHADOW_CUSTOM

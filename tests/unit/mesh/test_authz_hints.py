@@ -196,6 +196,12 @@ RULE = "rbac_access_denied_matched_policy[{}ns[a]-policy[b]-rule[2]{}]"
             "AuthorizationPolicy/a/b",
             2,
         ),
+        (
+            log("rbac_access_denied_matched_policy[default-deny-all-due-to-bad-CUSTOM-action]"),
+            "bad-custom",
+            "",
+            -1,
+        ),
         (log(RULE.format("istio-ext-authz-", "")), "custom-rbac", "AuthorizationPolicy/a/b", 2),
         (
             log("-", 0, end=RULE.format("", ""), request="- - -"),

@@ -223,8 +223,9 @@ def test_why_there_is_no_identity_and_what_mends_that(
     where: str, selector: str, at: str, mends: str
 ) -> None:
     rules = "rules: [{from: [{source: {namespaces: [shop]}}]}]"
-    objects = (*SHOP[:1], pod("cart", "shop", CART, proxy="" if at == "bare" else "sidecar"))
-    objects = (*objects, *SHOP[2:], GATEWAY, policy(f"{{{selector} {rules}}}", namespace=where))
+    cart = pod("cart", "shop", CART, proxy="" if at == "bare" else "sidecar")
+    wants = policy(f"{{{selector} {rules}}}", namespace=where)
+    objects = (SHOP[0], cart, *SHOP[2:], GATEWAY, wants)
     user, gate = "203.0.113.5:9", "istio-system/gate"
     logs = {
         "gateway": {
