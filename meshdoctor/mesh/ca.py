@@ -111,6 +111,30 @@ def signing(pod: Pod) -> Signing:
     return Signing(address=address, external=external, audience=audience or "")
 
 
+_CLUSTER_FLAG = "--cluster-id"
+DEFAULT_CLUSTER = "Kubernetes"
+"""Of proxies and of istio-csr alike, where nothing else is said."""
+
+
+def cluster_of(pod: Pod) -> str:
+    """The cluster that a proxy says it is in."""
+    return _env(proxy_container(pod), "ISTIO_META_CLUSTER_ID") or DEFAULT_CLUSTER
+
+
+def cluster_taken(containers: Iterable[Container]) -> str:
+    """The cluster whose callers cert-manager's istio-csr takes (cmd/app/options, --cluster-id); ""
+    when none of the containers is one, or it says so in a way that is not read here."""
+    found = next((c for c in containers if "istio-csr" in c.image), None)
+    if found is None or found.args == ():
+        return ""
+    words = (*found.command, *found.args)
+    for index, word in enumerate(words):
+        flag, _, value = word.partition("=")
+        if flag == _CLUSTER_FLAG:
+            return value or "".join(words[index + 1 : index + 2])
+    return DEFAULT_CLUSTER
+
+
 def _is_elsewhere(address: str) -> bool:
     return bool(address) and "istiod" not in address.split(":")[0]
 

@@ -74,6 +74,7 @@ AGENT: tuple[Row, ...] = (
     row("warm_failed", "failed to warm certificate", r"certificate: (?P<reason>.*)"),
     row("warm_root_failed", "failed to warm root certificate", r"certificate: (?P<reason>.*)"),
     row("csr_failed", "failed to sign CSR", r"CSR: (?P<reason>.*)"),
+    row("csr_failed", "CSR hit non-retryable error", r"Error: (?P<reason>.*)"),
     row("sign_failed", "failed to sign: ", r"failed to sign: (?P<reason>.*)"),
     row("create_failed", "Failed to create certificate: ", r"certificate: (?P<reason>.*)"),
     row(

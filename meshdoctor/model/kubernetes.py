@@ -861,6 +861,7 @@ class APIService(Object, frozen=True):
 
 class CsrStatus(Partial, frozen=True):
     conditions: tuple[Condition, ...] = ()
+    certificate: str = ""
 
 
 class CsrSpec(Partial, frozen=True):

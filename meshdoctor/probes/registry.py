@@ -96,6 +96,7 @@ from meshdoctor.probes.pod_redirect import pod_redirect
 from meshdoctor.probes.pod_startup import pod_startup
 from meshdoctor.probes.proxies_say import proxies_say
 from meshdoctor.probes.proxy_crash import proxy_crash
+from meshdoctor.probes.proxy_external_ca import proxy_external_ca
 from meshdoctor.probes.proxy_killed import proxy_killed
 from meshdoctor.probes.proxy_setup import proxy_setup
 from meshdoctor.probes.proxy_signing import proxy_signing
@@ -225,6 +226,7 @@ PROBES: tuple[Probe, ...] = (
     proxy_crash,
     proxy_killed,
     proxy_setup,
+    proxy_external_ca,
     proxy_signing,
     proxy_signing_log,
     proxy_token_refusal,

@@ -22,6 +22,7 @@ from meshdoctor.probes.edge_certificates import EdgeCertificates, edge_certifica
 from meshdoctor.probes.istiod_ca_log import IstiodCaLog, istiod_ca_log
 from meshdoctor.probes.mesh_ca import MeshCa, mesh_ca
 from meshdoctor.probes.namespace_root import NamespaceRoot, namespace_root
+from meshdoctor.probes.proxy_external_ca import ProxyExternalCa, proxy_external_ca
 from meshdoctor.probes.proxy_signing import ProxySigning, proxy_signing
 from meshdoctor.probes.proxy_signing_log import ProxySigningLog, proxy_signing_log
 from meshdoctor.probes.proxy_token_refusal import proxy_token_refusal
@@ -643,6 +644,110 @@ def test_signing_requests() -> None:
     )
     assert isinstance(found, SigningRequests)
     assert (found.pending, found.denied, found.first_name) == (1, 1, "a")
+    assert (found.unissued, found.controller, found.lacks) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("made", "certificate", "args", "unissued", "lacks"),
+    [
+        ("2026-11-18T09:00:00Z", "", [], 1, True),
+        ("2026-11-18T09:00:00Z", "", ["--feature-gates=A=true,{gate}"], 1, False),
+        ("2026-11-18T09:00:00Z", "LS0t", [], 0, False),
+        ("2026-11-18T09:29:50Z", "", [], 0, False),
+    ],
+)
+def test_requests_that_nobody_signs(
+    made: str, certificate: str, args: list[str], unissued: int, lacks: bool
+) -> None:
+    gate = "ExperimentalCertificateSigningRequestControllers=true"
+    csr = {
+        "kind": "CertificateSigningRequest",
+        "apiVersion": "certificates.k8s.io/v1",
+        "metadata": {"name": "a", "creationTimestamp": made},
+        "spec": {
+            "signerName": "clusterissuers.cert-manager.io/mesh",
+            "username": "system:serviceaccount:istio-system:istiod",
+        },
+        "status": {
+            "conditions": [{"type": "Approved", "status": "True"}],
+            "certificate": certificate,
+        },
+    }
+    container = {
+        "name": "controller",
+        "image": "quay.io/jetstack/cert-manager-controller:v1.11.0",
+        "args": [one.format(gate=gate) for one in args],
+    }
+    controller = {
+        "kind": "Deployment",
+        "apiVersion": "apps/v1",
+        "metadata": {"name": "cert-manager", "namespace": "cert-manager"},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    found = signing_requests.run(view(csr, controller), MeshSubject())
+    assert isinstance(found, SigningRequests)
+    assert (found.unissued, gate in str(found.lacks)) == (unissued, lacks)
+    assert found.controller == ("Deployment/cert-manager/cert-manager" if unissued else "")
+    near = signing_requests.run(view(csr), MeshSubject())
+    assert isinstance(near, SigningRequests)
+    assert (near.unissued, near.controller, near.lacks) == (unissued, "", "")
+
+
+CSR_LOG = (
+    '2026-11-18T09:24:00Z\terror\tklog\tgrpc_server "msg"="failed to authenticate request" '
+    '"error"="could not get cluster c-1\'s kube client" "serving_addr"="0.0.0.0:6443"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("args", "claimed", "log", "cluster", "differs", "unknown"),
+    [
+        (["--issuer-name=ca"], "c-1", CSR_LOG, "Kubernetes", True, 1),
+        (["--cluster-id=c-1"], "c-1", "", "c-1", False, 0),
+        (["--cluster-id", "c-2"], "c-1", "", "c-2", True, 0),
+        (["--issuer-name=ca"], "", "", "Kubernetes", False, 0),
+        ([], "c-1", "", "", False, 0),
+    ],
+)
+def test_the_ca_beside_istiod(
+    args: list[str], claimed: str, log: str, cluster: str, differs: bool, unknown: int
+) -> None:
+    asker = pod("cart-1", ca="cert-manager-istio-csr.cert-manager.svc:443")
+    asker["spec"]["containers"][1]["env"].append(
+        {"name": "ISTIO_META_CLUSTER_ID", "value": claimed}
+    )
+    signer = pod("csr-1", "cert-manager", proxy=False, labels={"app": "csr"})
+    signer["spec"]["containers"][0] |= {"image": "cert-manager-istio-csr:v0.8.0", "args": args}
+    service = {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {"name": "cert-manager-istio-csr", "namespace": "cert-manager"},
+        "spec": {"selector": {"app": "csr"}, "ports": [{"port": 443, "targetPort": 6443}]},
+    }
+    logs = {("cert-manager", "csr-1", "a"): log}
+    objects = view(asker, signer, service, logs=logs)
+    found = proxy_external_ca.run(objects, ProxySubject("shop", "cart-1"))
+    assert isinstance(found, ProxyExternalCa)
+    assert found.workload == "Pod/cert-manager/csr-1"
+    assert (found.cluster, found.differs, found.unknown) == (cluster, differs, unknown)
+    own = view(pod("cart-1", ca="istiod.istio-system.svc:15012"), signer, service, logs=logs)
+    none = proxy_external_ca.run(own, ProxySubject("shop", "cart-1"))
+    assert isinstance(none, ProxyExternalCa)
+    assert (none.workload, none.differs, none.unknown) == ("", False, 0)
+
+
+def test_a_ca_beside_istiod_whose_log_cannot_be_read() -> None:
+    asker = pod("cart-1", ca="csr.cert-manager.svc:443")
+    signer = pod("csr-1", "cert-manager", proxy=False, labels={"app": "csr"})
+    service = {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {"name": "csr", "namespace": "cert-manager"},
+        "spec": {"selector": {"app": "csr"}, "ports": [{"port": 443}]},
+    }
+    found = proxy_external_ca.run(view(asker, signer, service), ProxySubject("shop", "cart-1"))
+    assert isinstance(found, ProxyExternalCa)
+    assert isinstance(found.unknown, Unavailable) and isinstance(found.text, Unavailable)
 
 
 def test_an_address_of_another_cluster() -> None:
