@@ -6,7 +6,7 @@ then matches a ServiceEntry at best (trap T11).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct, field
 
@@ -125,3 +125,34 @@ def misread(
     return Misread(
         host=host, read_as=host, read_namespace="", read_name="", meant=meant, literal=True
     )
+
+
+_LEAST = 8
+_LETTERS = "abcdefghijklmnopqrstuvwxyz-."
+
+
+def slip(host: str, known: Callable[[str], bool]) -> str:
+    """The only known host of which this one differs by one slip of the pen; "" when there is none,
+    or several. A slip: two characters changed places, or a letter, hyphen or dot is another one,
+    too many or absent. Another digit is none, for names are numbered on purpose.
+
+    >>> slip("api.exmaple.com", {"api.example.com"}.__contains__)
+    'api.example.com'
+    >>> slip("web-1.example.com", {"web-2.example.com"}.__contains__)
+    ''
+    """
+    if len(host) < _LEAST or "*" in host:
+        return ""
+    found = sorted({one for one in _slips(host) if one != host and known(one)})
+    return found[0] if len(found) == 1 else ""
+
+
+def _slips(host: str) -> Iterator[str]:
+    for at in range(len(host) + 1):
+        head, tail = host[:at], host[at:]
+        yield from (head + letter + tail for letter in _LETTERS)
+        if len(tail) > 1:
+            yield head + tail[1] + tail[0] + tail[2:]
+        if tail and not tail[0].isdigit():
+            yield head + tail[1:]
+            yield from (head + letter + tail[1:] for letter in _LETTERS)

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh import rules
 from meshdoctor.mesh.endpoints import empty_subset
-from meshdoctor.mesh.hosts import misread, service_of
+from meshdoctor.mesh.hosts import Catalogue, misread, service_of, slip
 from meshdoctor.mesh.text import clean, pairs
 from meshdoctor.model.facts import Fact, Ref
-from meshdoctor.model.istio import DestinationRule
+from meshdoctor.model.istio import DestinationRule, ServiceEntry
 from meshdoctor.model.kubernetes import Pod, Service
 from meshdoctor.model.subjects import ConfigSubject, SubjectKind
 from meshdoctor.ports import MissingError
@@ -35,6 +35,11 @@ class DestinationRuleFacts(Struct, frozen=True, kw_only=True):
     misread: Annotated[Fact[str], "its host as it is written, when istiod reads it as another"]
     meant: Annotated[Fact[Ref], "the service that was probably meant"]
     meant_host: Annotated[Fact[str], "its full host name"]
+    slip: Annotated[
+        Fact[str],
+        "the host without a rule that was meant, where nothing has the rule's; empty: none",
+    ]
+    slip_of: Annotated[Fact[Ref], "the Service or ServiceEntry that has it"]
     first: Annotated[Fact[Ref], "the older rule of namespace and host that it is merged behind"]
     first_name: Annotated[Fact[str], "its name"]
     lost: Annotated[Fact[str], "what is lost in that merge; empty: nothing"]
@@ -53,6 +58,8 @@ _NONE = DestinationRuleFacts(
     misread="",
     meant=Ref(""),
     meant_host="",
+    slip="",
+    slip_of=Ref(""),
     first=Ref(""),
     first_name="",
     lost="",
@@ -136,10 +143,35 @@ def _of_service(
 def _astray(view: View, rule: DestinationRule, facts: DestinationRuleFacts) -> DestinationRuleFacts:
     found = misread(rule.spec.host, rule.namespace, shared.known_hosts(view))
     if found is None:
-        return facts
+        return _misspelt(view, rule, facts)
     return replace(
         facts,
         misread=clean(rule.spec.host, 253),
         meant=Ref(found.meant.ref),
         meant_host=f"{found.meant.name}.{found.meant.namespace}.svc.cluster.local",
     )
+
+
+def _misspelt(
+    view: View, rule: DestinationRule, facts: DestinationRuleFacts
+) -> DestinationRuleFacts:
+    """Whether nothing has the rule's host, and a slip away there is one that no rule is for."""
+    known, host = shared.known_hosts(view), rules.host(rule).lower()
+    if known.entry_for(host) is not None:
+        return facts
+    meant = slip(host, lambda one: _holder(known, one) is not None)
+    holder = _holder(known, meant) if meant else None
+    if holder is None or any(
+        rules.applies_to(one, meant) for one in view.objects("DestinationRule", DestinationRule)
+    ):
+        return facts
+    if isinstance(holder, ServiceEntry):
+        meant = next(one for one in holder.spec.hosts if one.lower() == meant)
+    return replace(facts, slip=clean(meant, 253), slip_of=Ref(holder.ref))
+
+
+def _holder(known: Catalogue, host: str) -> Service | ServiceEntry | None:
+    own = service_of(host)
+    if own is not None:
+        return known.services.get(own)
+    return next(iter(known.with_host(host)), None)

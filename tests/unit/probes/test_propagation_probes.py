@@ -720,6 +720,47 @@ spec: {host: HOST, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}
     assert found[2].lost == "its trafficPolicy"
 
 
+@pytest.mark.parametrize(
+    ("host", "more", "slip", "holder"),
+    [
+        ("api.exmaple.com", "", "Api.example.com", "ServiceEntry/shop/ext"),
+        ("payy", "", "pay.shop.svc.cluster.local", "Service/shop/pay"),
+        ("api.example.com", "", "", ""),
+        ("unlike.example.org", "", "", ""),
+        ("api.exmaple.com", "api.example.com", "", ""),
+        ("api.exmaple.com", "*.example.com", "", ""),
+    ],
+)
+def test_a_rule_whose_host_is_misspelt(host: str, more: str, slip: str, holder: str) -> None:
+    rule = """
+---
+kind: DestinationRule
+apiVersion: networking.istio.io/v1
+metadata: {name: NAME, namespace: shop}
+spec: {host: "HOST"}
+"""
+    entry = """
+---
+kind: ServiceEntry
+apiVersion: networking.istio.io/v1
+metadata: {name: ext, namespace: shop}
+spec: {hosts: [Api.example.com], ports: [{number: 443, name: tls, protocol: TLS}]}
+"""
+    mesh = """
+kind: Service
+apiVersion: v1
+metadata: {name: pay, namespace: shop}
+spec: {ports: [{port: 80}]}
+"""
+    text = mesh + entry + rule.replace("NAME", "mine").replace("HOST", host)
+    if more:
+        text += rule.replace("NAME", "other").replace("HOST", more)
+    found = config_destination_rule.run(
+        world(text), ConfigSubject("DestinationRule", "shop", "mine")
+    )
+    assert (found.slip, found.slip_of) == (slip, holder)
+
+
 def test_of_several_pods_the_first_out_of_step_is_in_question() -> None:
     pod = MESH[MESH.index("kind: Pod\napiVersion: v1\nmetadata: {name: cart-1") :]
     pod = pod[: pod.index("---")]
