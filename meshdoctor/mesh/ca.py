@@ -111,6 +111,11 @@ def signing(pod: Pod) -> Signing:
     return Signing(address=address, external=external, audience=audience or "")
 
 
+def domain_of(pod: Pod) -> str:
+    """The trust domain that the pod's proxy was started for; "" where it is not told."""
+    return _env(proxy_container(pod), "TRUST_DOMAIN")
+
+
 _CLUSTER_FLAG = "--cluster-id"
 DEFAULT_CLUSTER = "Kubernetes"
 """Of proxies and of istio-csr alike, where nothing else is said."""

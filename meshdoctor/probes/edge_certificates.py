@@ -223,6 +223,8 @@ def _facts(
     older = _older(ends, made)
     stale = ends.of(stale_side or (older[0] if len(older) == 1 else ""))
     foreign_side, foreign_domain = known.side_of_foreign_domain(accepted_domains(mesh))
+    if not foreign_domain and missing is not None:
+        foreign_side, foreign_domain = _started_for(ends, accepted_domains(mesh))
     ruling = edge_objects.judged(view, edge).ruling
     sans = ruling.tls.subject_alt_names if ruling.tls is not None else ()
     account = _account(ends.server, mesh.trust_domain)
@@ -297,6 +299,19 @@ def _side_by_words(ends: _Ends, alert: str, verify: str) -> str:
     if ends.verify == verify:
         return SERVER
     return "client" if ends.word == alert else ""
+
+
+_REFUSED = {"alert_bad_certificate": CLIENT, "verify_failed": SERVER}
+
+
+def _started_for(ends: _Ends, accepted: tuple[str, ...]) -> tuple[str, str]:
+    """(side, trust domain) where no certificate is seen: of the side whose certificate the other
+    one refused, for no reason that is told, and whose proxy was started for another domain."""
+    side = _REFUSED.get(ends.word, "") if ends.verify in ("", "san") else ""
+    workload = ends.of(side)
+    pod = workload.pod if workload is not None else None
+    domain = ca.domain_of(pod) if pod is not None else ""
+    return (side, domain) if domain and domain not in accepted else ("", "")
 
 
 def _made(root: Bundle, plugged: Secret | None) -> datetime | None:

@@ -219,6 +219,40 @@ def test_words_alone_can_tell() -> None:
     assert isinstance(found.roots_differ, Unavailable)
 
 
+REFUSED = CVF.replace("CERTIFICATE_VERIFY_FAILED", "SSLV3_ALERT_CERTIFICATE_UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("log", "client", "server", "domain", "side"),
+    [
+        (REFUSED, "old.local", "cluster.local", "old.local", "Pod/shop/cart-1"),
+        (REFUSED, "cluster.local", "old.local", "", ""),
+        (CVF, "cluster.local", "old.local", "old.local", "Pod/shop/pay-1"),
+        (CVF, "cluster.local", "cluster.local", "", ""),
+        (CVF, "", "", "", ""),
+    ],
+)
+def test_the_trust_domain_that_a_refused_proxy_was_started_for(
+    log: str, client: str, server: str, domain: str, side: str
+) -> None:
+    def started(name: str, value: str, **more: Any) -> dict[str, Any]:
+        found = pod(name, **more)
+        found["spec"]["containers"][1]["env"].append({"name": "TRUST_DOMAIN", "value": value})
+        return found
+
+    logs = {("shop", "cart-1", "istio-proxy"): log.format(why="")}
+    pods = (
+        started("cart-1", client),
+        started("pay-1", server, ip="10.0.0.2", labels={"app": "pay"}),
+    )
+    found = edge_certificates.run(view(SERVICE, *pods, logs=logs), EDGE)
+    assert isinstance(found, EdgeCertificates)
+    if domain:
+        assert (found.foreign_domain, found.foreign) == (domain, side)
+    else:
+        assert isinstance(found.foreign_domain, Unavailable)
+
+
 def test_expired_and_warming() -> None:
     found = edge(None, table(serial(NEW), "2026-11-18"), table(serial(NEW)))
     assert found.suspect and found.expired and found.guilty == "Pod/shop/cart-1"
