@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from meshdoctor.mesh.client_tls import ISTIO_MUTUAL, ClientTlsRuling
+from meshdoctor.mesh.protocols import asks_for_tls_itself
 from meshdoctor.mesh.services import host_matches
 from meshdoctor.model.istio import Port, ServiceEntry, VirtualService
 
@@ -23,6 +24,7 @@ class Egress(Struct, frozen=True, kw_only=True):
     """One edge to an external host; `target` is the port dialled."""
 
     entry: ServiceEntry
+    name: str
     protocol: str
     port: int
     target: int
@@ -72,6 +74,14 @@ class Egress(Struct, frozen=True, kw_only=True):
         return self.originates and self.protocol in _HTTP and self.target == 80
 
     @property
+    def unready(self) -> str:
+        """The protocol in which TLS only follows a plain exchange, to which the proxy sends a
+        handshake at once; "" for none."""
+        if not self.originates or self.protocol in _HTTP:
+            return ""
+        return asks_for_tls_itself(self.name, self.target)
+
+    @property
     def sni(self) -> str:
         """The SNI that the rule sets; "" lets the Host header decide."""
         return self.ruling.tls.sni if self.ruling.tls is not None else ""
@@ -100,6 +110,7 @@ def judge(
         return None
     return Egress(
         entry=entry,
+        name=found.name,
         protocol=found.protocol.upper(),
         port=found.number,
         target=_target(entry, found),

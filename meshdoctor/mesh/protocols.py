@@ -39,6 +39,32 @@ _WELL_KNOWN_TCP = frozenset({25, 53, 3306, 27017})
 _HTTP = frozenset({HTTP, HTTP2, GRPC, GRPC_WEB, "HTTP_PROXY"})
 _SERVER_FIRST = frozenset({21, 22, 25, 110, 143, 587, 3306, 27017})
 _SERVER_FIRST_IMAGES = ("mysql", "mariadb", "proxysql", "postfix", "exim", "openssh", "vsftpd")
+_IN_BAND = {
+    "postgres": "PostgreSQL",
+    "postgresql": "PostgreSQL",
+    "pgsql": "PostgreSQL",
+    "mysql": "MySQL",
+    "mariadb": "MySQL",
+    "mssql": "SQL Server",
+    "sqlserver": "SQL Server",
+    "smtp": "SMTP",
+    "submission": "SMTP",
+    "imap": "IMAP",
+    "pop3": "POP3",
+    "ldap": "LDAP",
+    "xmpp": "XMPP",
+}
+_IN_BAND_PORTS = {
+    25: "SMTP",
+    110: "POP3",
+    143: "IMAP",
+    389: "LDAP",
+    587: "SMTP",
+    1433: "SQL Server",
+    3306: "MySQL",
+    5222: "XMPP",
+    5432: "PostgreSQL",
+}
 
 
 class Selected(Struct, frozen=True, kw_only=True):
@@ -140,3 +166,15 @@ def server_speaks_first(number: int, pod: Pod | None = None) -> bool:
 def _is_server_first(image: str) -> bool:
     name = image.rpartition("/")[2].partition("@")[0].partition(":")[0].lower()
     return "exporter" not in name and any(word in name for word in _SERVER_FIRST_IMAGES)
+
+
+def asks_for_tls_itself(name: str, number: int) -> str:
+    """The protocol of a port, by a word of its name or its number, in which the two ends first talk
+    plainly and then turn to TLS (STARTTLS, PostgreSQL's SSLRequest): a server of it does not
+    understand a handshake as its first bytes. "" for others.
+
+    >>> asks_for_tls_itself("tcp-postgres", 16221), asks_for_tls_itself("tls-smtps", 465)
+    ('PostgreSQL', '')
+    """
+    words = (_IN_BAND.get(word, "") for word in name.lower().split("-"))
+    return next(filter(None, words), "") or _IN_BAND_PORTS.get(number, "")

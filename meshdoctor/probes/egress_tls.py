@@ -29,6 +29,11 @@ class EgressTls(Struct, frozen=True, kw_only=True):
     plain_to_tls: Annotated[Fact[bool], "plain HTTP goes to port 443"]
     takes_tls: Annotated[Fact[bool], "the port is declared TLS, and the proxy originates none"]
     tls_to_plain: Annotated[Fact[bool], "TLS goes to port 80"]
+    unready: Annotated[
+        Fact[str],
+        "a protocol in which TLS follows a plain exchange, where the proxy originates TLS; empty: "
+        "none",
+    ]
     credential_ignored: Annotated[Fact[bool], "credentialName without workloadSelector: no TLS"]
     no_client_cert: Annotated[Fact[bool], "MUTUAL without certificate and key: no TLS"]
     sni_differs: Annotated[Fact[bool], "the rule's SNI is another name than the host"]
@@ -72,6 +77,7 @@ def egress_tls(view: View, edge: EdgeSubject) -> EgressTls:
         plain_to_tls=found is not None and found.plain_to_tls,
         takes_tls=found is not None and found.takes_tls,
         tls_to_plain=found is not None and found.tls_to_plain,
+        unready=found.unready if found is not None else "",
         credential_ignored=found is not None and found.credential_ignored,
         no_client_cert=found is not None and found.no_client,
         sni_differs=found is not None and found.sni_differs,

@@ -75,3 +75,22 @@ def test_endpoint_ports_and_edges_without_entry() -> None:
     assert judge(None, 80, ClientTlsRuling(), "x") is None
     assert judge(one, 81, ClientTlsRuling(), "x") is None
     assert judge(entry(HTTP, location="MESH_INTERNAL"), 80, ClientTlsRuling(), "x") is None
+
+
+@pytest.mark.parametrize(
+    ("port", "mode", "unready"),
+    [
+        ("{number: 16221, name: tcp-postgres, protocol: TCP}", "SIMPLE", "PostgreSQL"),
+        ("{number: 5432, name: tcp, protocol: TCP}", "MUTUAL", "PostgreSQL"),
+        ("{number: 3306, name: db, protocol: TCP}", "SIMPLE", "MySQL"),
+        ("{number: 5432, name: tcp-postgres, protocol: TCP}", "DISABLE", ""),
+        ("{number: 465, name: tls-smtps, protocol: TCP}", "SIMPLE", ""),
+        ("{number: 6379, name: tcp-redis, protocol: TCP}", "SIMPLE", ""),
+        ("{number: 80, name: http-mysql-admin, protocol: HTTP, targetPort: 443}", "SIMPLE", ""),
+    ],
+)
+def test_protocols_that_ask_for_tls_themselves(port: str, mode: str, unready: str) -> None:
+    tls = ClientTls(mode=mode, client_certificate="c", private_key="k")
+    number = yaml.safe_load(port)["number"]
+    found = judge(entry(port), number, ClientTlsRuling(tls=tls), "a.example.com")
+    assert found is not None and found.unready == unready
