@@ -143,6 +143,8 @@ def _custom(base: Verdict, customs: list[PolicyResult], inputs: Inputs) -> Verdi
             problem = f"several CUSTOM providers on one workload: {' '.join(names)}"
         if problem:
             notes.append(f"{policy.ref}: {problem}")
+            if not settings.since(20):
+                return _denies_all(policy, base, tuple(notes))
             denied = _first(policy, base, suffix=custom.BAD_SUFFIX)
             if denied is not None and denied.decision is Decision.DENY:
                 return replace(denied, layer="CUSTOM", notes=tuple(notes))
@@ -179,6 +181,20 @@ def _shadows(base: Verdict, shadows: list[PolicyResult], settings: Settings) -> 
             note = f"{policy.ref}: dry-run on a CUSTOM policy denies since 1.30"
             return replace(denied, layer="CUSTOM", notes=(note,))
     return None
+
+
+def _denies_all(policy: PolicyResult, base: Verdict, notes: tuple[str, ...]) -> Verdict:
+    """Up to 1.19 a provider that istiod cannot use closes the whole workload, whatever the rules
+    of the policy match (getBadCustomDenyRules came with 1.20)."""
+    return replace(
+        base,
+        decision=Decision.DENY,
+        layer="CUSTOM",
+        policy=policy.ref,
+        details=f"{DETAILS}[default-deny-all-{custom.BAD_WORDS}]",
+        status=0 if base.tcp else 403,
+        notes=notes,
+    )
 
 
 def _first(policy: PolicyResult, base: Verdict, suffix: str = "") -> Verdict | None:

@@ -376,6 +376,17 @@ def test_an_unknown_provider_denies_its_own_rules() -> None:
     assert "[istio-ext-authz-ns[shop]" in old.details
 
 
+def test_an_unknown_provider_denies_everything_up_to_1_19() -> None:
+    elsewhere = custom("nobody", rules="[{to: [{operation: {paths: [/admin]}}]}]")
+    for release, decision in (((1, 19), DENY), ((1, 20), ALLOW), (None, ALLOW)):
+        got = verdict(elsewhere, settings=replace(WITH_PROVIDERS, release=release))
+        assert got.decision is decision
+        assert ("default-deny-all-due-to-bad-CUSTOM-action" in got.details) is (decision is DENY)
+    known = custom("oauth", rules="[{to: [{operation: {paths: [/admin]}}]}]")
+    old = replace(WITH_PROVIDERS, release=(1, 19))
+    assert verdict(known, settings=old).decision is ALLOW
+
+
 def test_two_providers_on_one_workload_deny_both() -> None:
     pair = (custom("oauth", "a"), custom("opa", "b"))
     assert verdict(*pair, settings=WITH_PROVIDERS).decision is DENY
