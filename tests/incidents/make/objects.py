@@ -15,6 +15,7 @@ _API = {
     "Pod": "v1",
     "Event": "v1",
     "Secret": "v1",
+    "CertificateSigningRequest": "certificates.k8s.io/v1",
     "ClusterRole": "rbac.authorization.k8s.io/v1",
     "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "ConfigMap": "v1",
