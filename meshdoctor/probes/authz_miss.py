@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meshdoctor.mesh import authz_no_identity as no_identity
+from meshdoctor.mesh.access_log import AccessLog, address
 from meshdoctor.mesh.authz_call import Call
 from meshdoctor.mesh.authz_evidence import of_line
 from meshdoctor.mesh.authz_fields import Claims, Scene
@@ -21,12 +22,16 @@ from meshdoctor.mesh.authz_hints import (
 )
 from meshdoctor.mesh.authz_rules import Clause
 from meshdoctor.mesh.authz_verdict import Decision, Miss
+from meshdoctor.mesh.edge_evidence import PASSTHROUGH as PASSED
+from meshdoctor.mesh.mtls import PASSTHROUGH, PLAINTEXT, POLICY_DISABLES, RULE
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import proxy_type
 from meshdoctor.model.facts import Fact, Ref
+from meshdoctor.model.istio import ServiceEntry
 from meshdoctor.model.subjects import EdgeSubject, SubjectKind
+from meshdoctor.probes import edge_objects
 from meshdoctor.probes.authz_denial import READS
-from meshdoctor.probes.authz_hop import Hop, Situation, is_gateway, pod_ips
+from meshdoctor.probes.authz_hop import Hop, Situation, is_gateway, pod_ips, read_log
 from meshdoctor.probes.authz_hops import TOKEN_NOT_TOLD, situation
 from meshdoctor.probes.authz_verdict import contradicted, name_of, namespace_of
 from meshdoctor.probes.view import View, probe
@@ -55,6 +60,9 @@ class AuthzMiss(Struct, frozen=True, kw_only=True):
     plaintext: Annotated[Fact[bool], "an identity is wanted and the caller has none"]
     plaintext_why: Annotated[Fact[str], "why it has none; empty: it has one, or none is wanted"]
     plaintext_mend: Annotated[Fact[str], "what would give it one, or do without"]
+    plaintext_by: Annotated[
+        Fact[Ref], "what has the caller's own sidecar send plaintext; empty: it has none"
+    ]
     principal_format: Annotated[Fact[bool], "a principal that is not td/ns/NS/sa/SA"]
     trust_domain: Annotated[Fact[bool], "the identity but for its trust domain"]
     hop: Annotated[Fact[bool], "an identity that is not the gateway's, which is the peer"]
@@ -87,7 +95,7 @@ def authz_miss(view: View, edge: EdgeSubject) -> AuthzMiss:
     setting = _setting(found, judge)
     misses = _misses(judge)
     near = nearest(misses) or _exempted(judge, setting) or _wrong_ports(judge, setting)
-    return _facts(found, misses, _hints(near, setting), setting)
+    return _facts(view, found, misses, _hints(near, setting), setting)
 
 
 def _hints(near: tuple[Miss, ...], setting: Setting) -> list[tuple[Miss, Clause, Hint]]:
@@ -161,6 +169,7 @@ def _setting(found: Situation, judge: Hop | None) -> Setting:
 
 
 def _facts(
+    view: View,
     found: Situation,
     misses: tuple[Miss, ...],
     hints: list[tuple[Miss, Clause, Hint]],
@@ -175,7 +184,7 @@ def _facts(
     left_out = skipped or (http[0] if http else None)
     policy = miss.policy if miss is not None else (misses[0].policy if misses else "")
     skipped_ref = left_out.policy if left_out is not None else ""
-    how = _arrival(found, policy) if Hint.PLAINTEXT in named else None
+    how = _arrival(view, found, policy) if Hint.PLAINTEXT in named else None
     return AuthzMiss(
         applies=bool(hints),
         policy=Ref(policy),
@@ -191,6 +200,7 @@ def _facts(
         plaintext=how is not None,
         plaintext_why=no_identity.why(how) if how is not None else "",
         plaintext_mend=no_identity.mend(how) if how is not None else "",
+        plaintext_by=Ref(how.by if how is not None else ""),
         principal_format=Hint.PRINCIPAL_FORMAT in named,
         trust_domain=Hint.TRUST_DOMAIN in named,
         hop=Hint.HOP in named,
@@ -216,11 +226,12 @@ def _facts(
     )
 
 
-def _arrival(found: Situation, policy: str) -> no_identity.Arrival:
+def _arrival(view: View, found: Situation, policy: str) -> no_identity.Arrival:
     """How the caller whom this policy does not know came to the judge."""
     judge = found.judge
     if judge is None:
         return no_identity.Arrival()
+    sent, by = _sent(view, found) if judge.kind == "sidecar" else ("", "")
     spec = next((one.spec for one in judge.inputs.policies if one.ref == policy), None)
     refused = (line for line in judge.lines if line.is_tcp and of_line(line) is not None)
     foreign = (line.server_name for line in refused if line.server_name_kind == "foreign")
@@ -230,6 +241,39 @@ def _arrival(found: Situation, policy: str) -> no_identity.Arrival:
         and not ((spec.selector and spec.selector.wanted) or spec.target_ref or spec.target_refs),
         own_tls=clean(next(foreign, ""), 120),
         passed_on=found.client is not None and is_gateway(found.client),
+        sent=sent,
+        by=by,
+    )
+
+
+def _sent(view: View, found: Situation) -> tuple[str, str]:
+    """Why the caller's own sidecar sent plaintext to a sidecar, and the object that makes it so;
+    "" where there is no such sidecar, or it is not known."""
+    client, edge = found.client, found.edge
+    if client is None or client.pod is None or proxy_type(client.pod) != "sidecar":
+        return "", ""
+    space = client.subject.namespace
+    entries = view.objects("ServiceEntry", ServiceEntry, space)
+    own = next((e for e in entries if edge.host and edge.host in e.spec.hosts), None)
+    if own is not None and edge.service is not None:
+        return no_identity.ENTRY, own.ref
+    judged = edge_objects.judged(view, edge)
+    speech = judged.outcome.client
+    if not judged.applies:
+        return "", ""
+    if speech.says != PLAINTEXT or speech.reason == PASSTHROUGH:
+        return (no_identity.PAST, client.subject.ref) if _went_past(view, found) else ("", "")
+    by = {RULE: judged.ruling.source, POLICY_DISABLES: judged.cluster_policy.source}
+    return speech.reason, by.get(speech.reason, "") or client.subject.ref
+
+
+def _went_past(view: View, found: Situation) -> bool:
+    """Whether the caller's proxy logged calls of the server's pods that it knew no host for."""
+    log = read_log(view, found.client) if found.client is not None else None
+    lines = log.lines if isinstance(log, AccessLog) else ()
+    pods = pod_ips(found.server)
+    return any(
+        line.upstream_cluster == PASSED and address(line.upstream_host)[0] in pods for line in lines
     )
 
 

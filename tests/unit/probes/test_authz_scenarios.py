@@ -245,6 +245,50 @@ def test_why_there_is_no_identity_and_what_mends_that(
     assert ("own, passed through unread" in found.because) is ("TLS" in mends)
 
 
+OFF = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: pay, namespace: shop}
+spec: {host: pay, trafficPolicy: {tls: {mode: DISABLE}}}
+"""
+OWN_ENTRY = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: pay, namespace: shop}
+spec:
+  hosts: [pay.shop.svc.cluster.local]
+  location: MESH_INTERNAL
+  resolution: NONE
+  ports: [{number: 80, name: http, protocol: HTTP}]
+"""
+PAST = line(code=403, details="via_upstream", cluster="PassthroughCluster").replace(
+    '"pay.shop" "-"', f'"pay.shop" "{PAY}:8080"'
+)
+OTHER = PAST.replace(PAY, "10.9.9.9")
+
+
+@pytest.mark.parametrize(
+    ("more", "mine", "by", "why", "mend"),
+    [
+        ((OFF,), "", "DestinationRule/shop/pay", "has its proxy send plaintext", "take tls out of"),
+        ((OWN_ENTRY,), "", "ServiceEntry/shop/pay", "has the host for itself", "delete Service"),
+        ((), PAST, "Deployment/shop/cart", "left past the Service", "call the Service by its name"),
+        ((), OTHER, "", "its connection is not mutual TLS", "fix what keeps mutual TLS off"),
+    ],
+)
+def test_why_a_caller_with_a_sidecar_shows_no_identity(
+    more: tuple[str, ...], mine: str, by: str, why: str, mend: str
+) -> None:
+    rules = policy(source("principals: [cluster.local/ns/shop/sa/cart]"))
+    logs = {"shop/pay-1": line(sni="-"), "shop/cart-1": mine}
+    found = report(*SHOP, rules, *more, logs=logs, request=GET).main[0]
+    assert (found.code, found.objects) == (
+        "MD2003",
+        ["AuthorizationPolicy/shop/p", *([by] if by else [])],
+    )
+    assert why in found.because and mend in found.by_hand
+
+
 def test_the_log_stands_in_for_a_request_that_was_not_given() -> None:
     spec = operation("paths: [/orders/]")
     assert outcome(*SHOP, policy(spec), logs=DENIED) == ["MD2009", "(MD2002)"]
