@@ -178,6 +178,9 @@ def mended_claim(clause: Clause, claims: Mapping[str, Any]) -> str:
     return ""
 
 
+_LIST = "a claim that is a list: a text is one value, but for scope and permission"
+
+
 def _mended_key(clause: Clause, claims: Mapping[str, Any]) -> str:
     keys = m.claim_keys(clause.field.removeprefix("request.auth.claims")) or ()
     if not keys or clause.negative:
@@ -196,8 +199,10 @@ def _mended_key(clause: Clause, claims: Mapping[str, Any]) -> str:
         if other is not None and other != keys[0] and _any(clause.wanted, claims[other]):
             return f"request.auth.claims[{other}]"
         return ""
+    if isinstance(value, str) and any(w in value.split() for w in clause.wanted):
+        return f"{_LIST}, or since 1.28 spaceDelimitedClaims: [{keys[-1]}] in the jwtRules"
     if isinstance(value, str) and any(w in value.replace(",", " ").split() for w in clause.wanted):
-        return f"spaceDelimitedClaims: [{keys[-1]}]"
+        return _LIST
     if isinstance(value, bool | int | float):
         text = str(value).lower()
         return "a claim that is text, not a number or boolean" if text in clause.wanted else ""

@@ -54,9 +54,14 @@ class _Attempt(Struct, frozen=True, kw_only=True):
 
 
 def authenticate(
-    policies: Iterable[RequestAuthentication], call: Call, now: datetime
+    policies: Iterable[RequestAuthentication],
+    call: Call,
+    now: datetime,
+    *,
+    splits_all: bool = False,
 ) -> JwtOutcome:
-    """The outcome for the policies in force on the proxy (see authz_policies.in_force)."""
+    """The outcome for the policies in force on the proxy (see authz_policies.in_force).
+    `splits_all`: a release before 1.21, whose own filter split every claim at blanks."""
     rules = sorted(
         ((rule, policy.ref) for policy in policies for rule in policy.spec.jwt_rules),
         key=lambda pair: pair[0].issuer,
@@ -76,7 +81,7 @@ def authenticate(
             return JwtOutcome(passes=None, claims=Claims(), policy=policy, lines=(line,))
         attempt = _attempt(rule, policy, found, now)
         if not attempt.text:
-            return _accepted(attempt)
+            return _accepted(attempt, splits_all)
         attempts.append(attempt)
     return _refused(attempts)
 
@@ -119,16 +124,17 @@ def _claims_error(parsed: tokens.Parsed, rule: JwtRule, now: datetime) -> str:
     return ""
 
 
-def _accepted(attempt: _Attempt) -> JwtOutcome:
+def _accepted(attempt: _Attempt, splits_all: bool) -> JwtOutcome:
     rule, parsed = attempt.rule, attempt.parsed
     claims: Mapping[str, Any] = parsed.claims if parsed is not None else {}
+    split = tuple(claims) if splits_all else rule.space_delimited_claims
     removed = () if rule.forward_original_token else tuple(t.header for t in attempt.found)
     places = " and ".join(t.place for t in attempt.found)
     line = f"JWT: {attempt.policy} accepts the token in {places}, issuer {clean(rule.issuer, 120)}"
     return JwtOutcome(
         passes=True,
         claims=Claims(
-            values=_normalised(claims, rule.space_delimited_claims),
+            values=_normalised(claims, split),
             removed=frozenset(h for h in removed if h),
         ),
         policy=attempt.policy,
@@ -168,11 +174,15 @@ def _refused(attempts: list[_Attempt]) -> JwtOutcome:
     )
 
 
+_WHOLE = frozenset({"iss", "sub", "azp"})
+"""Claims of which principals are made."""
+
+
 def _normalised(claims: Mapping[str, Any], extra: tuple[str, ...]) -> dict[str, Any]:
     """Claims with the space-delimited ones split into lists (normalize_payload_in_metadata)."""
     out = dict(claims)
     for name in (*SPACE_DELIMITED, *extra):
         value = out.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) and name not in _WHOLE:
             out[name] = value.split()
     return out

@@ -57,6 +57,9 @@ def test_mended_principals(value: str, mends: bool) -> None:
     assert mended_principal(value, CART) is mends
 
 
+LIST = "a claim that is a list: a text is one value, but for scope and permission"
+
+
 @pytest.mark.parametrize(
     ("key", "wanted", "claims", "mended"),
     [
@@ -64,8 +67,13 @@ def test_mended_principals(value: str, mends: bool) -> None:
         ("[a/b]", "x", {"a": {"b": ["x"]}}, "request.auth.claims[a][b]"),
         ("[a][b]", "x", {"a.b": "x"}, "request.auth.claims[a.b]"),
         ("[Role]", "x", {"role": "x"}, "request.auth.claims[role]"),
-        ("[groups]", "b", {"groups": "a b"}, "spaceDelimitedClaims: [groups]"),
-        ("[groups]", "b", {"groups": "a,b"}, "spaceDelimitedClaims: [groups]"),
+        (
+            "[groups]",
+            "b",
+            {"groups": "a b"},
+            f"{LIST}, or since 1.28 spaceDelimitedClaims: [groups] in the jwtRules",
+        ),
+        ("[groups]", "b", {"groups": "a,b"}, LIST),
         ("[flag]", "true", {"flag": True}, "a claim that is text, not a number or boolean"),
         ("[level]", "7", {"level": 7}, "a claim that is text, not a number or boolean"),
         ("[level]", "8", {"level": 7}, ""),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from meshdoctor.mesh.authz_call import Call, Judge
+from meshdoctor.mesh.authz_call import Call, Judge, Settings
 from meshdoctor.mesh.authz_verdict import Decision
 from tests.unit.mesh.authz_case import (
     CALL,
@@ -225,6 +225,15 @@ def test_space_delimited_claims_can_be_added() -> None:
     one = policy("rules: [{when: [{key: 'request.auth.claims[groups]', values: [b]}]}]")
     call = with_token(token(changed(groups="a b")))
     assert verdict(one, auth=(auth,), call=call).decision is ALLOW
+
+
+def test_up_to_1_20_every_claim_is_split_at_blanks() -> None:
+    auth = request_auth(f"jwtRules: [{{issuer: '{IDP}'}}]")
+    one = policy("rules: [{when: [{key: 'request.auth.claims[groups]', values: [b]}]}]")
+    call = with_token(token(changed(groups="a b")))
+    for release, decision in (((1, 20), ALLOW), ((1, 21), DENY), (None, DENY)):
+        got = verdict(one, auth=(auth,), call=call, settings=Settings(release=release))
+        assert got.decision is decision
 
 
 def test_custom_runs_before_jwt() -> None:
