@@ -81,6 +81,7 @@ class AuthzCustom(Struct, frozen=True, kw_only=True):
     hidden_by: Annotated[Fact[Ref], "a Sidecar that hides the provider's host from the judge"]
     hidden_by_name: Annotated[Fact[str], "its name"]
     mesh_config: Annotated[Fact[Ref], "where providers are declared"]
+    called: Annotated[Fact[Ref], "the Service that is called; empty: none"]
     verified_later: Annotated[
         Fact[str],
         "a header that the authorizer is to be given, and that a RequestAuthentication at the "
@@ -167,6 +168,7 @@ def authz_custom(view: View, edge: EdgeSubject) -> AuthzCustom:
         hidden_by=Ref(hidden),
         hidden_by_name=name_of(hidden),
         mesh_config=Ref(mesh_config_ref(view)),
+        called=Ref(found.service.ref if found.service is not None else ""),
         verified_later=clean(later[0], 100),
         verified_by=Ref(later[1]),
         filter=unseen or Ref(told.ref if told is not None else ""),

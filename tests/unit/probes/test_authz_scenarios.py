@@ -810,6 +810,13 @@ def test_external_authorizers() -> None:
     assert outcome(*down, request=GET) == ["MD2203"]
 
 
+def test_an_authorizer_that_is_asked_about_connections() -> None:
+    closed = line(request="- - -", code=0, flags="UAEX", details="ext_authz_denied", host="-")
+    found = report(*WITH, custom("opa"), logs={"shop/pay-1": closed})
+    assert [one.code for one in found.main] == ["MD2214"]
+    assert found.main[0].objects == ["AuthorizationPolicy/shop/c", "Service/shop/pay"]
+
+
 def test_a_grpc_authorizer_that_is_asked_by_http1() -> None:
     def found(
         port: str, *more: str, provider: str = "opa", log: str = "ext_authz_error"
