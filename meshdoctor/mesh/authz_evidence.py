@@ -72,6 +72,8 @@ def of_line(line: Line) -> Denial | None:
         return Denial(kind=TOO_LARGE, text=clean(line.details, 200)) if _local(line) else None
     if "UAEX" in line.flags:
         return Denial(kind=EXT_DENIED, text="UAEX")
+    if _closed(line):
+        return Denial(kind=UNTOLD, text="connection closed")
     if _untold(line):
         return Denial(kind=JWT, text="") if line.code == 401 else Denial(kind=UNTOLD, text="403")
     if line.flags & _OTHER_FLAGS or line.details.startswith(_OTHER_WORDS):
@@ -87,6 +89,13 @@ def _untold(line: Line) -> bool:
     details, and a request that went on has an upstream address."""
     known = line.upstream_cluster and not line.upstream_host
     return line.code in (401, 403) and bool(known) and not line.details and not line.flags
+
+
+def _closed(line: Line) -> bool:
+    """Whether the server's proxy ended a connection before it connected to its application, and
+    says no more: so does its RBAC filter in releases up to 1.8."""
+    told = line.details or line.termination or line.flags or line.upstream_host or line.code
+    return line.is_tcp and line.is_inbound and not told and not line.bytes_sent
 
 
 def _local(line: Line) -> bool:

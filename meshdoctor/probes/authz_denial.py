@@ -116,7 +116,7 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
     def count(kind: str) -> Fact[int]:
         return counted(found, judge, summary.count(kind) if summary is not None else 0)
 
-    tcp = sum(1 for one in judge.lines if one.is_tcp and ev.of_line(one)) if judge else 0
+    tcp = _connections(judge)
     default, denied, anonymous, waypoint, identity = _tunnels(view, found, judge)
     return AuthzDenial(
         judge=judge.kind if judge is not None else "",
@@ -163,6 +163,15 @@ def _facts(view: View, found: Situation, judge: Hop | None) -> AuthzDenial:
         ztunnel_waypoint=counted(found, judge, waypoint),
         identity=identity,
     )
+
+
+def _connections(judge: Hop | None) -> int:
+    """Connections that were refused; those that say no more count where the verdict tells so."""
+    if judge is None:
+        return 0
+    found = (ev.of_line(one) for one in judge.lines if one.is_tcp)
+    unsure = judge.summary.count(ev.UNTOLD) > 0
+    return sum(1 for one in found if one is not None and not (unsure and one.kind == ev.UNTOLD))
 
 
 PREFLIGHT = " (it is a CORS preflight, which browsers send without token or cookie)"

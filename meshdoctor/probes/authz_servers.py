@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from meshdoctor.mesh import authz_evidence, protocols
 from meshdoctor.mesh.access_log import Line
 from meshdoctor.mesh.authorization import Inputs, decide
-from meshdoctor.mesh.authz_call import Call, Judge
+from meshdoctor.mesh.authz_call import Call, Judge, Settings
 from meshdoctor.mesh.authz_request import Expected
 from meshdoctor.mesh.services import (
     port_of,
@@ -57,7 +57,7 @@ def sidecar_hop(view: View, base: Situation, server: WorkloadPods) -> Hop:
         client_ip=min(ips, default=base.edge.client_ip),
         server_ip=pod.status.pod_ip if pod else "",
         port=base.workload_port,
-        http=None if chosen is None or chosen.sniffed else chosen.http,
+        http=_http(chosen, base.settings),
         behind_gateway=gateway,
     )
     judge = Judge(namespace=server.subject.namespace, labels=server.labels)
@@ -66,6 +66,17 @@ def sidecar_hop(view: View, base: Situation, server: WorkloadPods) -> Hop:
     if isinstance(log, Unavailable) or hop.summary.total:
         return hop
     return replace(hop, summary=authz_evidence.of_debug_log(log))
+
+
+def _http(chosen: protocols.Selected | None, settings: Settings) -> bool | None:
+    """Whether the inbound chain reads HTTP; None where the first bytes decide. Servers' proxies
+    sniff since 1.5 only: before, a port without a protocol is TCP
+    (PILOT_ENABLE_PROTOCOL_SNIFFING_FOR_INBOUND)."""
+    if chosen is None:
+        return None
+    if not chosen.sniffed:
+        return chosen.http
+    return None if settings.since(5) else False
 
 
 def _from(line: Line, base: Situation, ips: frozenset[str], gateway: bool) -> bool:

@@ -57,7 +57,7 @@ class AuthzVerdict(Struct, frozen=True, kw_only=True):
     tcp: Annotated[Fact[bool], "judged as a TCP connection: HTTP fields cannot be checked"]
     declared_tcp: Annotated[Fact[bool], "the service port is declared TCP"]
     looks_http: Annotated[Fact[bool], "yet it is called with an HTTP request, or named http"]
-    port_name: Annotated[Fact[str], "name of the service port"]
+    port_name: Annotated[Fact[str], "name of the service port, or its number"]
     dropped: Annotated[Fact[str], "fields of the matching rule that the proxy does not check"]
     not_on_plaintext: Annotated[Fact[bool], "a not... field of the rule hit a plaintext caller"]
     dry_allows: Annotated[Fact[int], "ALLOW policies that only run dry"]
@@ -160,7 +160,7 @@ def _facts(found: Situation, judge: Hop | None, verdict: Verdict) -> AuthzVerdic
         tcp=verdict.tcp,
         declared_tcp=judge is not None and judge.expected.http is False,
         looks_http=bool(found.request.method or found.request.path) or _named_http(found),
-        port_name=clean(port, 60),
+        port_name=clean(port or f"{found.edge.port} (without a name)", 60),
         dropped=clean(", ".join(rule.dropped), 300) if rule is not None else "",
         not_on_plaintext=_not_on_plaintext(verdict),
         dry_allows=len(dry),

@@ -374,6 +374,35 @@ def test_tcp_ports() -> None:
     assert "MD2114" in outcome(*tcp, needs, auth)
 
 
+NAMELESS = "{port: 80, targetPort: 8080}"
+
+
+@pytest.mark.parametrize(
+    ("release", "port", "codes"),
+    [
+        ("1.4.2", NAMELESS, ["MD2022", "(MD2002)", "(MD2021)"]),
+        ("1.5.0", NAMELESS, []),
+        ("1.4.2", "{name: http, port: 80, targetPort: 8080}", []),
+    ],
+)
+def test_a_port_without_a_name_before_1_5(release: str, port: str, codes: list[str]) -> None:
+    shop = (mesh(release=release), *SHOP[1:4], service("pay", "shop", port))
+    rules = policy(operation("methods: [GET]"))
+    assert outcome(*shop, rules, request=GET) == codes
+
+
+def test_a_connection_that_an_old_proxy_closed_without_a_word() -> None:
+    shop = (mesh(release="1.4.2"), *SHOP[1:4], service("pay", "shop", NAMELESS))
+    closed = line(request="- - -", code=0, details="-", host="-").replace('"-" 0 19 0', '"-" 0 0 0')
+    logs = {"shop/pay-1": closed}
+    found = report(*shop, policy(operation("methods: [GET]")), logs=logs).main[0]
+    assert (found.code, found.strength) == ("MD2021", "observed")
+    sent = closed.replace('"-" 0 0 0', '"-" 0 19 0')
+    logs = {"shop/pay-1": sent}
+    near = report(*shop, policy(operation("methods: [GET]")), logs=logs).main[0]
+    assert (near.code, near.strength) == ("MD2021", "derived")
+
+
 def test_a_root_policy_hits_everybody() -> None:
     assert (
         outcome(*SHOP, policy("{}", namespace="istio-system"), logs=DENIED, request=GET)[0]
