@@ -13,6 +13,7 @@ from meshdoctor.probes.authz_miss import authz_miss
 from meshdoctor.probes.authz_object import authz_object
 from meshdoctor.probes.authz_other import authz_other
 from meshdoctor.probes.authz_probes import authz_exposed, authz_probes
+from meshdoctor.probes.authz_standing import authz_standing
 from meshdoctor.probes.authz_verdict import authz_verdict
 from meshdoctor.probes.aws_role import aws_role
 from meshdoctor.probes.branch_interface import branch_interface
@@ -136,6 +137,7 @@ PROBES: tuple[Probe, ...] = (
     authz_other,
     authz_probes,
     authz_sync,
+    authz_standing,
     authz_verdict,
     app_boot,
     aws_role,

@@ -425,6 +425,37 @@ def test_dry_run() -> None:
     assert outcome(*SHOP, allow, request=GET) == ["(MD2028)", "MD2029"]
 
 
+NO_RULE = line(request_id="r-1")
+LATER = line(code=200, details="via_upstream").replace("09:24:00", "09:25:00")
+RBAC_FILTER = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: deny, namespace: shop}
+spec:
+  configPatches:
+  - applyTo: HTTP_FILTER
+    patch: {operation: INSERT_BEFORE, value: {name: envoy.filters.http.rbac}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "log", "codes"),
+    [
+        ((), NO_RULE * 2, ["MD2043"]),
+        ((), NO_RULE, []),
+        ((), NO_RULE * 2 + LATER, []),
+        ((), line(details="ext_authz_denied", flags="UAEX") * 2, []),
+        ((RBAC_FILTER,), NO_RULE * 2, []),
+        ((policy("{rules: [{}]}", namespace="other"),), NO_RULE * 2, ["MD2043"]),
+        ((policy(source("namespaces: [prod]")),), NO_RULE * 2, ["MD2008", "(MD2002)"]),
+    ],
+)
+def test_refused_by_a_policy_that_is_gone(
+    more: tuple[str, ...], log: str, codes: list[str]
+) -> None:
+    assert outcome(*SHOP, *more, logs={"shop/pay-1": log}, request=GET) == codes
+
+
 def test_nothing_enforces() -> None:
     bare = (
         mesh(),
