@@ -6,6 +6,7 @@ from tests.incidents.make.scenes_delivery import DELIVERY
 from tests.incidents.make.scenes_healthy_gateways import HEALTHY_GATEWAYS
 from tests.incidents.make.scenes_posted import POSTED
 from tests.incidents.make.scenes_posted_ambient import POSTED_AMBIENT
+from tests.incidents.make.scenes_posted_callers import POSTED_CALLERS
 from tests.incidents.make.scenes_posted_calls import POSTED_CALLS
 from tests.incidents.make.scenes_posted_control import POSTED_CONTROL
 from tests.incidents.make.scenes_posted_eks import POSTED_EKS
@@ -257,6 +258,7 @@ SCENES = (
     *HEALTHY_GATEWAYS,
     *POSTED,
     *POSTED_AMBIENT,
+    *POSTED_CALLERS,
     *POSTED_CALLS,
     *POSTED_NAMES,
     *POSTED_CONTROL,
