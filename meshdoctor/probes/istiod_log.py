@@ -21,6 +21,7 @@ from meshdoctor.mesh.istiod_log import (
     written,
 )
 from meshdoctor.mesh.log_lines import Said, go_duration
+from meshdoctor.mesh.refused_account import accounts_in
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ClusterRoleBinding
@@ -232,19 +233,14 @@ def _role_of(view: View, namespace: str, account: str) -> Ref:
     roles = [
         b.role_ref.name
         for b in bindings
-        if b.role_ref.kind == "ClusterRole" and (namespace, account) in _accounts_in(b)
+        if b.role_ref.kind == "ClusterRole" and (namespace, account) in accounts_in(b)
     ]
     roles.sort(key=lambda r: ("gateway-controller" in r, r))
     if roles:
         return Ref(f"ClusterRole//{roles[0]}")
     own = "reader" not in account
-    strays = [b for b in bindings if own and _OF_ISTIOD.search(b.role_ref.name) and _accounts_in(b)]
+    strays = [b for b in bindings if own and _OF_ISTIOD.search(b.role_ref.name) and accounts_in(b)]
     return Ref(strays[0].ref if strays else f"ServiceAccount/{namespace}/{account}")
-
-
-def _accounts_in(binding: ClusterRoleBinding) -> frozenset[tuple[str, str]]:
-    found = (s for s in binding.subjects if s.kind == "ServiceAccount")
-    return frozenset((s.namespace, s.name) for s in found)
 
 
 def _unanswered(said: tuple[Said, ...]) -> str:
