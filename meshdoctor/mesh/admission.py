@@ -73,6 +73,10 @@ _DENIED = pattern(r'admission webhook "([^"]{1,253})" denied the request:? ?(.*)
 _QUOTA = pattern(r"(?:exceeded|failed) quota: ([\w.-]{1,253})")
 _MESH = pattern(r"istio-(?:init|proxy|validation|token|envoy|data|podinfo)|enable-core-dump")
 _DUPLICATE = pattern(r"must be unique|Duplicate value")
+_NUMBERED = pattern(r"spec\.(initContainers|containers)\[(\d{1,3})\]\.")
+_DOUBLED = pattern(
+    r"[cC]ontainers\[\d+\]\.name: Duplicate value: \"(istio-(?:proxy|init|validation))\""
+)
 _LIMITS = pattern(r"(?:maximum|minimum) [\w./-]+ usage per |limit to request ratio per ")
 _RESOURCES = pattern(
     r"must be less than or equal to [\w./-]+ limit|resources\.\w+(?:\[[\w./-]+\])?: "
@@ -129,6 +133,20 @@ def read(text: str, at: datetime | None = None) -> Refused:
     if kind is Refusal.DUPLICATE and AWS_TOKEN in text:
         by = AWS_TOKEN_WEBHOOK
     return Refused(kind=kind, by=by, names_mesh=mesh, text=shown, at=at)
+
+
+def names_added(text: str, inits: int, containers: int) -> bool:
+    """Whether the text speaks of a container by a number that the pod's own template does not
+    reach: one of those that injection adds. `inits` and `containers` are its own."""
+    own = {"initContainers": inits, "containers": containers}
+    return any(int(number) >= own[part] for part, number in _NUMBERED.findall(text))
+
+
+def doubled(text: str) -> str:
+    """The container of Istio's whose name the API server finds twice in a pod; "": it says no such
+    thing."""
+    found = _DOUBLED.search(text)
+    return found[1] if found is not None else ""
 
 
 def wants_profile(text: str) -> bool:

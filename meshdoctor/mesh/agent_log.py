@@ -28,6 +28,7 @@ class Complaint(StrEnum):
     NO_RESOLVER = "no-resolver"
     PORT_TAKEN = "port-taken"
     SETTINGS = "settings"
+    NO_SOCKET = "no-socket"
     NOT_LIVE = "not-live"
 
 
@@ -62,6 +63,11 @@ _SETTINGS = pattern(
 )
 """Last words of an agent (cobra prints them) that ends over an argument, an environment variable
 or a proxy config."""
+_SOCKET = pattern(
+    r"Failed to create directory for \S*/var/run/secrets|Failed to set up UDS path|"
+    r"failed to listen on unix socket"
+)
+"""The agent cannot make a socket that Envoy asks for its certificates or its configuration."""
 _RESOLVER = pattern(
     r"no such host|server misbehaving|Temporary failure in name resolution|"
     r"\blookup [\w.-]{1,253}(?: on \S{1,60})?: "
@@ -101,18 +107,20 @@ def read(text: str, now: datetime | None = None) -> AgentLog:
     """The state of a proxy as its own log tells it. An empty log tells nothing; `now` tells how
     long an agent has tried to connect."""
     not_ready = certificate = port = resolver = probe = rejected = unreached = ""
-    stream = begun = settings = ""
+    stream = begun = settings = socket = ""
     ready = memory = connected = False
     ready_at: datetime | None = None
     for line in text.splitlines()[-_LAST_LINES:]:
         if _READY in line:
             ready, ready_at = True, ready_at or _time(line)
             not_ready = certificate = port = resolver = rejected = unreached = stream = begun = ""
-            settings = ""
+            settings = socket = ""
         elif "was rejected" in line and "received from XDS server" in line:
             rejected = not_ready = line
         elif "Envoy proxy is NOT ready" in line or "config not received from " in line:
             not_ready = line
+        elif _SOCKET.search(line):
+            socket = line
         elif _CERTIFICATE.search(line):
             certificate = line
         elif _PORT.search(line):
@@ -139,6 +147,7 @@ def read(text: str, now: datetime | None = None) -> AgentLog:
         certificate=certificate,
         port=port,
         settings=settings,
+        socket=socket,
         resolver=resolver,
         stream=stream,
         waits="" if connected or not _lasts(begun, now) else begun,
@@ -166,6 +175,7 @@ class Words(Struct, frozen=True, kw_only=True):
     certificate: str
     port: str
     settings: str
+    socket: str
     resolver: str
     stream: str
     waits: str
@@ -200,6 +210,8 @@ def _judge(said: Words) -> tuple[Complaint, str]:
     refuses = said.rejected or (said.not_ready if "config not received" in said.not_ready else "")
     if any(int(n) for n in _COUNTS.findall(refuses)):
         return Complaint.REJECTED, refuses
+    if said.socket:
+        return Complaint.NO_SOCKET, said.socket
     if said.resolver:
         return Complaint.NO_RESOLVER, said.resolver
     if said.certificate and _CONNECT.search(said.certificate) and not said.connected:

@@ -1,7 +1,9 @@
 """What do the last words of a container that ended tell?
 
 A binary of another processor architecture cannot be run: the kernel refuses it (ENOEXEC), and
-runc, containerd's shim or Docker's init says so before the program logs anything.
+runc, containerd's shim or Docker's init says so before the program logs anything. What the image
+does not hold at all cannot be started either: reasons StartError (containerd, CRI-O) and
+ContainerCannotRun (Docker).
 """
 
 from meshdoctor.mesh.istiod_health import CONTAINER as ISTIOD
@@ -12,6 +14,10 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.model.patterns import pattern
 
 CNI_AGENT = "install-cni"
+_LACKING = pattern(
+    r'exec: \\?"([^"\\]{1,200})\\?": (?:executable file not found in \$PATH|'
+    r"stat [^:]{1,200}: no such file or directory)"
+)
 _FORMAT = pattern(r"exec .{0,200}exec format error|exec user process caused: exec format error")
 
 
@@ -37,3 +43,15 @@ def wrong_format(text: str) -> str:
     ''
     """
     return next((clean(line) for line in lines(text) if _FORMAT.search(line[:1000])), "")
+
+
+def lacks_program(text: str) -> str:
+    """The program that the image does not hold, by the runtime's words; "": it says no such thing.
+
+    >>> lacks_program('exec: "istio-iptables": executable file not found in $PATH: unknown')
+    'istio-iptables'
+    >>> lacks_program("exit status 1")
+    ''
+    """
+    found = _LACKING.search(text[:4000])
+    return clean(found[1], 200) if found is not None else ""

@@ -5,7 +5,8 @@ ConfigMap `istio-sidecar-injector[-REV]`: key `config` (policy, selectors, templ
 (1.18 to 1.32-dev). Text that does not parse keeps the former config in istiod: `UnparsableError`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,16 +16,21 @@ from msgspec import Struct
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.decode import without_nulls
 from meshdoctor.model.kubernetes import ConfigMap, LabelSelector
+from meshdoctor.model.patterns import pattern
 from meshdoctor.model.ready import ready
 from meshdoctor.ports import UnparsableError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MISMATCH = "Template_Version_And_Istio_Version_Mismatched"
+OWN_TEMPLATES = frozenset(
+    {"sidecar", "gateway", "grpc-simple", "grpc-agent", "waypoint", "kube-gateway"}
+)
+_CONTAINERS = pattern(r"(?m)^ *containers:(?:\n.*){0,400}")
 
 
 class InjectorConfig(Struct, frozen=True, kw_only=True):
-    """`templates` are the names a pod may ask for. `values_error` says why `values` is unusable:
-    every injection then fails."""
+    """`templates` are the names a pod may ask for, `texts` what each of them says. `values_error`
+    says why `values` is unusable: every injection then fails."""
 
     ref: str
     policy: str
@@ -34,6 +40,7 @@ class InjectorConfig(Struct, frozen=True, kw_only=True):
     default_templates: tuple[str, ...]
     values: Mapping[str, Any]
     values_error: str
+    texts: Mapping[str, str]
 
     def value(self, *path: str) -> Any:
         """One of the chart's values; None when absent or null."""
@@ -51,6 +58,17 @@ class InjectorConfig(Struct, frozen=True, kw_only=True):
     def rewrites_probes(self) -> bool:
         """Whether the agent answers the applications' probes where a pod does not say."""
         return self.value("sidecarInjectorWebhook", "rewriteAppHTTPProbe") is True
+
+
+def naming_among_containers(config: InjectorConfig, asked: Iterable[str], name: str) -> str:
+    """The first of the templates asked for, the release's own aside, that puts a container of this
+    name among `containers`; "": none does."""
+    for one in asked:
+        text = config.texts.get(one, "") if one not in OWN_TEMPLATES else ""
+        part = _CONTAINERS.search(text)
+        if part is not None and re.search(rf"name: *[\"']?{re.escape(name)}\b", part[0]):
+            return clean(one, 60)
+    return ""
 
 
 def config_map_name(revision: str) -> str:
@@ -85,6 +103,7 @@ def parse(config_map: ConfigMap) -> InjectorConfig:
         default_templates=tuple(map(str, data.get("defaultTemplates") or ("sidecar",))),
         values=values,
         values_error=problem,
+        texts={str(name): text for name, text in templates.items() if isinstance(text, str)},
     )
 
 

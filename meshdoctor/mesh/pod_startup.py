@@ -7,7 +7,7 @@ ends. Exit 137 is out-of-memory only when the reason says so.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 from msgspec import Struct
@@ -16,13 +16,16 @@ from meshdoctor.mesh.cni import blame, definition_missing, plugin_of
 from meshdoctor.mesh.pod_ends import done, ended_state, proxy_ended
 from meshdoctor.mesh.pod_events import recent
 from meshdoctor.mesh.text import clean
-from meshdoctor.mesh.workloads import PROXY, is_ready
+from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, is_ready
 from meshdoctor.model.kubernetes import ContainerStatus, Event, Pod
 
 VALIDATION = "istio-validation"
 INIT = "istio-init"
 MESH_CONTAINERS = frozenset({PROXY, INIT, VALIDATION, "enable-core-dump"})
 RACE_EXIT = 126
+_OVERDUE = timedelta(minutes=1)
+_SUMMARY = "list of un"
+"""In the kubelet's events that only list the volumes that it still waits for."""
 
 
 class Stage(IntEnum):
@@ -70,6 +73,9 @@ class Startup(Struct, frozen=True, kw_only=True):
 
 def judge(pod: Pod, events: Iterable[Event], now: datetime) -> Startup:
     """The pod's stage. `events` may be of other objects too; only this pod's recent ones count."""
+    failed = failed_in_init(pod)
+    if failed is not None:
+        return _stopped(pod, Stage.INIT, failed, recent(pod, events, now))
     if is_ready(pod) or pod.status.phase in _OVER:
         return at_rest(pod)
     own = recent(pod, events, now)
@@ -79,9 +85,9 @@ def judge(pod: Pod, events: Iterable[Event], now: datetime) -> Startup:
     if not pod.spec.node_name or _is(pod, "PodScheduled", "False"):
         return _unscheduled(pod, own)
     for stage, reasons in _BEFORE_CONTAINERS:
-        told = next((e for e in own if e.reason in reasons), None)
-        if told is not None and not _any_started(pod):
-            return _with(pod, stage, told)
+        told = [e for e in own if e.reason in reasons]
+        if told and not _any_started(pod):
+            return _with(pod, stage, next((e for e in told if _SUMMARY not in e.message), told[0]))
     return _containers(pod, own)
 
 
@@ -91,6 +97,34 @@ def stays_for_its_sandbox(pod: Pod, events: Iterable[Event]) -> Event | None:
         return None
     found = (e for e in events if e.reason == "FailedKillPod" and "KillPodSandbox" in e.message)
     return next(found, None)
+
+
+def failed_in_init(pod: Pod) -> ContainerStatus | None:
+    """The init container of Istio's whose end made a pod fail that is not started again (a job's);
+    None: the pod did not end so."""
+    if pod.status.phase != "Failed":
+        return None
+    for status in pod.status.init_container_statuses:
+        ended = status.state.terminated
+        if status.name in (INIT, VALIDATION) and ended is not None and ended.exit_code != 0:
+            return status
+    return None
+
+
+def stays_behind_its_proxy(pod: Pod, now: datetime) -> bool:
+    """Whether a pod that is deleted is past its grace period and its native sidecar still runs
+    without ever having started: some kubelets (Kubernetes 1.29 and 1.30) do not end such a pod."""
+    gone = pod.metadata.deletion_timestamp
+    proxy = pod.container_status(PROXY)
+    return (
+        gone is not None
+        and now - gone > _OVERDUE
+        and pod.status.phase == "Pending"
+        and is_native_sidecar(pod)
+        and proxy is not None
+        and proxy.state.running is not None
+        and not (proxy.started or proxy.ready)
+    )
 
 
 def at_rest(pod: Pod) -> Startup:

@@ -83,6 +83,18 @@ def label_selected(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     )
 
 
+def requirements_unmet(
+    selector: LabelSelector, labels: Mapping[str, str]
+) -> tuple[LabelRequirement, ...]:
+    """What of a selector these labels do not meet; matchLabels as `In` with one value."""
+    equal = (
+        LabelRequirement(key=key, operator="In", values=(value,))
+        for key, value in selector.match_labels.items()
+    )
+    found = (*equal, *selector.match_expressions)
+    return tuple(one for one in found if not _requirement(one, labels))
+
+
 def _requirement(one: LabelRequirement, labels: Mapping[str, str]) -> bool:
     match one.operator:
         case "In":

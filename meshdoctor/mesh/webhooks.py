@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from meshdoctor.mesh.selectors import label_selected
+from meshdoctor.mesh.selectors import label_selected, requirements_unmet
 from meshdoctor.mesh.text import clean
 from meshdoctor.model.kubernetes import (
     LabelRequirement,
@@ -26,6 +26,8 @@ INJECT = "sidecar.istio.io/inject"
 DEACTIVATED = "istio.io/deactivated"
 METADATA_NAME = "kubernetes.io/metadata.name"
 INJECTOR_SUFFIX = "sidecar-injector.istio.io"
+OWN_KEYS = frozenset({INJECT, INJECTION, REVISION, DEACTIVATED, METADATA_NAME})
+"""The labels that the selectors of Istio's charts look at."""
 
 
 class Injector(Struct, frozen=True, kw_only=True):
@@ -154,6 +156,30 @@ def matching(
     Order mirrors the API server: configurations by name, entries as listed.
     """
     return tuple(one for one in found if selected(one.webhook, namespace, pod))
+
+
+def foreign_requirement(
+    found: Iterable[Injector], namespace: Mapping[str, str], pod: Mapping[str, str]
+) -> tuple[Injector | None, str]:
+    """The webhook that would be called for this pod were it not for selectors that no release of
+    Istio writes, with the first of these in words; (None, ""): there is none.
+
+    Istio's own look at its labels alone; AKS adds control-plane DoesNotExist to all webhooks.
+    """
+    for one in found:
+        hook = one.webhook
+        if one.deactivated:
+            continue
+        parts = (
+            ("namespaceSelector", requirements_unmet(hook.namespace_selector, namespace)),
+            ("objectSelector", requirements_unmet(hook.object_selector, pod)),
+        )
+        failing = [(where, r) for where, some in parts for r in some]
+        if failing and not any(r.key in OWN_KEYS for _, r in failing):
+            where, first = failing[0]
+            values = f" [{', '.join(first.values)}]" if first.values else ""
+            return one, clean(f"{where} wants {first.key} {first.operator}{values}", 200)
+    return None, ""
 
 
 class Answers:

@@ -293,6 +293,7 @@ class PodSpec(Partial, frozen=True):
     image_pull_secrets: tuple[LocalReference, ...] = ()
     scheduler_name: str = ""
     priority_class_name: str = ""
+    runtime_class_name: str = ""
 
 
 class Terminated(Partial, frozen=True):

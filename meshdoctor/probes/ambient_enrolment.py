@@ -15,7 +15,7 @@ from meshdoctor.mesh.ambient import (
     wanted,
 )
 from meshdoctor.mesh.branch_interface import enforcement
-from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, makes_agents, read_log
+from meshdoctor.mesh.cni import DEFAULT_EXCLUDED, NOTHING_LOGGED, CniLog, read_log
 from meshdoctor.mesh.control_path import BRANCH_INTERFACE
 from meshdoctor.mesh.files_exhausted import exhausted
 from meshdoctor.mesh.pod_events import recent
@@ -23,11 +23,18 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_ready, is_sidecar
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod, Workload
+from meshdoctor.model.kubernetes import ConfigMap, NetworkPolicy, Pod
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.probes.eks_reads import group_policy, vpc_cni
 from meshdoctor.probes.injection_reads import space_of
-from meshdoctor.probes.node_reads import NodePod, NodePods, cni_config, log_of_agent, node_pods
+from meshdoctor.probes.node_reads import (
+    NodePod,
+    NodePods,
+    agent_set,
+    cni_config,
+    log_of_agent,
+    node_pods,
+)
 from meshdoctor.probes.reading import workload
 from meshdoctor.probes.startup_reads import events_of
 from meshdoctor.probes.view import View, attempt, known, probe
@@ -134,10 +141,10 @@ def _broken(view: View, tunnel: NodePod | None, agent: NodePod | None) -> Ref:
         return agent.owner if tunnel is None or tunnel.ready else tunnel.owner
     if agent is not None:
         return agent.owner
-    spaces = dict.fromkeys((view.istio_namespace, "kube-system"))
-    every = (one for space in spaces for one in view.objects("DaemonSet", Workload, space))
-    found = (one.ref for one in every if makes_agents(one))
-    return Ref(next(found, tunnel.owner if tunnel is not None else ""))
+    found = agent_set(view)
+    if found is not None:
+        return Ref(found.ref)
+    return tunnel.owner if tunnel is not None else Ref("")
 
 
 def _wanted(view: View, pod: Pod, namespace: dict[str, str], nodes: NodePods) -> Wanted:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from meshdoctor.mesh.container_end import message, of_mesh, wrong_format
+from meshdoctor.mesh.container_end import lacks_program, message, of_mesh, wrong_format
 from meshdoctor.mesh.files_exhausted import exhausted, limit
 from meshdoctor.mesh.pod_startup import Startup
 from meshdoctor.mesh.text import clean
@@ -27,6 +27,11 @@ class ContainerEnd(Struct, frozen=True, kw_only=True):
         Fact[str], "the line that says that it could open or watch no more files", OBSERVED
     ]
     files_limit: Annotated[Fact[str], "the limit that it met"]
+    lacks: Annotated[
+        Fact[str],
+        "program that its image does not hold, as the runtime says; empty: none",
+        OBSERVED,
+    ]
     image: Annotated[Fact[str], "its image; empty: no container of Istio's ended"]
     architecture: Annotated[Fact[str], "the node's architecture; or: unknown"]
 
@@ -41,17 +46,32 @@ def container_end(view: View, subject: WorkloadSubject) -> ContainerEnd:
     one = startups(view, subject).worst
     if not of_mesh(one):
         return ContainerEnd(
-            wrong_format="", no_files="", files_limit="", image="", architecture="unknown"
+            wrong_format="",
+            lacks="",
+            no_files="",
+            files_limit="",
+            image="",
+            architecture="unknown",
         )
     container = one.pod.container(one.container)
-    no_files = attempt(lambda: exhausted(message(one)) or exhausted(_log(view, one)))
+    lacks = lacks_program(message(one)) or lacks_program(one.event)
+    no_files = attempt(lambda: _no_files(view, one)) if not lacks else ""
     return ContainerEnd(
-        wrong_format=attempt(lambda: wrong_format(message(one)) or wrong_format(_log(view, one))),
+        wrong_format=attempt(lambda: _wrong_format(view, one)) if not lacks else "",
+        lacks=lacks,
         no_files=no_files,
         files_limit=attempt(lambda: limit(said) if (said := known(no_files)) else ""),
         image=clean(container.image, 200) if container is not None else "",
         architecture=attempt(lambda: _architecture(view, one)),
     )
+
+
+def _wrong_format(view: View, one: Startup) -> str:
+    return wrong_format(message(one)) or wrong_format(_log(view, one))
+
+
+def _no_files(view: View, one: Startup) -> str:
+    return exhausted(message(one)) or exhausted(_log(view, one))
 
 
 def _log(view: View, one: Startup) -> str:

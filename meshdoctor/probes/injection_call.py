@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from meshdoctor.mesh.admission import Refusal, Refused
 from meshdoctor.mesh.pod_ends import out_of_memory
+from meshdoctor.mesh.pod_startup import Stage, judge
 from meshdoctor.mesh.services import selected_pods
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhook_call import (
@@ -35,7 +36,7 @@ from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import EvidenceError
 from meshdoctor.probes.injection_reads import all_injectors, decision
 from meshdoctor.probes.reading import ready_behind
-from meshdoctor.probes.startup_reads import pods_in, refusal
+from meshdoctor.probes.startup_reads import events_of, pods_in, refusal
 from meshdoctor.probes.view import View, attempt, known, probe
 
 REVISION = "istio.io/rev"
@@ -51,6 +52,7 @@ class InjectionCall(Struct, frozen=True, kw_only=True):
     config_name: Annotated[Fact[str], "the configuration's name"]
     webhook: Annotated[Fact[str], "the entry's name"]
     service: Annotated[Fact[Ref], "the Service it calls; empty: none, or a URL"]
+    url: Annotated[Fact[str], "the URL it calls in place of a Service; empty: none"]
     service_name: Annotated[Fact[str], "that Service's name"]
     service_namespace: Annotated[Fact[str], "that Service's namespace"]
     service_exists: Annotated[Fact[bool], "the Service exists (true when none is needed)"]
@@ -154,6 +156,7 @@ def _facts(view: View, road: "_Road", namespace: str) -> InjectionCall:
         config_name=one.config.name if one else "",
         webhook=one.webhook.name if one else "",
         service=road.service,
+        url=clean(one.webhook.client_config.url, 200) if one else "",
         service_name=to.name if to else "",
         service_namespace=to.namespace if to else "",
         service_exists=road.exists,
@@ -214,7 +217,14 @@ def _road(view: View, called: tuple[Injector, ...]) -> _Road:
 def _told_apart(one: Injector) -> tuple[Hashable, ...]:
     """All of a webhook that the road of its call depends on."""
     client = one.webhook.client_config
-    return (one.config.name, one.webhook.name, client.service, client.ca_bundle, _served(one))
+    return (
+        one.config.name,
+        one.webhook.name,
+        client.service,
+        client.url,
+        client.ca_bundle,
+        _served(one),
+    )
 
 
 def _walk(view: View, called: tuple[Injector, ...]) -> _Road:
@@ -240,7 +250,7 @@ def _walk(view: View, called: tuple[Injector, ...]) -> _Road:
         istiod=Ref(owner.ref if owner is not None else ""),
         istiod_name=owner.name if owner is not None else "",
         node=Ref(f"Node//{first.spec.node_name}" if first and first.spec.node_name else ""),
-        state=attempt(lambda: _state(known(behind))),
+        state=attempt(lambda: _state(view, known(behind))),
         oom=attempt(lambda: any(out_of_memory(p, ISTIOD, view.now) for p in known(behind))),
         port=port,
         own_port=own,
@@ -301,7 +311,7 @@ def _ready(view: View, to: WebhookService | None) -> int:
     return ready_behind(view, service) if service is not None else 0
 
 
-def _state(pods: tuple[Pod, ...]) -> str:
+def _state(view: View, pods: tuple[Pod, ...]) -> str:
     """Why the pods behind the webhook are not ready; "" when one is."""
     if not pods:
         return "it has no pods"
@@ -313,8 +323,17 @@ def _state(pods: tuple[Pod, ...]) -> str:
             if ended is not None and ended.reason:
                 return clean(f"{pod.name} {ended.reason} (exit {ended.exit_code})")
             if status.state.waiting is not None and status.state.waiting.reason:
-                return clean(f"{pod.name} {status.state.waiting.reason}")
-    return clean(f"{pods[0].name} is {pods[0].status.phase or 'not ready'}")
+                return clean(f"{pod.name} {status.state.waiting.reason}{_held_by(view, pod)}")
+    phase = pods[0].status.phase or "not ready"
+    return clean(f"{pods[0].name} is {phase}{_held_by(view, pods[0])}")
+
+
+def _held_by(view: View, pod: Pod) -> str:
+    """What keeps a pod from its containers, as the end of a sentence; "": nothing is told."""
+    events = attempt(lambda: events_of(view, pod.namespace))
+    own = () if isinstance(events, Unavailable) else events.get(("Pod", pod.name), ())
+    found = judge(pod, own, view.now)
+    return f": {found.event}" if found.stage <= Stage.IMAGE and found.event else ""
 
 
 def _port(view: View, to: WebhookService | None) -> str:

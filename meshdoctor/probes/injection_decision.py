@@ -17,6 +17,7 @@ from meshdoctor.mesh.enablement import (
 )
 from meshdoctor.mesh.injection import (
     IGNORED_NAMESPACES,
+    Clause,
     Decision,
     NewPod,
     depends_on_release,
@@ -32,6 +33,7 @@ from meshdoctor.mesh.webhooks import (
     INJECTION,
     REVISION,
     Injector,
+    foreign_requirement,
     namespace_labels,
 )
 from meshdoctor.mesh.workloads import WorkloadPods, is_sidecar
@@ -106,6 +108,11 @@ class InjectionDecision(Struct, frozen=True, kw_only=True):
     left_out_by: Annotated[
         Fact[Ref], "whose change lets a webhook's selectors take in a pod that is to be injected"
     ]
+    left_out_said: Annotated[
+        Fact[str],
+        "the selector of it that no release of Istio writes, as the end of a clause; empty: none",
+    ]
+    left_out_namespace: Annotated[Fact[bool], "that selector looks at the namespace"]
     expected: Annotated[Fact[bool], "something shows that a sidecar is expected"]
     expected_by: Annotated[Fact[str], "what shows it"]
     expected_policy: Annotated[Fact[Ref], "the policy that shows it; empty: none does"]
@@ -160,6 +167,7 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
     wanted = bool(bare) and not told.asked
     expecting = attempt(lambda: _expected(view, next_pod, space.object)) if wanted else ""
     stale = _stale(live, told)
+    foreign, asks = _foreign(next_pod, told, hooks.all)
     return InjectionDecision(
         workload=Ref(subject.ref),
         workload_name=subject.name,
@@ -200,7 +208,9 @@ def injection_decision(view: View, subject: WorkloadSubject) -> InjectionDecisio
         first_choice=hooks.first_choice,
         misplaced=_misplaced(found, next_pod),
         unread=_unread(found, next_pod),
-        left_out_by=Ref(_left_out_by(space, hooks.all)),
+        left_out_by=Ref(_ref(foreign) if foreign is not None else _left_out_by(space, hooks.all)),
+        left_out_said=f" ({asks})" if asks else "",
+        left_out_namespace=asks.startswith("namespaceSelector"),
         expected=bool(expecting) if isinstance(expecting, str) else expecting,
         expected_by=expecting,
         expected_policy=Ref(expecting_policy(expecting))
@@ -303,6 +313,16 @@ def _unread(found: WorkloadPods, pod: NewPod) -> str:
     if controller is None or not controller.annotations:
         return ""
     return ", ".join(unread_settings(controller.annotations, pod.annotations))
+
+
+def _foreign(
+    pod: NewPod, told: Decision, hooks: tuple[Injector, ...]
+) -> tuple[Injector | None, str]:
+    """The webhook that a selector of somebody's keeps from this pod, and what it wants."""
+    if told.clause is not Clause.SELECTOR:
+        return None, ""
+    spaces = namespace_labels(pod.namespace, pod.namespace_labels)
+    return foreign_requirement(hooks, spaces, pod.labels)
 
 
 def _left_out_by(space: Space, hooks: tuple[Injector, ...]) -> str:

@@ -158,6 +158,12 @@ def new_pod(view: View, found: WorkloadPods) -> NewPod:
     return new_pod_in(space_of(view, found.subject.namespace), found)
 
 
+def supposed_config(one: Injector) -> str:
+    """`ConfigMap/ns/name` of an injector's configuration, by the name that istiod reads it by."""
+    space = one.service.namespace if one.service is not None else "istio-system"
+    return f"ConfigMap/{space}/{config_map_name(one.revision)}"
+
+
 def template_of(found: WorkloadPods) -> tuple[Meta, PodSpec]:
     """What the next pod of a workload is made from: its controller's template, else its newest
     pod; empty when there is neither."""

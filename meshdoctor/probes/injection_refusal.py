@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meshdoctor.mesh.admission import Refusal, Refused, wants_profile
+from meshdoctor.mesh.admission import Refusal, Refused, doubled, names_added, wants_profile
 from meshdoctor.mesh.annotations import (
     CHECKS,
     PROXY_RESOURCES,
@@ -18,7 +18,10 @@ from meshdoctor.mesh.annotations import (
     unknown_templates,
 )
 from meshdoctor.mesh.app_probes import STATUS_PORT, without_port
-from meshdoctor.mesh.injector_config import InjectorConfig, config_map_name
+from meshdoctor.mesh.injector_config import (
+    InjectorConfig,
+    naming_among_containers,
+)
 from meshdoctor.mesh.pod_startup import INIT
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import Injector
@@ -32,6 +35,7 @@ from meshdoctor.probes.injection_reads import (
     injector_config,
     istiod_release,
     next_on_record,
+    supposed_config,
     template_of,
 )
 from meshdoctor.probes.other_webhook_reads import holder, service_of, upsets
@@ -51,6 +55,8 @@ _SAID = (
     "quota_wants",
     "names_mesh",
     "names_init",
+    "doubled",
+    "doubled_said",
     "wants_profile",
     "other_webhook",
     "other_service",
@@ -72,6 +78,13 @@ class InjectionRefusal(Struct, frozen=True, kw_only=True):
     limit_range: Annotated[Fact[Ref], "the namespace's LimitRange; empty: none"]
     names_mesh: Annotated[Fact[bool], "the text names a container or volume of Istio's", OBSERVED]
     names_init: Annotated[Fact[bool], "the text names istio-init", OBSERVED]
+    doubled: Annotated[
+        Fact[str],
+        "container of Istio's that the pod would hold twice, though its own template and one "
+        "injector name it once at most; empty: none",
+        OBSERVED,
+    ]
+    doubled_said: Annotated[Fact[str], "which template adds it again, in words; or empty"]
     wants_profile: Annotated[
         Fact[bool], "for want of a seccomp profile of what is injected", OBSERVED
     ]
@@ -136,6 +149,10 @@ def injection_refusal(view: View, subject: WorkloadSubject) -> InjectionRefusal:
         differs |= _named(view, said.by)
     if isinstance(said, Refused) and said.kind is Refusal.DUPLICATE and not said.by:
         differs |= _others(view, coming, "may add it")
+    if isinstance(said, Refused) and said.kind is Refusal.SECURITY and not said.names_mesh:
+        differs |= {"names_mesh": _names_added(said, coming)}
+    if isinstance(said, Refused) and said.kind is Refusal.DUPLICATE:
+        differs |= _doubled(said, coming, alike.injector)
     if not _TELLING.isdisjoint(coming.pod.annotations):
         differs |= _annotated(view, coming, alike.injector, subject)
     if isinstance(said, Refused) and said.kind is Refusal.RESOURCES:
@@ -177,6 +194,8 @@ def _nothing_told(view: View, coming: Next, last: Injector | None) -> _Alike:
         limit_range=attempt(lambda: _limit_range(view, coming.pod.namespace)),
         names_mesh=False,
         names_init=False,
+        doubled="",
+        doubled_said="",
         wants_profile=False,
         other_webhook=Ref(""),
         other_service=Ref(""),
@@ -227,6 +246,30 @@ def _refused(
         "wants_profile": wants_profile(said.text),
         "policy_said": said.text if said.kind is Refusal.SECURITY else policy,
     }
+
+
+def _names_added(said: Refused, coming: Next) -> bool:
+    """A policy may name containers by number alone; only istiod is known to add some."""
+    spec = template_of(coming.found)[1]
+    known = bool(spec.containers) and bool(coming.decision.called)
+    return known and names_added(said.text, len(spec.init_containers), len(spec.containers))
+
+
+def _doubled(said: Refused, coming: Next, injector: "_Injector | Unavailable") -> dict[str, Any]:
+    """A container of Istio's that one injector's templates add twice."""
+    name, called = doubled(said.text), coming.decision.called
+    spec = template_of(coming.found)[1]
+    own = {c.name for c in (*spec.init_containers, *spec.containers)}
+    if not name or name in own or len(called) != 1:
+        return {}
+    config = injector.config if isinstance(injector, _Injector) else None
+    if config is None:
+        return {"doubled": name}
+    asked = coming.pod.annotations.get(TEMPLATES)
+    names = [n.strip() for n in asked.split(",")] if asked else config.default_templates
+    template = naming_among_containers(config, names, name)
+    told = f": template {template} names it among the containers" if template else ""
+    return {"doubled": name, "doubled_said": told}
 
 
 def _others(view: View, coming: Next, verb: str) -> dict[str, Any]:
@@ -289,13 +332,11 @@ def _one_sided(said: Refused, coming: Next, written: Mapping[str, Any], ref: str
 
 def _supposed(coming: Next) -> dict[str, Any]:
     """The injector's ConfigMap by the name that istiod reads it by, where it is not on record."""
-    one = coming.decision.called[-1]
-    space = one.service.namespace if one.service is not None else "istio-system"
-    name = config_map_name(one.revision)
+    ref = supposed_config(coming.decision.called[-1])
     return {
-        "injector": Ref(f"ConfigMap/{space}/{name}"),
-        "injector_name": name,
-        "injector_namespace": space,
+        "injector": Ref(ref),
+        "injector_name": ref.rpartition("/")[2],
+        "injector_namespace": ref.split("/")[1],
     }
 
 

@@ -7,10 +7,16 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from meshdoctor.mesh.cni import agents_by_node, called_by_multus_only, excluded_namespaces, is_agent
+from meshdoctor.mesh.cni import (
+    agents_by_node,
+    called_by_multus_only,
+    excluded_namespaces,
+    is_agent,
+    makes_agents,
+)
 from meshdoctor.mesh.workloads import has_proxy, is_ready, owner_of, proxy_type
 from meshdoctor.model.facts import Ref
-from meshdoctor.model.kubernetes import ConfigMap, Pod
+from meshdoctor.model.kubernetes import ConfigMap, Pod, Workload
 from meshdoctor.probes.view import View
 
 CNI_CONFIG = "istio-cni-config"
@@ -45,6 +51,17 @@ class CniConfig(Struct, frozen=True, kw_only=True):
 def node_pods(view: View) -> NodePods:
     """The pods of ztunnel and of istio-cni."""
     return view.memo("node-pods", _node_pods)
+
+
+def agent_set(view: View) -> Workload | None:
+    """istio-cni's DaemonSet, wherever it is usually installed; None: there is none."""
+    return view.memo("agent-set", _agent_set)
+
+
+def _agent_set(view: View) -> Workload | None:
+    spaces = dict.fromkeys((view.istio_namespace, "kube-system"))
+    sets = (one for ns in spaces for one in view.objects("DaemonSet", Workload, ns))
+    return next((one for one in sets if makes_agents(one)), None)
 
 
 def _node_pods(view: View) -> NodePods:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from meshdoctor.mesh.admission import standing
 from meshdoctor.mesh.agent_log import refused_settings
 from meshdoctor.mesh.capture import PROXY_UID, excludes_some
 from meshdoctor.mesh.cni import NOTHING_LOGGED, CniLog, attached, read_log, ready_later_than
@@ -13,30 +14,41 @@ from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import PROXY, is_native_sidecar, owner_of
 from meshdoctor.model.evidence import Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
-from meshdoctor.model.kubernetes import Node, NodeInfo, Pod
+from meshdoctor.model.kubernetes import Node, NodeInfo, Pod, Workload
 from meshdoctor.model.patterns import pattern
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
 from meshdoctor.ports import NotRecordedError
-from meshdoctor.probes.injection_reads import all_injectors, injector_config, next_of
+from meshdoctor.probes.injection_reads import (
+    all_injectors,
+    injector_config,
+    next_of,
+    supposed_config,
+)
 from meshdoctor.probes.node_reads import (
     CniConfig,
     NodePod,
     NodePods,
+    agent_set,
     cni_config,
     log_of_agent,
     node_pods,
 )
 from meshdoctor.probes.reading import istiod_pods
-from meshdoctor.probes.startup_reads import startups
+from meshdoctor.probes.startup_reads import events_of, startups
 from meshdoctor.probes.view import View, attempt, known, probe
 
 UNTAINT = "PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS"
+ENVOY, SOCKET = "istio-envoy", "workload-socket"
+"""Volumes that every template adds, and those since 1.14."""
+SYSTEM = "kubernetes.io/os"
 COMPUTE = "eks.amazonaws.com/compute-type"
 NOWHERE = NodePods(tunnels={}, agents_on={}, agents=())
 NO_CONFIG = CniConfig(ref=Ref(""), excluded=frozenset(), by_multus=False)
 _TELLING = pattern(r"unable|cannot|can't|[Pp]ermission denied|not permitted|xtables lock|failed")
 _UNCONCERNED = pattern(r"GOMEMLIMIT")
 """Said by every agent that is in no control group of its own; it goes on."""
+_OWN_KERNEL = pattern(r"gvisor|runsc|kata")
+"""In the usual names of RuntimeClasses whose pods do not run on the node's kernel."""
 _RIGHTS = pattern(r"Operation not permitted|Permission denied \(you must be root\)")
 
 
@@ -46,6 +58,14 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     by_init: Annotated[Fact[bool], "istio-init sets it up"]
     by_cni: Annotated[Fact[bool], "istio-cni sets it up; istio-validation checks"]
     injector: Annotated[Fact[Ref], "the injector's ConfigMap, which names hub and tag"]
+    told_by: Annotated[
+        Fact[Ref], "the same, by the name that istiod reads it by where it is not on record"
+    ]
+    template_without_socket: Annotated[
+        Fact[Ref],
+        "that ConfigMap, where istio-proxy was given no folder for its agent's socket, which "
+        "templates since 1.14 mount; empty: it was",
+    ]
     cni_enabled: Annotated[Fact[bool], "the injector is told that istio-cni redirects"]
     init_text: Annotated[Fact[str], "last words of an istio-init that failed", OBSERVED]
     init_settings: Annotated[
@@ -61,6 +81,9 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     agent_ready: Annotated[Fact[bool], "the one on the node is Ready"]
     agent_later: Annotated[Fact[bool], "it became Ready after the pod started"]
     agent_owner: Annotated[Fact[Ref], "istio-cni's DaemonSet"]
+    agents_refused: Annotated[
+        Fact[str], "why no pod of it is made, as the end of a sentence; empty: not told", OBSERVED
+    ]
     excluded: Annotated[Fact[bool], "istio-cni leaves the namespace alone"]
     cni_config: Annotated[Fact[Ref], "ConfigMap that says so"]
     unattached: Annotated[
@@ -78,6 +101,10 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
         Fact[Ref], "istiod's workload, when it is not told to take istio-cni's taint from nodes"
     ]
     fargate: Annotated[Fact[bool], "the node is Fargate's: no DaemonSet runs there"]
+    windows: Annotated[Fact[bool], "the pod asks for Windows, or its node is seen to run it"]
+    sandboxed_by: Annotated[
+        Fact[str], "RuntimeClass that the pod asks for, named after a runtime with its own kernel"
+    ]
 
 
 @probe(
@@ -85,6 +112,7 @@ class PodRedirect(Struct, frozen=True, kw_only=True):
     subject=SubjectKind.WORKLOAD,
     reads=(
         "ConfigMap",
+        "DaemonSet",
         "Deployment",
         "Event",
         "MutatingWebhookConfiguration",
@@ -102,15 +130,21 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
     near = nodes if isinstance(nodes, NodePods) else NOWHERE
     agent = near.agents_on.get(pod.spec.node_name)
     first = near.agents[0] if near.agents else None
+    waits = one.stage is Stage.INIT and one.container == VALIDATION
+    lacking = _lacking(view) if waits and agent is None else NO_SET
     held = NOT_HELD if one.stage >= Stage.READY and not gone else _held(view, one, agent, gone)
     config = attempt(lambda: cni_config(view))
     unread = config if isinstance(config, Unavailable) else None
     says = config if isinstance(config, CniConfig) else NO_CONFIG
     by_init = pod.container(INIT) is not None
+    injector = attempt(lambda: _injector(view, subject))
+    told_by = injector or attempt(lambda: _supposed(view, subject))
     return PodRedirect(
         by_init=by_init,
         by_cni=not by_init and pod.container(VALIDATION) is not None,
-        injector=attempt(lambda: _injector(view, subject)),
+        injector=injector,
+        told_by=told_by,
+        template_without_socket=Ref("") if _mounts_socket(pod) else told_by,
         cni_enabled=view.memo("cni-enabled", _cni_enabled),
         init_text=held.init_text,
         init_settings=held.init_settings,
@@ -123,7 +157,8 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
         agents=gone or len(near.agents),
         agent_ready=gone or (agent is not None and agent.ready),
         agent_later=gone or (agent is not None and ready_later_than(agent.pod, pod) is True),
-        agent_owner=gone or Ref(_owner_ref(first)),
+        agent_owner=gone or (Ref(_owner_ref(first)) if first is not None else lacking.owner),
+        agents_refused=gone or lacking.refused,
         excluded=unread or subject.namespace in says.excluded,
         cni_config=unread or says.ref,
         unattached=unread or (says.by_multus and not attached(pod.annotations)),
@@ -135,7 +170,19 @@ def pod_redirect(view: View, subject: WorkloadSubject) -> PodRedirect:
         image=held.image,
         untainter=attempt(lambda: _untainter(view)),
         fargate=held.fargate,
+        windows=held.windows,
+        sandboxed_by=_sandboxed_by(pod),
     )
+
+
+def _sandboxed_by(pod: Pod) -> str:
+    name = pod.spec.runtime_class_name
+    return clean(name, 253) if _OWN_KERNEL.search(name) else ""
+
+
+def _mounts_socket(pod: Pod) -> bool:
+    volumes = {v.name for v in pod.spec.volumes}
+    return ENVOY not in volumes or SOCKET in volumes
 
 
 def _untainter(view: View) -> Ref:
@@ -151,6 +198,32 @@ def _untainter(view: View) -> Ref:
     return view.memo("untainter", find)
 
 
+class _Set(Struct, frozen=True, kw_only=True):
+    """istio-cni's DaemonSet where it has no pod on the node, and what keeps one from being made."""
+
+    owner: Fact[Ref] = Ref("")
+    refused: Fact[str] = ""
+
+
+NO_SET = _Set()
+
+
+def _lacking(view: View) -> _Set:
+    found = attempt(lambda: agent_set(view))
+    if isinstance(found, Unavailable):
+        return _Set(owner=found, refused=found)
+    if found is None:
+        return NO_SET
+    one = found
+    return _Set(owner=Ref(one.ref), refused=attempt(lambda: _refusal(view, one)))
+
+
+def _refusal(view: View, one: Workload) -> str:
+    events = events_of(view, one.namespace).get((one.kind, one.name), [])
+    said = standing([one], events, view.now)
+    return f". The API server makes no pod of {one.ref}: {said.text}" if said is not None else ""
+
+
 class _Held(Struct, frozen=True, kw_only=True):
     """What logs and the node say of a pod that is held up; empty: nothing."""
 
@@ -164,6 +237,7 @@ class _Held(Struct, frozen=True, kw_only=True):
     kernel: Fact[str] = ""
     image: Fact[str] = ""
     fargate: Fact[bool] = False
+    windows: Fact[bool] = False
 
 
 NOT_HELD = _Held()
@@ -187,6 +261,8 @@ def _held(view: View, one: Startup, agent: NodePod | None, gone: Unavailable | N
         kernel=off or info.kernel_version,
         image=off or info.os_image,
         fargate=off or (isinstance(node, Node) and node.labels.get(COMPUTE) == "fargate"),
+        windows=one.pod.spec.node_selector.get(SYSTEM) == "windows"
+        or (isinstance(node, Node) and node.labels.get(SYSTEM) == "windows"),
     )
 
 
@@ -220,6 +296,12 @@ def _injector(view: View, subject: WorkloadSubject) -> Ref:
     return Ref(config.ref if config is not None else "")
 
 
+def _supposed(view: View, subject: WorkloadSubject) -> Ref:
+    """Where no webhook is asked, nobody's."""
+    called = next_of(view, subject).decision.called
+    return Ref(supposed_config(called[-1]) if called else "")
+
+
 def _init_log(view: View, one: Startup) -> str:
     """The log of an istio-init that failed, the last run's when a new one has just begun."""
     if one.container != INIT or one.exit_code == 0:
@@ -245,7 +327,7 @@ def _agent_log(view: View, one: Startup, agent: NodePod | None) -> CniLog:
 
 
 def _node(view: View, one: Startup) -> Node | None:
-    if one.stage is not Stage.INIT or not one.pod.spec.node_name:
+    if one.stage not in (Stage.IMAGE, Stage.INIT) or not one.pod.spec.node_name:
         return None
     return view.object("Node", Node, "", one.pod.spec.node_name)
 

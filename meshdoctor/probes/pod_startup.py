@@ -15,7 +15,13 @@ from meshdoctor.mesh.pod_ends import (
     probe_kills,
     proxy_ended,
 )
-from meshdoctor.mesh.pod_startup import INIT, MESH_CONTAINERS, Stage, Startup
+from meshdoctor.mesh.pod_startup import (
+    INIT,
+    MESH_CONTAINERS,
+    Stage,
+    Startup,
+    stays_behind_its_proxy,
+)
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.workloads import NOT_INJECTED, PROXY, is_native_sidecar
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
@@ -38,6 +44,8 @@ from meshdoctor.probes.view import View, attempt, known, probe
 CNI_TAINT = "cni.istio.io/not-ready"
 _SHORT = pattern(r"Insufficient (cpu|memory|ephemeral-storage)")
 _MESH_MOUNT = pattern(r"istio-ca-root-cert|istiod-ca-cert|istio-token|istio-ca-crl")
+_CITADEL = pattern(r'secrets? "(istio\.[\w.-]{1,253})" not found')
+"""What Citadel (to 1.4) called the Secret with the certificate of an account."""
 _TOKEN = pattern(r'failed to fetch token|volume "istio-token"')
 _SYSTEM = ("kube-system", "calico-system", "kube-flannel")
 _WAITS = (Stage.PROXY, Stage.APP, Stage.STARTING)
@@ -82,6 +90,11 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     definition_space: Annotated[Fact[Ref], "the Namespace that lacks it", OBSERVED]
     mesh_mount: Annotated[Fact[bool], "the volume that fails is Istio's", OBSERVED]
     mount_at_fault: Annotated[Fact[Ref], "its Namespace lacks a ConfigMap; else the workload"]
+    ca_secret: Annotated[
+        Fact[Ref],
+        "the Secret that Citadel writes for an account, where the kubelet misses it; or empty",
+        OBSERVED,
+    ]
     short_of: Annotated[Fact[str], "cpu or memory that no node has left", OBSERVED]
     proxy_share: Annotated[Fact[int], "percent of the pod's CPU requests that the proxy asks for"]
     awaits_cni: Annotated[
@@ -118,6 +131,11 @@ class PodStartup(Struct, frozen=True, kw_only=True):
     may_not_be_root: Annotated[
         Fact[bool],
         "the kubelet does not make istio-init, which is root, as the pod forbids",
+        OBSERVED,
+    ]
+    stuck_pod: Annotated[
+        Fact[Ref],
+        "the pod, where it is deleted and stays because its native sidecar never started; or empty",
         OBSERVED,
     ]
     job_held: Annotated[Fact[bool], "only istio-proxy still runs in a finished job", OBSERVED]
@@ -176,7 +194,9 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         plugin_owner=attempt(lambda: Ref(_plugin_owner(view, plugin))) if plugin else Ref(""),
         definition=Ref(_definition(one)),
         definition_space=Ref(f"Namespace//{one.definition[0]}" if one.definition[0] else ""),
-        mesh_mount=one.stage is Stage.MOUNT and bool(_MESH_MOUNT.search(one.event)),
+        mesh_mount=one.stage is Stage.MOUNT
+        and bool(_MESH_MOUNT.search(one.event) or _CITADEL.search(one.event)),
+        ca_secret=Ref(_ca_secret(one)),
         mount_at_fault=Ref(
             subject.ref if _TOKEN.search(one.event) else f"Namespace//{subject.namespace}"
         ),
@@ -206,6 +226,7 @@ def pod_startup(view: View, subject: WorkloadSubject) -> PodStartup:
         may_not_be_root=one.stage is Stage.CONFIG
         and one.container == INIT
         and bool(_ROOT.search(one.event)),
+        stuck_pod=Ref(pod.ref if stays_behind_its_proxy(pod, view.now) else ""),
         job_held=held is not None,
         proxy_ended=proxy_ended(pod),
         restart_policy=pod.spec.restart_policy,
@@ -245,6 +266,11 @@ def _plugin_owner(view: View, plugin: str) -> str:
 def _definition(one: Startup) -> str:
     namespace, name = one.definition
     return f"NetworkAttachmentDefinition/{namespace}/{name}" if name else ""
+
+
+def _ca_secret(one: Startup) -> str:
+    missed = _CITADEL.search(one.event) if one.stage is Stage.MOUNT else None
+    return f"Secret/{one.pod.namespace}/{missed[1]}" if missed is not None else ""
 
 
 def _evicted(view: View, subject: WorkloadSubject) -> Eviction | None:

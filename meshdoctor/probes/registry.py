@@ -22,6 +22,7 @@ from meshdoctor.probes.client_app_log import client_app_log
 from meshdoctor.probes.client_log import client_log
 from meshdoctor.probes.client_silence import client_silence
 from meshdoctor.probes.cluster_dns import cluster_dns
+from meshdoctor.probes.cni_rights import cni_rights
 from meshdoctor.probes.config_calls import config_calls, config_reach, service_calls
 from meshdoctor.probes.config_catch_all import catch_all_rule, catch_all_seen
 from meshdoctor.probes.config_destination_rule import config_destination_rule
@@ -155,6 +156,7 @@ PROBES: tuple[Probe, ...] = (
     client_log,
     client_silence,
     cluster_dns,
+    cni_rights,
     config_destination_rule,
     config_entry_calls,
     config_envoy_filter,

@@ -4,6 +4,7 @@ Not a probe: it judges nothing.
 """
 
 from collections import defaultdict
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -15,10 +16,11 @@ from meshdoctor.mesh.pod_startup import (
     at_rest,
     glance,
     judge,
+    stays_behind_its_proxy,
     stays_for_its_sandbox,
     worst,
 )
-from meshdoctor.mesh.workloads import WorkloadPods
+from meshdoctor.mesh.workloads import WorkloadPods, is_ready
 from meshdoctor.model.kubernetes import Event, Pod, Workload
 from meshdoctor.model.subjects import WorkloadSubject
 from meshdoctor.probes.reading import workload, workloads
@@ -103,11 +105,17 @@ def startups(view: View, subject: WorkloadSubject) -> Startups:
         found, now = workload(v, subject), v.now
         waits, ended = glance(found.pods)
         events = events_of(v, subject.namespace) if waits else {}
-        staying = [p for p in found.pods if _stays(p, events)]
+        staying = [p for p in found.pods if _stays(p, events, now)]
         if len(found.ready) == len(found.pods):
             states = [at_rest(pod) for pod in staying]
         else:
-            states = [judge(p, events.get(("Pod", p.metadata.name), ()), now) for p in staying]
+            over = any(p.status.phase == "Succeeded" or is_ready(p) for p in staying)
+            states = [
+                at_rest(p)
+                if over and p.status.phase == "Failed"
+                else judge(p, events.get(("Pod", p.metadata.name), ()), now)
+                for p in staying
+            ]
         return Startups(
             states=tuple(states),
             worst=worst(states) or NO_POD,
@@ -117,11 +125,13 @@ def startups(view: View, subject: WorkloadSubject) -> Startups:
     return view.memo(("startups", subject), build)
 
 
-def _stays(pod: Pod, events: EventsOf) -> bool:
+def _stays(pod: Pod, events: EventsOf, now: datetime) -> bool:
     """Whether the pod is not being deleted, or is and cannot go."""
     gone = pod.metadata.deletion_timestamp is not None
     own = events.get(("Pod", pod.metadata.name), ())
-    return not gone or stays_for_its_sandbox(pod, own) is not None
+    return (
+        not gone or stays_for_its_sandbox(pod, own) is not None or stays_behind_its_proxy(pod, now)
+    )
 
 
 def pods_in(view: View, namespace: str) -> tuple[Pod, ...]:

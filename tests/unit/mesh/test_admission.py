@@ -11,6 +11,8 @@ from meshdoctor.mesh.admission import (
     AWS_TOKEN,
     AWS_TOKEN_WEBHOOK,
     Refusal,
+    doubled,
+    names_added,
     read,
     standing,
     wants_profile,
@@ -172,3 +174,26 @@ def test_condition_stands_without_events() -> None:
     failing = Condition(type="ReplicaFailure", status="True", message=DENY + "boom")
     told = standing([replica_set(0, failing)], [], NOW)
     assert told is not None and told.kind is Refusal.TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("text", "inits", "containers", "added"),
+    [
+        ("[spec.initContainers[0].securityContext.x: Invalid value: false]", 0, 1, True),
+        ("[spec.initContainers[0].securityContext.x: Invalid value: false]", 1, 1, False),
+        ("[spec.containers[1].securityContext.x: Invalid value: true]", 0, 1, True),
+        ("[spec.containers[0].securityContext.x: Invalid value: true]", 0, 1, False),
+        ("spec.volumes[7]: Invalid value", 0, 0, False),
+    ],
+)
+def test_containers_that_a_policy_names_by_number(
+    text: str, inits: int, containers: int, added: bool
+) -> None:
+    assert names_added(text, inits, containers) is added
+
+
+def test_a_container_of_istios_that_is_there_twice() -> None:
+    said = 'spec.initContainers[1].name: Duplicate value: "istio-proxy"'
+    assert doubled(said) == "istio-proxy"
+    assert doubled(said.replace("istio-proxy", "app")) == ""
+    assert doubled('spec.volumes[3].name: Duplicate value: "istio-envoy"') == ""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,15 @@ from meshdoctor.mesh.injection import (
     value_of,
 )
 from meshdoctor.mesh.injector_config import InjectorConfig, parse
-from meshdoctor.mesh.webhooks import INJECT, INJECTION, REVISION, Injector, injectors, matching
+from meshdoctor.mesh.webhooks import (
+    INJECT,
+    INJECTION,
+    REVISION,
+    Injector,
+    foreign_requirement,
+    injectors,
+    matching,
+)
 from meshdoctor.model.kubernetes import (
     ConfigMap,
     LabelRequirement,
@@ -97,6 +106,7 @@ ENABLED = InjectorConfig(
     default_templates=("sidecar",),
     values={},
     values_error="",
+    texts={},
 )
 
 
@@ -433,3 +443,26 @@ def test_the_revision_asked_for_many_pods_is_the_one_of_each(
 )  # fmt: skip
 def test_what_a_namespace_label_was_meant_to_say(value: str, means: bool | None) -> None:
     assert label_means(value) is means
+
+
+def test_a_selector_that_no_release_of_istio_writes() -> None:
+    plain = hooks("default", legacy=True)
+    foreign = LabelRequirement(key="control-plane", operator="DoesNotExist")
+    changed = msgspec.structs.replace(
+        plain,
+        webhooks=tuple(
+            msgspec.structs.replace(
+                one,
+                namespace_selector=LabelSelector(
+                    match_expressions=(*one.namespace_selector.match_expressions, foreign)
+                ),
+            )
+            for one in plain.webhooks
+        ),
+    )
+    space = {INJECTION: "enabled", "control-plane": "kubeflow"}
+    found, said = foreign_requirement(injectors([changed]), space, {})
+    assert found is not None
+    assert said == "namespaceSelector wants control-plane DoesNotExist"
+    assert foreign_requirement(injectors([plain]), space, {}) == (None, "")
+    assert foreign_requirement(injectors([changed]), {"control-plane": "x"}, {}) == (None, "")

@@ -18,7 +18,7 @@ from meshdoctor.mesh.pod_ends import (
     probe_kills,
     proxy_ended,
 )
-from meshdoctor.mesh.pod_startup import Stage, glance, judge, worst
+from meshdoctor.mesh.pod_startup import Stage, glance, judge, stays_behind_its_proxy, worst
 from meshdoctor.mesh.proxy_setup import answers_dns
 from meshdoctor.model.istio import MeshConfig, ProxyDefaults
 from meshdoctor.model.kubernetes import (
@@ -570,3 +570,43 @@ def test_whether_a_proxy_answers_dns(
     assert answers_dns(pod, mesh) is answers
     bare = Pod(kind="Pod", metadata=meta, spec=PodSpec(containers=(Container(name="app"),)))
     assert answers_dns(bare, mesh), "nobody can tell"
+
+
+def test_a_job_that_failed_in_istios_init_container() -> None:
+    failed = status("istio-validation", ended(126))
+    one = judge(pod(init=(failed,), phase="Failed"), [], NOW)
+    assert (one.stage, one.container, one.exit_code) == (Stage.INIT, "istio-validation", 126)
+    of_its_own = judge(pod(init=(status("migrate", ended(1)),), phase="Failed"), [], NOW)
+    assert of_its_own.stage is Stage.ENDED
+
+
+@pytest.mark.parametrize(
+    ("proxy", "native", "minutes", "stays"),
+    [
+        (status("istio-proxy", RUNNING), True, 5, True),
+        (status("istio-proxy", RUNNING), False, 5, False),
+        (status("istio-proxy", RUNNING, started=True), True, 5, False),
+        (status("istio-proxy", ended(0)), True, 5, False),
+        (status("istio-proxy", RUNNING), True, 0, False),
+        (status("istio-proxy", RUNNING), True, None, False),
+    ],
+)
+def test_deleted_before_its_native_sidecar_started(
+    proxy: ContainerStatus, native: bool, minutes: int | None, stays: bool
+) -> None:
+    one = pod(init=(proxy,), native=native)
+    gone = NOW - timedelta(minutes=minutes) if minutes is not None else None
+    meta = msgspec.structs.replace(one.metadata, deletion_timestamp=gone)
+    assert stays_behind_its_proxy(msgspec.structs.replace(one, metadata=meta), NOW) is stays
+
+
+def test_an_agent_that_cannot_make_its_socket() -> None:
+    failed = (
+        "error\tsds\tFailed to set up UDS path: failed to listen on unix socket "
+        '"./var/run/secrets/workload-spiffe-uds/socket": bind: no such file or directory'
+    )
+    waits = "warn\tEnvoy proxy is NOT ready: config not received from XDS server"
+    said = agent_log.read(f"{failed}\n{waits}")
+    assert said.complaint is Complaint.NO_SOCKET
+    assert "Failed to set up UDS path" in said.text
+    assert agent_log.read(f"{failed}\nEnvoy proxy is ready").complaint is Complaint.NONE

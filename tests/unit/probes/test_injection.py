@@ -9,6 +9,7 @@ from meshdoctor.model.subjects import NamespaceSubject, WorkloadSubject
 from meshdoctor.ports import ForbiddenError
 from meshdoctor.probes.ambient_enrolment import ambient_enrolment
 from meshdoctor.probes.app_boot import app_boot
+from meshdoctor.probes.cni_rights import cni_rights
 from meshdoctor.probes.container_end import container_end
 from meshdoctor.probes.injection_call import injection_call
 from meshdoctor.probes.injection_decision import injection_decision
@@ -1032,6 +1033,61 @@ def test_a_token_that_is_not_issued_is_not_the_namespaces_fault() -> None:
     assert at_fault(token) == "Deployment/shop/cart"
 
 
+def test_a_secret_that_citadel_never_wrote_before_the_list_of_volumes() -> None:
+    live = pod(NEW, sidecar=True, ready="False")
+    live = live[: live.index("  containerStatuses")]
+
+    def run(*messages: str) -> Any:
+        text = MESH + SHOP + live
+        for number, message in enumerate(messages):
+            told = UNHEALTHY.replace("Unhealthy", "FailedMount")
+            start = told.index("message:")
+            told = f"{told[:start]}message: '{message}'\n{told[told.index('lastTimestamp') :]}"
+            text += told.replace("metadata: {name: ", f"metadata: {{name: e{number}-", 1)
+        return pod_startup.run(world(text), CART)
+
+    summary = "list of unmounted volumes=[istio-certs]. list of unattached volumes=[istio-certs]"
+    missed = 'MountVolume.SetUp failed for volume "istio-certs" : secret "istio.cart" not found'
+    for messages in ((missed, summary), (summary, missed)):
+        facts = run(*messages)
+        assert (facts.mesh_mount, facts.ca_secret) == (True, "Secret/shop/istio.cart")
+        assert facts.event == missed
+    own = 'MountVolume.SetUp failed for volume "tls" : secret "istio-cart" not found'
+    facts = run(own)
+    assert (facts.stage, facts.mesh_mount, facts.ca_secret) == ("mount", False, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "own_kernel"), [("gvisor", True), ("kata-qemu", True), ("nvidia", False), ("", False)]
+)
+def test_a_runtime_class_with_a_kernel_of_its_own(name: str, own_kernel: bool) -> None:
+    text = pod(NEW, sidecar=True, ready="False")
+    text = text.replace("nodeName: n1,", f"nodeName: n1, runtimeClassName: '{name}',", 1)
+    assert pod_redirect.run(world(MESH + SHOP + text), CART).sandboxed_by == (
+        name if own_kernel else ""
+    )
+
+
+@pytest.mark.parametrize("system", ["windows", "linux"])
+def test_a_pod_on_windows_by_its_node_or_by_what_it_asks_for(system: str) -> None:
+    node = f"""
+---
+apiVersion: v1
+kind: Node
+metadata: {{name: n1, labels: {{kubernetes.io/os: {system}}}}}
+"""
+    text = pod(NEW, sidecar=True, ready="False")
+    text = text[: text.index("  containerStatuses")] + (
+        "  initContainerStatuses: [{name: istio-init, ready: false, restartCount: 0, "
+        "state: {waiting: {reason: ImagePullBackOff}}}]\n"
+    )
+    by_node = pod_redirect.run(world(MESH + SHOP + text + node), CART)
+    assert by_node.windows is (system == "windows")
+    asks = f"nodeName: n1, nodeSelector: {{kubernetes.io/os: {system}}},"
+    asked = pod_redirect.run(world(MESH + SHOP + text.replace("nodeName: n1,", asks, 1)), CART)
+    assert asked.windows is (system == "windows")
+
+
 def test_a_misspelt_namespace_label_and_how_it_is_put_right() -> None:
     for value, means, right in (
         ("enable", True, "istio-injection=enabled"),
@@ -1161,3 +1217,115 @@ def test_an_application_that_was_refused_at_its_boot(
     facts = app_boot.run(world(MESH + SHOP + text, logs=logs, namespaces=spaces), CART)
     assert facts.container == container
     assert app_boot.run(world(MESH + SHOP + text, logs=logs), CART).container == ""
+
+
+TWICE = 'Pod is invalid: spec.initContainers[1].name: Duplicate value: \\"%s\\"'
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "doubled"),
+    [("istio-proxy", "cart", "istio-proxy"), ("istio-proxy", "istio-proxy", ""), ("x", "cart", "")],
+)
+def test_a_container_that_templates_add_twice(name: str, own: str, doubled: str) -> None:
+    shop = SHOP.replace("readyReplicas: 1", "readyReplicas: 0").replace(
+        "containers: [{name: cart,", f"containers: [{{name: {own},"
+    )
+    facts = injection_refusal.run(world(MESH + shop + FAILED % (TWICE % name)), CART)
+    assert (facts.kind, facts.doubled) == ("duplicate", doubled)
+
+
+def test_no_pod_of_istio_cni_may_be_made() -> None:
+    waits = """
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: cart-7c9d8b6f5-xxxxx
+  namespace: shop
+  labels: {app: cart, pod-template-hash: 7c9d8b6f5}
+  ownerReferences: [{kind: ReplicaSet, name: cart-7c9d8b6f5, controller: true}]
+spec:
+  nodeName: n1
+  initContainers: [{name: istio-validation}]
+  containers: [{name: cart}, {name: istio-proxy}]
+status:
+  phase: Pending
+  initContainerStatuses:
+  - name: istio-validation
+    state: {waiting: {reason: CrashLoopBackOff}}
+    lastState: {terminated: {exitCode: 126}}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: istio-cni-node, namespace: istio-system}
+spec: {template: {metadata: {labels: {k8s-app: istio-cni-node}}}}
+status: {desiredNumberScheduled: 2, numberReady: 0}
+---
+apiVersion: v1
+kind: Event
+metadata: {name: e2, namespace: istio-system}
+type: Warning
+reason: FailedCreate
+involvedObject: {kind: DaemonSet, name: istio-cni-node, namespace: istio-system}
+message: "Error creating: insufficient quota to match these scopes"
+lastTimestamp: '2026-11-18T09:25:00Z'
+"""
+    found = pod_redirect.run(world(MESH + SHOP + waits), CART)
+    assert (found.agent, found.agents) == ("", 0)
+    assert found.agent_owner == "DaemonSet/istio-system/istio-cni-node"
+    assert isinstance(found.agents_refused, str)
+    assert "insufficient quota" in found.agents_refused
+
+
+def test_the_plugin_of_istio_cni_may_not_look_pods_up() -> None:
+    objects = """
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: cart-7c9d8b6f5-xxxxx
+  namespace: shop
+  labels: {app: cart, pod-template-hash: 7c9d8b6f5}
+  ownerReferences: [{kind: ReplicaSet, name: cart-7c9d8b6f5, controller: true}]
+spec: {nodeName: n1, containers: [{name: cart}]}
+status: {phase: Pending, conditions: [{type: PodScheduled, status: 'True'}]}
+---
+apiVersion: v1
+kind: Event
+metadata: {name: e3, namespace: shop}
+type: Warning
+reason: FailedCreatePodSandBox
+involvedObject: {kind: Pod, name: cart-7c9d8b6f5-xxxxx, namespace: shop}
+message: 'plugin type="istio-cni" failed (add): pods "x" is forbidden: User
+  "system:serviceaccount:kube-system:istio-cni" cannot get resource "pods"'
+lastTimestamp: '2026-11-18T09:25:00Z'
+"""
+    binding = """
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: istio-cni}
+roleRef: {kind: ClusterRole, name: istio-cni}
+subjects: [{kind: ServiceAccount, name: istio-cni, namespace: istio-system}]
+"""
+    found = cni_rights.run(world(MESH + SHOP + objects + binding), CART)
+    assert found.account == "ServiceAccount/kube-system/istio-cni"
+    assert found.to_mend == "ClusterRoleBinding//istio-cni"
+    unseen = world(
+        MESH + SHOP + objects, failing={"ClusterRoleBinding": ForbiddenError("clusterrolebindings")}
+    )
+    assert cni_rights.run(unseen, CART).to_mend == "ServiceAccount/kube-system/istio-cni"
+
+
+def test_a_webhook_that_names_a_url() -> None:
+    by_url = MESH.replace(
+        "service: {name: istiod, namespace: istio-system, path: /inject, port: 443}",
+        "url: 'https://203.0.113.9:15017/inject'",
+    )
+    late = FAILED % (
+        'failed calling webhook \\"namespace.sidecar-injector.istio.io\\": '
+        "context deadline exceeded"
+    )
+    shop = SHOP.replace("readyReplicas: 1", "readyReplicas: 0")
+    found = injection_call.run(world(by_url + shop + late), CART)
+    assert (found.url, found.refused) == ("https://203.0.113.9:15017/inject", "call-unreachable")

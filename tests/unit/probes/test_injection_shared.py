@@ -141,7 +141,9 @@ def test_what_was_read_before_a_failure_stays_on_record() -> None:
 
 def test_an_injector_that_is_not_there_is_not_one_that_was_not_seen() -> None:
     mesh = MESH.split("---\napiVersion: v1\nkind: ConfigMap")[0]
-    assert pod_redirect.run(world(mesh + SHOP), CART).injector == ""
+    absent = pod_redirect.run(world(mesh + SHOP), CART)
+    assert absent.injector == ""
+    assert absent.told_by == "ConfigMap/istio-system/istio-sidecar-injector"
     forbidden = world(MESH + SHOP, failing={"ConfigMap": ForbiddenError("ConfigMap")})
     assert isinstance(pod_redirect.run(forbidden, CART).injector, Unavailable)
     found = pod_redirect.run(world(MESH + SHOP), CART)
