@@ -23,6 +23,7 @@ from tests.incidents.make.scenes_posted_requests import POSTED_REQUESTS
 from tests.incidents.make.scenes_posted_routes import POSTED_ROUTES
 from tests.incidents.make.scenes_posted_setup import POSTED_SETUP
 from tests.incidents.make.scenes_posted_signers import POSTED_SIGNERS
+from tests.incidents.make.scenes_posted_templates import POSTED_TEMPLATES
 from tests.incidents.make.scenes_posted_trust import POSTED_TRUST
 from tests.incidents.make.scenes_posted_upgrades import POSTED_UPGRADES
 from tests.incidents.make.scenes_posted_upkeep import POSTED_UPKEEP
@@ -271,6 +272,7 @@ SCENES = (
     *POSTED_REQUESTS,
     *POSTED_ROUTES,
     *POSTED_SETUP,
+    *POSTED_TEMPLATES,
     *POSTED_UPGRADES,
     *POSTED_ENDS,
     *POSTED_SIGNERS,

@@ -4,8 +4,8 @@ import json
 
 from tests.incidents.make import objects as o
 from tests.incidents.make.objects import Manifest
-from tests.incidents.make.posted import Posted, access, waiting
-from tests.incidents.make.scenes_posted import BETA
+from tests.incidents.make.posted import Posted, access, sandbox, waiting
+from tests.incidents.make.scenes_posted import ALPHA, BETA
 from tests.incidents.make.scenes_posted_pods import agents
 from tests.incidents.make.world import Pod, at, whole
 
@@ -14,6 +14,7 @@ UNASKED = (
     'failed to call webhook: Post "https://istiod.istio-system.svc:443/inject/cluster/cluster2/'
     'net/network1?timeout=10s": unsupported service type "ExternalName"'
 )
+OS = "kubernetes.io/os"
 CHECKED = "Error connecting to 127.0.0.6:15002: dial tcp 127.0.0.1:0->127.0.0.6:15002: connect"
 
 
@@ -116,6 +117,89 @@ def proxy_and_application_of_one_user() -> Posted:
     return world
 
 
+def binding_of_the_former_account() -> Posted:
+    """istio/istio#17583."""
+    world = Posted(
+        name="binding-of-the-former-account",
+        version="1.10.3",
+        apis=BETA,
+        summary="istio-cni runs in kube-system, and its binding names the account elsewhere.",
+        at_fault=["ClusterRoleBinding//istio-cni"],
+        fix="Name the account of kube-system in the binding.",
+        from_="",
+        to="shop/web:80",
+    )
+    world.namespace("kube-system", inject=False)
+    agents(world, "kube-system", "istio-cni-node", "docker.io/istio/install-cni:1.10.3")
+    account = {"kind": "ServiceAccount", "name": "istio-cni", "namespace": "istio-system"}
+    group = "rbac.authorization.k8s.io"
+    role = {"apiGroup": group, "kind": "ClusterRole", "name": "istio-cni"}
+    binding = o.make("ClusterRoleBinding", "", "istio-cni", roleRef=role, subjects=[account])
+    world.objects.append(binding)
+    world.namespace("shop")
+    pod = world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    sandbox(pod)
+    told = (
+        "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network "
+        'for sandbox "71f03c": plugin type="istio-cni" name="istio-cni" failed (add): pods '
+        f'"{pod.name}" is forbidden: User "system:serviceaccount:kube-system:istio-cni" cannot get '
+        'resource "pods" in API group "" in the namespace "shop"'
+    )
+    world.event("Pod", "shop", pod.name, "FailedCreatePodSandBox", told)
+    return world
+
+
+def windows_pod_with_a_sidecar() -> Posted:
+    """istio/istio#39788, #27893."""
+    world = Posted(
+        name="windows-pod-with-a-sidecar",
+        version="1.13.5",
+        apis=BETA,
+        summary="The namespace is injected and its pods run on Windows: the image is for Linux.",
+        at_fault=["Deployment/win/iis"],
+        fix="sidecar.istio.io/inject: false.",
+        from_="",
+        to="win/iis:80",
+    )
+    world.namespace("win")
+    pod = world.workload("win", "iis", [80], image="mcr.example/iis")
+    world.service("win", "iis", [("http", 80, 80)])
+    node = pod.manifest["spec"]["nodeName"]
+    world.change("Node", "", node, lambda n: n["metadata"]["labels"].update({OS: "windows"}))
+    why = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    sandbox(pod)
+    waiting(pod, "istio-init", {"state": {"waiting": why}}, init=True)
+    said = "no matching manifest for windows/amd64 10.0.17763 in the manifest list entries"
+    world.event("Pod", "win", pod.name, "Failed", f'Failed to pull image "proxyv2": {said}')
+    return world
+
+
+def secret_that_citadel_never_wrote() -> Posted:
+    """istio/istio#18840, #7174, #22855."""
+    world = Posted(
+        name="secret-that-citadel-never-wrote",
+        version="1.3.4",
+        apis=ALPHA,
+        summary="Citadel is not installed, and injected pods mount the Secrets that it writes.",
+        at_fault=["Secret/shop/istio.default", "Deployment/shop/web"],
+        fix="Install Citadel.",
+        from_="",
+        to="shop/web:80",
+    )
+    world.namespace("shop")
+    pod = world.workload("shop", "web", [8080])
+    world.service("shop", "web", [("http", 80, 8080)])
+    sandbox(pod)
+    for said in (
+        'MountVolume.SetUp failed for volume "istio-certs" : secret "istio.default" not found',
+        "Unable to mount volumes for pod. list of unmounted volumes=[istio-certs]. "
+        "list of unattached volumes=[istio-envoy istio-certs]",
+    ):
+        world.event("Pod", "shop", pod.name, "FailedMount", said)
+    return world
+
+
 def _users(pod: Pod, application: int, proxy: int) -> None:
     """As which user the containers run, and what istio-init was told of that."""
     spec = pod.manifest["spec"]
@@ -143,7 +227,10 @@ def _validated(pod: Pod) -> None:
 
 
 POSTED_INJECTION = (
+    binding_of_the_former_account,
     nothing_has_multus_call_istio_cni,
     proxy_and_application_of_one_user,
+    secret_that_citadel_never_wrote,
     service_istiod_is_an_external_name,
+    windows_pod_with_a_sidecar,
 )
