@@ -83,6 +83,7 @@ class Ground:
 
         The baseline's own workloads rest meanwhile: every push would reach them too.
         """
+        istio.until("the namespaces of the run before", 90, self._gone)
         istio.apply(objects())
         self._rest()
         istio.rollout(seconds=180)
@@ -151,6 +152,14 @@ class Ground:
 
         istio.until("istiod's mesh config", 90, read)
         time.sleep(0.3)
+
+    def _gone(self) -> bool:
+        """Whether none of the run's namespaces is on its way out."""
+        own = {item["metadata"]["name"] for item in objects() if item["kind"] == "Namespace"}
+        return not any(
+            item["metadata"]["name"] in own and item["metadata"].get("deletionTimestamp")
+            for item in self.api.items("/api/v1/namespaces")
+        )
 
     def rest(self) -> None:
         """Take away what the cases made, and leave the workloads for the next run."""
