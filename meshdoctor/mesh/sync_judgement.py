@@ -15,11 +15,13 @@ CONNECT_WITHIN = timedelta(seconds=60)
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """Proxies whose state is wrong, and running ones that no istiod lists."""
+    """Proxies whose state is wrong, and running ones that no istiod lists: `absent`, and `early`,
+    of which that says nothing yet."""
 
     wrong: tuple[ProxySync, ...]
     errors: int
     absent: tuple[Pod, ...]
+    early: tuple[Pod, ...] = ()
 
 
 def overview(
@@ -36,16 +38,26 @@ def overview(
     known = tuple(istiods)
     listed = table.proxies
     unlisted = [p for p in pods if f"{p.metadata.name}.{p.metadata.namespace}" not in listed]
-    absent = tuple(p for p in unlisted if is_absent(p, table, known, now))
-    return Overview(wrong=wrong, errors=errors, absent=absent)
+    told = [(p, absence(p, table, known, now)) for p in unlisted]
+    return Overview(
+        wrong=wrong,
+        errors=errors,
+        absent=tuple(p for p, gone in told if gone),
+        early=tuple(p for p, gone in told if gone is None),
+    )
 
 
 def is_absent(pod: Pod, table: SyncTable, istiods: Iterable[Pod], now: datetime) -> bool:
-    """Whether no istiod lists a proxy that had a minute to connect.
+    """Whether no istiod lists a proxy that had a minute to connect."""
+    return absence(pod, table, istiods, now) is True
+
+
+def absence(pod: Pod, table: SyncTable, istiods: Iterable[Pod], now: datetime) -> bool | None:
+    """Whether no istiod lists a proxy that had a minute to connect; None: an istiod of its revision
+    has started since, and after that proxies come back within half a minute.
 
     Only when every istiod of its revision answered (`proxy-status` from 1.28 on asks the default
-    revision alone, and one wedged istiod knows proxies that no other does), and none has started
-    since: after a restart of istiod proxies come back within half a minute.
+    revision alone, and one wedged istiod knows proxies that no other does).
     """
     if table.problems or table.proxy(pod.namespace, pod.name) is not None:
         return False
@@ -54,8 +66,10 @@ def is_absent(pod: Pod, table: SyncTable, istiods: Iterable[Pod], now: datetime)
         return False
     revision = revisions.of_proxy(pod)
     mine = [p for p in istiods if not revision or revisions.of_istiod(p) == revision]
+    if not mine or any(p.name not in table.istiods for p in mine):
+        return False
     young = any((at := _started(p, ISTIOD)) and now - at < CONNECT_WITHIN for p in mine)
-    return bool(mine) and not young and all(p.name in table.istiods for p in mine)
+    return None if young else True
 
 
 def _started(pod: Pod, container: str) -> datetime | None:

@@ -35,8 +35,8 @@ class SyncOverview(Struct, frozen=True, kw_only=True):
     ]
     told_in_step: Annotated[
         Fact[bool],
-        "states could be read, and they and the pods tell of no trouble (False: some do, or none "
-        "could be read)",
+        "states could be read, and they and the pods tell of no trouble (False: some do, none "
+        "could be read, or proxies are not back yet after a start of istiod)",
     ]
     trouble_seen: Annotated[
         Fact[bool],
@@ -72,7 +72,7 @@ def sync_overview(view: View, _: MeshSubject) -> SyncOverview:
         absent_first=f"{gone.namespace}/{gone.name}" if gone else "",
         problems=len(table.problems),
         proxies_not_ready=not_ready,
-        told_in_step=table.shows_state and not trouble,
+        told_in_step=table.shows_state and not trouble and not found.early,
         trouble_seen=trouble,
     )
 

@@ -9,11 +9,11 @@ from meshdoctor.mesh import revisions
 from meshdoctor.mesh.annotations import TEMPLATES
 from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.proxy_bootstrap import outdated
-from meshdoctor.mesh.sync_judgement import in_words, is_absent, proxy_not_ready
+from meshdoctor.mesh.sync_judgement import absence, in_words, proxy_not_ready
 from meshdoctor.mesh.text import clean
 from meshdoctor.mesh.webhooks import Answers
 from meshdoctor.mesh.workloads import owner_of
-from meshdoctor.model.evidence import Unavailable
+from meshdoctor.model.evidence import Reason, Unavailable
 from meshdoctor.model.facts import OBSERVED, Fact, Ref
 from meshdoctor.model.kubernetes import ConfigMap, Namespace, Pod, WebhookConfiguration, Workload
 from meshdoctor.model.subjects import SubjectKind, WorkloadSubject
@@ -134,15 +134,26 @@ def _seen(view: View, pods: list[Pod], sync: shared.Sync | Unavailable) -> _Seen
     if not unlisted and mine.keys().isdisjoint(sync.wrong):
         return _Seen(pod=pods[-1], others_wrong=len(sync.wrong))
     istiods = reading.istiod_pods(view) if unlisted else ()
-    lost = [key for key in unlisted if is_absent(mine[key], sync.table, istiods, view.now)]
+    gone = {key: absence(mine[key], sync.table, istiods, view.now) for key in unlisted}
+    lost = [key for key in unlisted if gone[key]]
+    early = sum(one is None for one in gone.values())
     own = [key for key in sync.wrong if key in mine]
     bad = {*lost, *own}
     return _Seen(
         pod=next((p for key, p in mine.items() if key in bad), pods[-1]),
-        absent=len(lost),
+        absent=len(lost) if lost or not early else _early(early),
         wrong=in_words(sync.wrong[own[0]], view.now) if own else "",
         wrong_proxies=len(own),
         others_wrong=len(sync.wrong) - len(own),
+    )
+
+
+def _early(proxies: int) -> Unavailable:
+    return Unavailable(
+        reason=Reason.NOT_FOUND,
+        what=f"{proxies} of its proxies at an istiod",
+        detail="an istiod of theirs started less than a minute ago",
+        remedy="diagnose again in a minute",
     )
 
 

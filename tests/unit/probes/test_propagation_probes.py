@@ -784,6 +784,22 @@ def test_of_several_pods_the_first_out_of_step_is_in_question() -> None:
     assert (found.wrong_proxies, found.others_wrong, found.absent) == (1, 1, 1)
 
 
+def test_just_after_a_start_of_istiod_nobody_knows_who_is_lost() -> None:
+    ends = "lastState: {terminated:"
+    objects = MESH.replace(
+        ends, f'state: {{running: {{startedAt: "2026-11-18T09:29:50Z"}}}}, {ends}'
+    )
+    table = STATUS.replace("cart-1.shop", "other.shop").replace("STALE ", "SYNCED")
+    view = world(objects, istioctl={"proxy-status": table})
+    found = workload_sync.run(view, CART)
+    assert isinstance(found.absent, Unavailable) and "a minute ago" in found.absent.detail
+    overview = sync_overview.run(view, MeshSubject())
+    assert (overview.absent, overview.told_in_step, overview.trouble_seen) == (0, False, False)
+    back = world(objects, istioctl={"proxy-status": STATUS.replace("STALE ", "SYNCED")})
+    assert workload_sync.run(back, CART).absent == 0
+    assert sync_overview.run(back, MeshSubject()).told_in_step is True
+
+
 @pytest.mark.parametrize(
     ("listed", "others", "blamed"),
     [
