@@ -9,6 +9,7 @@ from msgspec import Struct
 from meshdoctor.mesh import edge_evidence as ev
 from meshdoctor.mesh import routes, rules
 from meshdoctor.mesh.access_log import Line
+from meshdoctor.mesh.concerns import delegates
 from meshdoctor.mesh.hosts import service_of
 from meshdoctor.mesh.services import fqdn, host_matches
 from meshdoctor.mesh.workloads import WorkloadPods, proxy_type
@@ -123,8 +124,7 @@ def _hosts(view: View, subject: ConfigSubject) -> tuple[str, ...]:
     """The object's hosts as istiod reads them; none when it is gone."""
     space, name = subject.namespace, subject.name
     if subject.config_kind == "VirtualService":
-        route = view.object("VirtualService", VirtualService, space, name)
-        return routes.hosts(route) if route is not None else ()
+        return tuple(host for one in _serving(view, space, name) for host in routes.hosts(one))
     if subject.config_kind == "DestinationRule":
         rule = view.object("DestinationRule", DestinationRule, space, name)
         return (rules.host(rule),) if rule is not None else ()
@@ -142,8 +142,17 @@ def _at_gateways(view: View, subject: ConfigSubject) -> bool:
     """Whether it is a VirtualService of gateways, where a wildcard takes every such host."""
     if subject.config_kind != "VirtualService":
         return False
-    route = view.object("VirtualService", VirtualService, subject.namespace, subject.name)
-    return route is not None and bool(routes.gateway_keys(route))
+    return any(routes.gateway_keys(one) for one in _serving(view, subject.namespace, subject.name))
+
+
+def _serving(view: View, namespace: str, name: str) -> tuple[VirtualService, ...]:
+    """The VirtualServices that take requests by its rules: itself, or, as it names no hosts, those
+    that hand theirs to it."""
+    route = view.object("VirtualService", VirtualService, namespace, name)
+    if route is None or not routes.delegate(route):
+        return (route,) if route is not None else ()
+    every = view.objects("VirtualService", VirtualService)
+    return tuple(one for one in every if (namespace, name) in delegates(one))
 
 
 def _of_wildcards(view: View, logs: proxy_logs.ProxyLogs, hosts: Iterable[str]) -> Iterator[Line]:

@@ -128,3 +128,23 @@ spec: {hostnames: [api.example.com], rules: [{backendRefs: [{name: pay, port: 80
     view = world(OBJECTS + route, logs={("shop", "cart-1", "istio-proxy"): line})
     assert config_calls.run(view, ConfigSubject("HTTPRoute", "shop", "api")).no_cluster == 1
     assert config_calls.run(view, ConfigSubject("HTTPRoute", "shop", "gone")).no_cluster == 0
+
+
+PART = """
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: part, namespace: teams}
+spec: {http: [{route: [{destination: {host: gone.shop.svc.cluster.local}}]}]}
+"""
+
+
+def test_a_delegate_takes_the_calls_of_who_names_it() -> None:
+    part = ConfigSubject("VirtualService", "teams", "part")
+    handed = "http: [{delegate: {name: part, namespace: teams}}]"
+    own = "http: [{route: [{destination: {host: pay, subset: v3}}]}]"
+    assert config_calls.run(world(OBJECTS.replace(own, handed) + PART, logs=LOGS), part) == (
+        ConfigCalls(no_cluster=1, no_route=0, no_endpoint=0, faults=0, spared=1)
+    )
+    nobody = config_calls.run(world(OBJECTS + PART, logs=LOGS), part)
+    assert isinstance(nobody, ConfigCalls) and nobody.no_cluster == 0
