@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from meshdoctor.mesh.changes import last_change
 from meshdoctor.mesh.services import selected_pods, target_port
 from meshdoctor.mesh.workloads import PROXY, WorkloadPods, is_ready
 from meshdoctor.model.istio import DestinationRule, Subset
@@ -81,11 +82,19 @@ def by_service(slices: Iterable[EndpointSlice]) -> Mapping[str, tuple[EndpointSl
 
 
 def settled_disagreement(
-    service: Service, found: Addresses, live: Iterable[Pod], now: datetime
+    service: Service,
+    found: Addresses,
+    live: Iterable[Pod],
+    now: datetime,
+    slices: Iterable[EndpointSlice] = (),
 ) -> Pod | None:
     """Of the selected pods that are not being deleted, one that became ready over a minute ago and
     is in no slice, or whose address is still ready in one though it is not: Kubernetes itself
-    lags. None: they agree."""
+    lags. None: they agree, or one of the `slices` was written within that minute, as when a pod's
+    readiness changes between the reads of both."""
+    written = (last_change(one) for one in slices_of(service, slices))
+    if any(at is not None and now - at < _SETTLED for at in written):
+        return None
     for pod in live:
         listed = pod.status.pod_ip in found.ready
         wanted = service.spec.publish_not_ready_addresses or is_ready(pod)

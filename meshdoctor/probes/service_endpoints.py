@@ -80,7 +80,7 @@ def service_endpoints(view: View, subject: ServiceSubject) -> ServiceEndpoints:
         orphans = ep.orphans(service, slices, view.objects("Pod", Pod, subject.namespace))
     lagging = None
     if slices and (unready or not found.has(pods)):
-        lagging = ep.settled_disagreement(service, found, pods, view.now)
+        lagging = ep.settled_disagreement(service, found, pods, view.now, slices)
     miss = ep.port_miss(service, selected)
     return ServiceEndpoints(
         ref=Ref(service.ref),

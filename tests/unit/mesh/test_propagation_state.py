@@ -284,6 +284,18 @@ def test_endpoints_and_pods() -> None:
     )
 
 
+@pytest.mark.parametrize(("written", "lags"), [("11:59:30", False), ("11:00:00", True)])
+def test_slices_that_were_just_written_do_not_lag(written: str, lags: bool) -> None:
+    service, pods = many(Service, ENDPOINTS)[0], many(Pod, ENDPOINTS)
+    meta = f"metadata: {{creationTimestamp: '2026-03-01T{written}Z', "
+    slices = many(EndpointSlice, ENDPOINTS.replace("metadata: {", meta))
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    found = endpoints.addresses(service, [])
+    selected = selected_pods(service, pods)
+    lagging = endpoints.settled_disagreement(service, found, selected, now, slices)
+    assert (lagging is not None) is lags
+
+
 @pytest.mark.parametrize(
     ("endpoint", "pods"),
     [
