@@ -1,6 +1,11 @@
 """What every test stands on."""
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine that it runs on, not about the code.
+settings.register_profile("meshdoctor", deadline=None)
+settings.load_profile("meshdoctor")
 
 
 @pytest.fixture(autouse=True, scope="session")
