@@ -84,6 +84,7 @@ class EdgeTls(Struct, frozen=True, kw_only=True):
     misplaced: Annotated[
         Fact[str], "the protocol that its name tells behind the first hyphen, for nothing; empty"
     ]
+    misplaced_said: Annotated[Fact[str], "that it does not count there, or empty"]
     sniffed: Annotated[Fact[bool], "the port is not declared: the proxy waits for first bytes"]
     server_first: Annotated[
         Fact[bool],
@@ -231,6 +232,7 @@ def _facts(j: Judged, edge: EdgeSubject, mesh_config: Ref, bad: tuple[BadSubset,
         protocol_by=j.protocol.by,
         http=j.protocol.http,
         misplaced=j.misplaced,
+        misplaced_said=f"; {j.misplaced} behind it counts for nothing" if j.misplaced else "",
         sniffed=j.protocol.sniffed,
         server_first=j.server_first,
         external=j.external,
