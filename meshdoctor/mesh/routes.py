@@ -20,6 +20,7 @@ from meshdoctor.model.istio import (
     Gateway,
     HttpMatch,
     HttpRoute,
+    RouteDestination,
     Server,
     StringMatch,
     VirtualService,
@@ -368,13 +369,14 @@ def _text_covers(wide: StringMatch | None, narrow: StringMatch | None) -> bool:
 def destinations(route: VirtualService) -> Iterator[Destination]:
     """Every destination that can get requests: mirrors and weight 0 of several are left out."""
     for rule in route.spec.http:
-        for one in rule.route:
-            if one.weight or len(rule.route) == 1:
-                yield one.destination
+        yield from weighed(rule.route)
     for l4 in (*route.spec.tls, *route.spec.tcp):
-        for one in l4.route:
-            if one.weight or len(l4.route) == 1:
-                yield one.destination
+        yield from weighed(l4.route)
+
+
+def weighed(some: Sequence[RouteDestination]) -> Iterator[Destination]:
+    """Of one rule's destinations those that get something."""
+    return (one.destination for one in some if one.weight or len(some) == 1)
 
 
 def subset_without_rule(

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from meshdoctor.mesh.client_tls import rule_host
 from meshdoctor.mesh.protocols import TCP, Selected
+from meshdoctor.mesh.routes import weighed
 from meshdoctor.mesh.services import resolve_short_name
-from meshdoctor.model.istio import Destination, DestinationRule, RouteDestination, VirtualService
+from meshdoctor.model.istio import Destination, DestinationRule, VirtualService
 from meshdoctor.model.snapshot import selects
 
 Labels = Mapping[str, str]
@@ -61,13 +62,9 @@ def _destinations(route: VirtualService, port: Selected) -> Iterator[Destination
     """Mirrors too: what they get is judged as any call is."""
     if not port.http:
         for tcp in route.spec.tcp:
-            yield from _led(tcp.route)
+            yield from weighed(tcp.route)
         return
     for http in route.spec.http:
-        yield from _led(http.route)
+        yield from weighed(http.route)
         if http.mirror is not None:
             yield http.mirror
-
-
-def _led(some: tuple[RouteDestination, ...]) -> Iterator[Destination]:
-    return (one.destination for one in some if one.weight or len(some) == 1)
