@@ -12,6 +12,7 @@ from meshdoctor.engine.scope import Scope, ScopeError, Target
 from meshdoctor.mesh import protocols, versions
 from meshdoctor.mesh.edge_target import ips
 from meshdoctor.mesh.egress_gateway import leaving, onward
+from meshdoctor.mesh.exports import audience
 from meshdoctor.mesh.routes import of_sidecars
 from meshdoctor.mesh.services import (
     fqdn,
@@ -144,18 +145,14 @@ def edges_named(
         )
     numbers = [target.port] if target.port else [p.port for p in service.spec.ports][:3] or [0]
     subject = ServiceSubject(service.namespace, service.name)
-    calling = found.get((client.namespace, client.name)) if client is not None else None
-    by_port = {number: _called(view, calling, service, some, number) for number in numbers}
-    servers: list[WorkloadSubject | None] = [w.subject for w in some]
-    if not servers:
+    pairs: list[tuple[WorkloadSubject | None, int]]
+    if some:
+        calling = found.get((client.namespace, client.name)) if client is not None else None
+        called = {number: _called(view, calling, service, some, number) for number in numbers}
+        pairs = [(w.subject, n) for w in some for n in numbers if w.subject in called[n]]
+    else:
         same = found.get((service.namespace, service.name))
-        servers, by_port = [same.subject if same else None], {}
-    pairs = [
-        (one, number)
-        for one in servers
-        for number in numbers
-        if not by_port or one in by_port[number]
-    ]
+        pairs = [(same.subject if same else None, number) for number in numbers]
     for one, number in pairs[:MAX_EDGES]:
         yield EdgeSubject(
             client=client,
@@ -195,11 +192,11 @@ def _picked(
     Sidecar or exportTo may hide the route from this client."""
     host = fqdn(service)
     routes = tuple(of_sidecars(view.objects("VirtualService", VirtualService), host))
-    open_ = all("*" in (one.spec.export_to or ("*",)) for one in routes)
-    if not routes or not open_ or proxy_type(client) != "sidecar":
+    if not routes or proxy_type(client) != "sidecar":
         return ()
-    default = mesh_config(view).default_virtual_service_export_to
-    if "*" not in (default or ("*",)) or sidecar_scope(view, client).sidecar is not None:
+    default = audience(mesh_config(view).default_virtual_service_export_to, "")
+    seen_in = (default, *(audience(one.spec.export_to, one.namespace) for one in routes))
+    if not all("*" in one for one in seen_in) or sidecar_scope(view, client).sidecar is not None:
         return ()
     rules = view.objects("DestinationRule", DestinationRule)
     return versions.chosen(host, protocols.select(port), routes, rules)
