@@ -1,7 +1,5 @@
 """Which objects decide what two ends of an edge speak? Shared reads; not a probe."""
 
-from collections.abc import Iterable
-
 from meshdoctor.mesh.authority import bare_host
 from meshdoctor.mesh.edge_path import Given
 from meshdoctor.mesh.edge_tls import Judged, judge
@@ -53,7 +51,8 @@ def given(view: View, edge: EdgeSubject) -> Given:
     spaces |= {w.subject.namespace for w in (client, server) if w is not None}
     names = tuple(sorted(spaces - {""}))
     entries = _entries(view, edge, client, mesh)
-    homes = sorted({*names, *_homes(edge, entries)})
+    # Rules beside an entry that names the host have a say.
+    homes = sorted({*names, *(e.namespace for e in entries if edge.service is None)})
     return Given(
         client=client,
         server=server,
@@ -81,17 +80,13 @@ def _entries(
 ) -> tuple[ServiceEntry, ...]:
     """All of them; of a host outside those that name it and that the client's proxy gets."""
     entries = view.objects("ServiceEntry", ServiceEntry)
-    if edge.service is not None or not edge.host or client is None or client.pod is None:
+    if edge.service is not None:
         return entries
-    named = (e for e in entries if any(host_matches(h, edge.host) for h in e.spec.hosts))
+    host = edge.host
+    named = tuple(e for e in entries if host and any(host_matches(h, host) for h in e.spec.hosts))
+    if client is None or client.pod is None:
+        return named
     return visible(named, reading.sidecar_scope(view, client.pod), mesh)
-
-
-def _homes(edge: EdgeSubject, entries: tuple[ServiceEntry, ...]) -> Iterable[str]:
-    """Namespaces of the ServiceEntries that name the host: rules beside them have a say."""
-    if edge.service is not None or not edge.host:
-        return ()
-    return (e.namespace for e in entries if any(host_matches(h, edge.host) for h in e.spec.hosts))
 
 
 def _named_exists(view: View, edge: EdgeSubject) -> bool:
