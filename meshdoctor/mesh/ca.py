@@ -11,6 +11,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from meshdoctor.mesh.certificates import Bundle, parse
+from meshdoctor.mesh.istiod_health import CONTAINER as ISTIOD
 from meshdoctor.mesh.workloads import PROXY, proxy_container
 from meshdoctor.model.kubernetes import ConfigMap, Container, Pod, Projected, Secret
 
@@ -57,8 +58,7 @@ def signed_by_cluster(istiods: Iterable[Pod]) -> str:
     """What an istiod is told to have its own certificate signed by, where that is not itself but a
     signer of the cluster (`kubernetes`, `k8s.io/NAME`; pilot/pkg/bootstrap/certcontroller.go)."""
     for pod in istiods:
-        found = next((c for c in pod.spec.containers if c.name == "discovery"), None)
-        told = _env(found, "PILOT_CERT_PROVIDER")
+        told = _env(pod.container(ISTIOD), "PILOT_CERT_PROVIDER")
         if told == KUBERNETES or told.startswith("k8s.io/"):
             return told
     return ""
