@@ -151,8 +151,16 @@ def _serving(view: View, namespace: str, name: str) -> tuple[VirtualService, ...
     route = view.object("VirtualService", VirtualService, namespace, name)
     if route is None or not routes.delegate(route):
         return (route,) if route is not None else ()
-    every = view.objects("VirtualService", VirtualService)
-    return tuple(one for one in every if (namespace, name) in delegates(one))
+    return tuple(view.memo("who-delegates", _roots).get((namespace, name), ()))
+
+
+def _roots(view: View) -> dict[tuple[str, str], list[VirtualService]]:
+    """By namespace and name of a delegate, the VirtualServices that hand requests to it."""
+    found: dict[tuple[str, str], list[VirtualService]] = defaultdict(list)
+    for one in view.objects("VirtualService", VirtualService):
+        for key in set(delegates(one)):
+            found[key].append(one)
+    return found
 
 
 def _of_wildcards(view: View, logs: proxy_logs.ProxyLogs, hosts: Iterable[str]) -> Iterator[Line]:
