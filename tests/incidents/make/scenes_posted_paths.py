@@ -19,6 +19,25 @@ def _served(world: Posted, namespace: str, name: str) -> tuple[Pod, Pod]:
     return gateway, server
 
 
+def _unrouted(world: Posted, gateway: Pod, first: str, port: int, sni: str = "-") -> None:
+    """Requests of a browser that find no route at the gateway."""
+    for i in range(3):
+        line = access(
+            at(9 - i),
+            first,
+            404,
+            "NR",
+            "route_not_found",
+            forwarded="203.0.113.9",
+            agent="Mozilla/5.0",
+            authority=HOST,
+            downstream=f"{gateway.ip}:{port}",
+            peer=f"203.0.113.9:4{i}110",
+            sni=sni,
+        )
+        world.log(gateway, "istio-proxy", line)
+
+
 def prefix_reaches_the_application() -> Posted:
     """istio/istio#24499."""
     world = Posted(
@@ -94,20 +113,7 @@ def preflight_without_the_header() -> Posted:
     }
     spec = {"hosts": [HOST], "gateways": ["hello"], "http": [rule]}
     world.config("VirtualService", "test", "hello", spec)
-    for i in range(3):
-        line = access(
-            at(9 - i),
-            "OPTIONS /hello/ HTTP/1.1",
-            404,
-            "NR",
-            "route_not_found",
-            forwarded="203.0.113.9",
-            agent="Mozilla/5.0",
-            authority=HOST,
-            downstream=f"{gateway.ip}:8080",
-            peer=f"203.0.113.9:4{i}110",
-        )
-        world.log(gateway, "istio-proxy", line)
+    _unrouted(world, gateway, "OPTIONS /hello/ HTTP/1.1", 8080)
     world.status()
     return world
 
@@ -141,21 +147,7 @@ def match_for_port_80_under_tls() -> Posted:
         "http": [{"match": [{"port": 80}], "route": route}],
     }
     world.config("VirtualService", "dev", "web", spec)
-    for i in range(3):
-        line = access(
-            at(9 - i),
-            "GET / HTTP/2",
-            404,
-            "NR",
-            "route_not_found",
-            forwarded="203.0.113.9",
-            agent="Mozilla/5.0",
-            authority=HOST,
-            downstream=f"{gateway.ip}:8443",
-            peer=f"203.0.113.9:4{i}110",
-            sni=HOST,
-        )
-        world.log(gateway, "istio-proxy", line)
+    _unrouted(world, gateway, "GET / HTTP/2", 8443, HOST)
     well = access(
         at(4),
         "GET / HTTP/1.1",
